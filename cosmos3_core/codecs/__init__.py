@@ -1,0 +1,1 @@
+"""Between media and latents: VAE, sound tokenizer, ViT, pixels. diffusers' and transformers' modules, placed and fed."""

@@ -1,0 +1,102 @@
+"""Conditioning frames onto the canvas: uint8 pictures in, `[-1, 1]` tensors out (spec 8.5, 9.2, 9.3).
+
+The filters decide the last grey level, so each implementation's own is kept (see `presets`).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from torch.nn.functional import interpolate, pad
+
+from cosmos3_core.geometry import Canvas, fit_inside
+
+Frames = NDArray[np.uint8]
+
+
+def to_tensor(frames: Frames) -> Tensor:
+    """uint8 `[frames, height, width, 3]` to fp32 `[frames, 3, height, width]` in 0..255."""
+    return torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float()
+
+
+def to_clip(frames: Tensor) -> Tensor:
+    """fp32 `[frames, 3, height, width]` in 0..255 to `[1, 3, frames, height, width]` in [-1, 1]."""
+    return (frames / 127.5 - 1.0).transpose(0, 1)[None]
+
+
+def to_pixels(clip: Tensor) -> Frames:
+    """`[1, 3, frames, height, width]` in [-1, 1] to uint8 `[frames, height, width, 3]`, rounded."""
+    levels = (clip[0].float() / 2 + 0.5).clamp(0, 1).mul(255).round().to(torch.uint8)
+    return levels.permute(1, 2, 3, 0).contiguous().cpu().numpy()
+
+
+def cover(frames: Frames, canvas: Canvas, resize: Literal["bilinear", "lanczos"]) -> Tensor:
+    """Resize to cover the canvas, crop the centre, round to grey levels.
+
+    Returns:
+        `[1, 3, frames, height, width]` in [-1, 1], fp32.
+    """
+    height, width = frames.shape[1:3]
+    scale = max(canvas.width / width, canvas.height / height)
+    size = math.ceil(scale * height), math.ceil(scale * width)
+    top, left = round((size[0] - canvas.height) / 2), round((size[1] - canvas.width) / 2)
+    if resize == "lanczos":
+        resized = to_tensor(_pil_resize(frames, Canvas(size[1], size[0]), Image.Resampling.LANCZOS))
+    else:
+        resized = interpolate(to_tensor(frames), size=size, mode="bilinear", align_corners=False, antialias=True)
+    cropped = resized[:, :, top : top + canvas.height, left : left + canvas.width]
+    return to_clip(cropped.round().clamp(0, 255))
+
+
+def stretch(frames: Frames, canvas: Canvas) -> Tensor:
+    """Resize to the canvas whatever the aspect: `[1, 3, frames, height, width]` in [-1, 1]."""
+    return _normalised(_pil_resize(frames, canvas, Image.Resampling.BILINEAR))
+
+
+def _normalised(frames: Frames) -> Tensor:
+    """As diffusers' image processor: `2 (x / 255) - 1`."""
+    return (2.0 * (to_tensor(frames) / 255.0) - 1.0).transpose(0, 1)[None]
+
+
+def _pil_resize(frames: Frames, canvas: Canvas, filter_: Image.Resampling) -> Frames:
+    size = (canvas.width, canvas.height)
+    return np.stack([np.asarray(Image.fromarray(frame).resize(size, filter_)) for frame in frames])
+
+
+def fit_and_pad(frames: Frames, canvas: Canvas, floored: tuple[int, int]) -> Tensor:
+    """Shrink to fit inside the canvas and mirror the edges into the rest (spec 8.5).
+
+    Args:
+        frames: uint8 `[frames, height, width, 3]`.
+        canvas: the target.
+        floored: width and height the source is brought to first, where an implementation does that.
+
+    Returns:
+        `[1, 3, frames, height, width]` in [-1, 1].
+    """
+    if floored != (frames.shape[2], frames.shape[1]):
+        frames = _pil_resize(frames, Canvas(*floored), Image.Resampling.BILINEAR)
+    clip = _normalised(frames)[0].transpose(0, 1)
+    content = fit_inside(canvas, *floored)
+    if content != Canvas(*floored):
+        size = (content.height, content.width)
+        clip = interpolate(clip, size=size, mode="bicubic", align_corners=False, antialias=True)
+    right, bottom = canvas.width - content.width, canvas.height - content.height
+    if right or bottom:
+        mode = "replicate" if right >= content.width or bottom >= content.height else "reflect"
+        clip = pad(clip, (0, right, 0, bottom), mode=mode)
+    return clip.transpose(0, 1)[None]
+
+
+def extend(clip: Tensor, frames: int) -> Tensor:
+    """Repeat the last frame of `[1, 3, n, height, width]` up to `frames`, or cut."""
+    missing = frames - clip.shape[2]
+    if missing <= 0:
+        return clip[:, :, :frames]
+    return torch.cat([clip, clip[:, :, -1:].expand(-1, -1, missing, -1, -1)], dim=2)

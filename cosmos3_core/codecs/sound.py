@@ -1,0 +1,86 @@
+"""The sound tokenizer from diffusers, one half per stage, always in fp32 (spec 7)."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from diffusers import Cosmos3AVAEAudioTokenizer
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cosmos3_core.checkpoint import Checkpoint
+from cosmos3_core.settings import ExecutionSettings
+from cosmos3_core.weights import LoadReport, load
+
+COMPONENT = "sound_tokenizer"
+
+
+def _load_half(
+    checkpoint: Checkpoint, settings: ExecutionSettings, half: Literal["encoder", "decoder"]
+) -> tuple[Any, LoadReport]:
+    config = checkpoint.read_json(f"{COMPONENT}/config.json")
+    with torch.device("meta"):
+        tokenizer = Cosmos3AVAEAudioTokenizer.from_config(config)
+    known = set(tokenizer.state_dict())
+    setattr(tokenizer, "decoder" if half == "encoder" else "encoder", None)
+    report = load(
+        tokenizer,
+        checkpoint.folder(COMPONENT),
+        device=settings.torch_device,
+        dtype=torch.float32,
+        known=known,
+        memory_limit=settings.memory_limit_bytes,
+    )
+    return tokenizer, report
+
+
+class SoundEncoder:
+    """Waveforms to sound latents, by the posterior's mean."""
+
+    def __init__(self, tokenizer: Any, report: LoadReport) -> None:
+        self.tokenizer = tokenizer
+        self.report = report
+
+    @classmethod
+    def from_checkpoint(cls, checkpoint: Checkpoint, settings: ExecutionSettings) -> SoundEncoder:
+        """Load the encoder half only."""
+        return cls(*_load_half(checkpoint, settings, "encoder"))
+
+    @torch.no_grad()
+    def encode(self, waveform: NDArray[np.float32]) -> Tensor:
+        """fp32 `[2, samples]` at 48 kHz to `[64, samples / 1920 rounded up]`, fp32."""
+        sample = torch.from_numpy(waveform)[None].to(self.tokenizer.device)
+        latents: Tensor = self.tokenizer.encode(sample).latent_dist.mode()[0]
+        return latents
+
+
+class SoundDecoder:
+    """Sound latents to waveforms."""
+
+    def __init__(self, tokenizer: Any, report: LoadReport) -> None:
+        self.tokenizer = tokenizer
+        self.report = report
+        self.sampling_rate = int(tokenizer.config.sampling_rate)
+
+    @classmethod
+    def from_checkpoint(cls, checkpoint: Checkpoint, settings: ExecutionSettings) -> SoundDecoder:
+        """Load the decoder half only."""
+        return cls(*_load_half(checkpoint, settings, "decoder"))
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor, samples: int | None = None) -> NDArray[np.float32]:
+        """Decode a soundtrack.
+
+        Args:
+            latents: `[64, frames]`, fp32.
+            samples: cut or zero-pad the result to this length; None keeps `1920 frames`.
+
+        Returns:
+            fp32 `[2, samples]` in [-1, 1].
+        """
+        waveform = self.tokenizer.decode(latents[None].to(self.tokenizer.device).float())[0].cpu().numpy()
+        if samples is None:
+            return np.asarray(waveform)
+        return np.pad(waveform[:, :samples], ((0, 0), (0, max(0, samples - waveform.shape[1]))))

@@ -1,0 +1,120 @@
+"""The Wan VAE from diffusers, one half per stage: the encoder for conditions, the decoder for results (spec 6).
+
+Latents here are normalised by channel. Decoding yields frames chunk by chunk, so memory does not grow with length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import torch
+from diffusers import AutoencoderKLWan
+from diffusers.models.autoencoders.autoencoder_kl_wan import unpatchify
+from torch import Tensor, nn
+
+from cosmos3_core.checkpoint import Checkpoint
+from cosmos3_core.codecs.pixels import Frames, to_pixels
+from cosmos3_core.settings import ExecutionSettings
+from cosmos3_core.weights import LoadReport, load
+
+COMPONENT = "vae"
+_HALVES = {"encoder": ("encoder", "quant_conv"), "decoder": ("decoder", "post_quant_conv")}
+
+
+def _load_half(
+    checkpoint: Checkpoint, settings: ExecutionSettings, half: Literal["encoder", "decoder"]
+) -> tuple[Any, LoadReport]:
+    config = checkpoint.read_json(f"{COMPONENT}/config.json")
+    with torch.device("meta"):
+        vae = AutoencoderKLWan.from_config(config)
+    known = set(vae.state_dict())
+    other = "decoder" if half == "encoder" else "encoder"
+    for name in _HALVES[other]:
+        setattr(vae, name, None)
+    vae._cached_conv_counts[other] = 0
+    report = load(
+        vae,
+        checkpoint.folder(COMPONENT),
+        device=settings.torch_device,
+        dtype=settings.torch_dtype,
+        known=known,
+        memory_limit=settings.memory_limit_bytes,
+    )
+    return vae, report
+
+
+class _ChannelStatistics(nn.Module):
+    """Per-channel mean and standard deviation of the latents (spec 6.4), fp32."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, vae: Any, device: torch.device) -> None:
+        super().__init__()
+        for name in ("mean", "std"):
+            values = torch.tensor(getattr(vae.config, f"latents_{name}"), dtype=torch.float32, device=device)
+            self.register_buffer(name, values.view(1, -1, 1, 1, 1))
+
+
+class VideoEncoder:
+    """Pixels to normalised latents, by the posterior's mean."""
+
+    def __init__(self, vae: Any, report: LoadReport) -> None:
+        self.vae = vae
+        self.report = report
+        self.statistics = _ChannelStatistics(vae, vae.device)
+
+    @classmethod
+    def from_checkpoint(cls, checkpoint: Checkpoint, settings: ExecutionSettings) -> VideoEncoder:
+        """Load the encoder half only."""
+        return cls(*_load_half(checkpoint, settings, "encoder"))
+
+    @torch.no_grad()
+    def encode(self, clip: Tensor) -> Tensor:
+        """Encode a clip of 4k + 1 frames.
+
+        Args:
+            clip: `[1, 3, frames, height, width]` in [-1, 1]; sides are multiples of 16.
+
+        Returns:
+            `[48, 1 + (frames - 1) / 4, height / 16, width / 16]`, fp32.
+        """
+        mean = self.vae.encode(clip.to(self.vae.device, self.vae.dtype)).latent_dist.mode().float()
+        normalised: Tensor = (mean - self.statistics.mean) / self.statistics.std
+        return normalised[0]
+
+
+class VideoDecoder:
+    """Normalised latents to pixels, chunk by chunk."""
+
+    def __init__(self, vae: Any, report: LoadReport) -> None:
+        self.vae = vae
+        self.report = report
+        self.statistics = _ChannelStatistics(vae, vae.device)
+
+    @classmethod
+    def from_checkpoint(cls, checkpoint: Checkpoint, settings: ExecutionSettings) -> VideoDecoder:
+        """Load the decoder half only."""
+        return cls(*_load_half(checkpoint, settings, "decoder"))
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor) -> Iterator[Frames]:
+        """Decode one latent frame at a time: 1 frame first, then 4 at a time.
+
+        Args:
+            latents: `[48, frames, height, width]`, fp32, normalised.
+
+        Yields:
+            uint8 `[1 or 4, 16 height, 16 width, 3]`.
+        """
+        vae = self.vae
+        raw = (latents[None].to(vae.device) * self.statistics.std + self.statistics.mean).to(vae.dtype)
+        hidden = vae.post_quant_conv(raw)
+        # The causal convolutions' caches; owned here, so that two decodings can be interleaved.
+        caches: list[Any] = [None] * vae._cached_conv_counts["decoder"]
+        for index in range(hidden.shape[2]):
+            chunk = vae.decoder(
+                hidden[:, :, index : index + 1], feat_cache=caches, feat_idx=[0], first_chunk=index == 0
+            )
+            yield to_pixels(unpatchify(chunk, patch_size=vae.config.patch_size).clamp(-1, 1))

@@ -1,0 +1,111 @@
+"""Reads a request's media once, and no more of it than the mode needs."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from cosmos3_core.errors import RequestError
+from cosmos3_core.media import MediaError, VideoClip, decode_image, decode_video
+from cosmos3_core.model.sequence import VAE_TEMPORAL_STRIDE
+from cosmos3_core.modes import Mode
+from cosmos3_core.request import GenerationRequest
+
+Frames = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class MediaInputs:
+    """Conditioning frames, uint8 `[frames, height, width, 3]`; None where the mode has none."""
+
+    frames: Frames | None = None
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Width and height in pixels."""
+        return None if self.frames is None else (self.frames.shape[2], self.frames.shape[1])
+
+
+def read_inputs(request: GenerationRequest) -> MediaInputs:
+    """Check which media the request carries and decode them.
+
+    Raises:
+        RequestError: an input is missing, forbidden in this mode, or cannot be read.
+    """
+    _check_presence(request)
+    if request.mode is Mode.VIDEO_TO_VIDEO:
+        needed = max(request.condition_frame_indexes_vision) * VAE_TEMPORAL_STRIDE + 1
+        last = request.condition_video_keep == "last"
+        clip = _video(request.video, first=None if last else needed, last=needed if last else None)
+        return MediaInputs(clip)
+    if request.mode is Mode.INVERSE_DYNAMICS:
+        return MediaInputs(_video(request.video, first=request.action_chunk() + 1))
+    if request.image is not None:
+        return MediaInputs(_image(request.image)[None])
+    if request.video is not None:
+        return MediaInputs(_video(request.video, first=1))
+    return MediaInputs()
+
+
+def _check_presence(request: GenerationRequest) -> None:
+    mode, image, video = request.mode, request.image is not None, request.video is not None
+    if image and video:
+        raise RequestError("video", "cannot be combined with image; give one of them")
+    if mode is Mode.IMAGE_TO_VIDEO and not image:
+        raise RequestError("image", "is missing; image2video animates a given image")
+    if mode is Mode.VIDEO_TO_VIDEO and not video:
+        raise RequestError("video", "is missing; video2video continues a given video")
+    if mode is Mode.INVERSE_DYNAMICS and not video:
+        raise RequestError("video", "is missing; inverse_dynamics reads actions off a given video")
+    if mode in (Mode.FORWARD_DYNAMICS, Mode.POLICY) and not (image or video):
+        raise RequestError("image", f"is missing; {mode.value} starts from a given image or a video's first frame")
+    if mode in (Mode.TEXT_TO_IMAGE, Mode.TEXT_TO_VIDEO) and (image or video):
+        field = "image" if image else "video"
+        raise RequestError(field, f"is not used by {mode.value}; expected none, or another mode")
+    if mode is Mode.IMAGE_TO_VIDEO and video:
+        raise RequestError("video", "is not used by image2video; expected an image, or mode video2video")
+    if mode in (Mode.VIDEO_TO_VIDEO, Mode.INVERSE_DYNAMICS) and image:
+        raise RequestError("image", f"is not used by {mode.value}; expected a video")
+
+
+def _image(source: Any) -> Frames:
+    if isinstance(source, Image.Image):
+        return np.asarray(source.convert("RGB"))
+    if isinstance(source, np.ndarray):
+        return _checked(source, "image", 3)
+    try:
+        return decode_image(_readable(source, "image"))
+    except MediaError as error:
+        raise RequestError("image", f"cannot be read: {error}") from error
+
+
+def _video(source: Any, *, first: int | None = None, last: int | None = None) -> Frames:
+    if isinstance(source, VideoClip):
+        source = source.frames
+    if isinstance(source, (list, tuple)) and source and isinstance(source[0], Image.Image):
+        source = np.stack([np.asarray(frame.convert("RGB")) for frame in source])
+    if isinstance(source, np.ndarray):
+        frames = _checked(source, "video", 4)
+        return frames[:first] if last is None else frames[-last:]
+    try:
+        return decode_video(_readable(source, "video"), first=first, last=last).frames
+    except MediaError as error:
+        raise RequestError("video", f"cannot be read: {error}") from error
+
+
+def _readable(source: Any, field: str) -> str | bytes | os.PathLike[str]:
+    if isinstance(source, (str, bytes, os.PathLike)):
+        return source
+    raise RequestError(field, f"is a {type(source).__name__}; expected a path, encoded bytes, or a uint8 array")
+
+
+def _checked(array: NDArray[Any], field: str, rank: int) -> Frames:
+    if array.dtype != np.uint8 or array.ndim != rank or array.shape[-1] != 3 or array.size == 0:
+        shape = "[height, width, 3]" if rank == 3 else "[frames, height, width, 3]"
+        raise RequestError(field, f"is {array.dtype} {list(array.shape)}; expected uint8 {shape}")
+    return array

@@ -1,0 +1,173 @@
+"""The stages composed in one process: the Python API, the reference of the tests, the body of the benchmarks."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cosmos3_core.checkpoint import Checkpoint
+from cosmos3_core.codecs.pixels import Frames
+from cosmos3_core.inputs import read_inputs
+from cosmos3_core.model.attention import AttentionBackend
+from cosmos3_core.model.sequence import Latents, Modality
+from cosmos3_core.request import Event, Finished, GenerationRequest, StageName, Started
+from cosmos3_core.resolve import ResolvedRequest, resolve
+from cosmos3_core.sampling.denoise import DenoiseState
+from cosmos3_core.settings import DtypeName, ExecutionSettings
+from cosmos3_core.stages import Decoder, Denoiser, EncodedRequest, Encoder
+
+OnEvent = Callable[[Event], None]
+
+
+@dataclass(frozen=True)
+class GenerationResult:
+    """What a request gave.
+
+    Attributes:
+        request: the request with every number decided.
+        latents: final latents per modality, fp32 on the CPU.
+        frames: uint8 `[frames, height, width, 3]`.
+        fps: frames per second.
+        sound: fp32 `[2, samples]` in [-1, 1], or None.
+        sampling_rate: of the sound, in Hz.
+        action: fp32 `[rows, width]` in the model's normalised space where the mode predicts actions, else None.
+        seconds: wall time per stage.
+    """
+
+    request: ResolvedRequest
+    latents: Latents
+    frames: Frames
+    fps: float
+    sound: NDArray[np.float32] | None
+    sampling_rate: int
+    action: NDArray[np.float32] | None
+    seconds: dict[str, float]
+
+    @property
+    def latents_sha256(self) -> dict[str, str]:
+        """Hash of the final latents per modality; equal hashes mean bit-identical results."""
+        return {m.value: hashlib.sha256(x.contiguous().numpy().tobytes()).hexdigest() for m, x in self.latents.items()}
+
+
+class LocalPipeline:
+    """All stages of one checkpoint in this process."""
+
+    def __init__(self, checkpoint: Checkpoint, settings: ExecutionSettings) -> None:
+        self.checkpoint = checkpoint
+        self.settings = settings
+        self.encoder = Encoder.from_checkpoint(checkpoint, settings)
+        self.denoiser = Denoiser.from_checkpoint(checkpoint, settings)
+        self.decoder = Decoder(checkpoint, settings)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        path_or_id: str | os.PathLike[str],
+        *,
+        device: str = "auto",
+        dtype: DtypeName = "auto",
+        attention: AttentionBackend | str = AttentionBackend.AUTO,
+        batch_guidance: bool = True,
+        revision: str | None = None,
+    ) -> LocalPipeline:
+        """Load a checkpoint: a local folder or a Hugging Face id.
+
+        Raises:
+            CheckpointError: not found, gated, damaged, or too large for the device.
+        """
+        backend = AttentionBackend(attention)
+        settings = ExecutionSettings(device=device, dtype=dtype, attention=backend, batch_guidance=batch_guidance)
+        return cls(Checkpoint.find(path_or_id, revision), settings)
+
+    def generate(
+        self,
+        request: GenerationRequest,
+        noise: Mapping[str, Tensor] | None = None,
+        on_event: OnEvent | None = None,
+    ) -> GenerationResult:
+        """Run a request from words to frames.
+
+        Args:
+            request: what to generate.
+            noise: standard normal noise per modality (`vision`, `sound`, `action`) instead of what the seed gives.
+            on_event: called when a stage starts or ends, and after every denoising step.
+
+        Raises:
+            RequestError: the request cannot be served as asked; it names the field.
+        """
+        clock = _StageClock(on_event)
+        with clock.stage("encode"):
+            resolved, encoded = self.encode(request)
+        with clock.stage("denoise"):
+            latents = self.denoise(encoded, noise, on_event)
+        with clock.stage("decode"):
+            frames = np.concatenate(list(self.decoder.decode_frames(latents[Modality.VISION])))
+            sound = None
+            if Modality.SOUND in latents:
+                sound = self.decoder.decode_sound(latents[Modality.SOUND], resolved.sound_samples)
+        kept = {name: tensor.cpu() for name, tensor in latents.items()}
+        return GenerationResult(
+            request=resolved,
+            latents=kept,
+            frames=frames,
+            fps=resolved.fps,
+            sound=sound,
+            sampling_rate=self.checkpoint.facts.sound.sampling_rate if self.checkpoint.facts.sound else 48_000,
+            action=_predicted_action(resolved, kept),
+            seconds=clock.seconds,
+        )
+
+    def encode(self, request: GenerationRequest) -> tuple[ResolvedRequest, EncodedRequest]:
+        """Check a request, decide its numbers and encode it.
+
+        Raises:
+            RequestError: the request cannot be served as asked.
+        """
+        inputs = read_inputs(request)
+        resolved = resolve(request, self.checkpoint.facts, inputs)
+        return resolved, self.encoder.encode(resolved, inputs)
+
+    def denoise(
+        self,
+        encoded: EncodedRequest,
+        noise: Mapping[str, Tensor] | None = None,
+        on_event: OnEvent | None = None,
+        state: DenoiseState | None = None,
+    ) -> Latents:
+        """Run all steps, from noise or from a saved state, and return the final latents on the device."""
+        task = self.denoiser.start(encoded, noise, state)
+        while not task.done:
+            step = self.denoiser.step(task)
+            if on_event is not None:
+                on_event(step)
+        return task.state.latents
+
+
+def _predicted_action(request: ResolvedRequest, latents: Latents) -> NDArray[np.float32] | None:
+    if request.action is None or not request.mode.predicts_action:
+        return None
+    return latents[Modality.ACTION][:, : request.action.width].numpy()
+
+
+class _StageClock:
+    """Times the stages and reports their start and end."""
+
+    def __init__(self, on_event: OnEvent | None) -> None:
+        self.seconds: dict[str, float] = {}
+        self._on_event = on_event or (lambda event: None)
+
+    @contextmanager
+    def stage(self, name: StageName) -> Iterator[None]:
+        started = time.perf_counter()
+        self._on_event(Started(name))
+        yield
+        self.seconds[name] = time.perf_counter() - started
+        self._on_event(Finished(name, self.seconds[name]))

@@ -1,0 +1,35 @@
+"""Which tensors a checkpoint's `transformer/` folder holds, and what the towers leave to others (spec 1.6).
+
+The towers' parameter names are the checkpoint's names, so this is a list and no translation.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from cosmos3_core.model.config import TransformerConfig
+from cosmos3_core.model.generation import GenerationTower
+from cosmos3_core.model.understanding import UnderstandingLayer, UnderstandingTower
+
+LEGACY_NAMES = {"action_pos_embed"}
+
+
+def published_shapes(config: TransformerConfig) -> dict[str, tuple[int, ...]]:
+    """Every tensor of `transformer/`: both towers, and what only the Reasoner reads."""
+    with torch.device("meta"):
+        tensors = UnderstandingTower(config).state_dict() | GenerationTower(config).state_dict()
+        last = UnderstandingLayer(config).state_dict()
+    tensors |= {f"layers.{config.num_hidden_layers - 1}.{name}": tensor for name, tensor in last.items()}
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    head = {"lm_head.weight": (config.vocab_size, config.hidden_size), "norm.weight": (config.hidden_size,)}
+    return shapes | head
+
+
+def published_names(config: TransformerConfig) -> set[str]:
+    """Names that may stand in `transformer/`; any other is refused."""
+    return set(published_shapes(config)) | LEGACY_NAMES
+
+
+def keeps_fp32(name: str) -> bool:
+    """Whether a tensor stays in fp32 whatever the compute dtype: the time embedding (spec 2.5)."""
+    return name.startswith("time_embedder.")

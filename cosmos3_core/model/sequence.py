@@ -1,0 +1,150 @@
+"""The packed generation sequence: which token is what, where it sits, which tokens are noisy.
+
+Pure bookkeeping between latents (what the sampler holds) and tokens (what the tower reads): patches, order, positions.
+Order is vision, sound, action; attention is full and positions are explicit, so it carries no meaning (spec 4.7).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from math import ceil
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from cosmos3_core.model.config import TransformerConfig
+
+VAE_TEMPORAL_STRIDE = 4
+
+
+class Modality(StrEnum):
+    """What a generation token stands for."""
+
+    VISION = "vision"
+    SOUND = "sound"
+    ACTION = "action"
+
+
+Latents = dict[Modality, Tensor]
+"""One tensor per modality in the request: vision `[48, frames, height, width]`, sound `[64, frames]`, action `[rows, 64]`."""
+
+
+@dataclass(frozen=True)
+class SequenceLayout:
+    """Shape and conditioning of one request's generation sequence.
+
+    Attributes:
+        frames, height, width: the vision latent, in latent pixels.
+        fps: frame rate of the request, in frames per second; scales the time axis.
+        clean_frames: latent frames given by the caller.
+        sound_frames: latent sound frames, 25 a second; 0 without sound.
+        clean_sound: whether the soundtrack is given instead of generated.
+        action_rows: action rows; 0 without actions.
+        clean_rows: action rows given by the caller.
+        action_width: how many of the action channels mean anything; the rest stay zero.
+        domain: embodiment id of the action rows.
+        first_row_frame: the frame the first action row sits at: 1 for transitions, 0 when row 0 is a state.
+    """
+
+    frames: int
+    height: int
+    width: int
+    fps: float
+    clean_frames: tuple[int, ...] = ()
+    sound_frames: int = 0
+    clean_sound: bool = False
+    action_rows: int = 0
+    clean_rows: tuple[int, ...] = ()
+    action_width: int = 0
+    domain: int = 0
+    first_row_frame: int = 1
+
+    def grid(self, patch: int) -> tuple[int, int]:
+        """Patch rows and columns of a frame; an odd latent side is padded by one (spec 2.7)."""
+        return ceil(self.height / patch), ceil(self.width / patch)
+
+    def vision_tokens(self, patch: int) -> int:
+        """Number of vision tokens."""
+        rows, columns = self.grid(patch)
+        return self.frames * rows * columns
+
+    def tokens(self, patch: int) -> int:
+        """Length of the generation sequence."""
+        return self.vision_tokens(patch) + self.sound_frames + self.action_rows
+
+
+@dataclass(frozen=True)
+class NoisyTokens:
+    """Masks of what is generated rather than given, each as wide as its modality's tokens (bool)."""
+
+    vision: Tensor
+    sound: Tensor
+    action: Tensor
+
+
+def patchify(latent: Tensor, patch: int) -> Tensor:
+    """`[channels, frames, height, width]` to tokens `[frames x rows x columns, patch² x channels]`.
+
+    Inside a token: patch-row offset, patch-column offset, channel (fastest) (spec 2.7).
+    """
+    _, _, height, width = latent.shape
+    padded = pad(latent, (0, -width % patch, 0, -height % patch))
+    blocks = padded.unflatten(3, (-1, patch)).unflatten(2, (-1, patch))
+    return blocks.permute(1, 2, 4, 3, 5, 0).flatten(3).flatten(0, 2)
+
+
+def unpatchify(tokens: Tensor, layout: SequenceLayout, patch: int) -> Tensor:
+    """Inverse of `patchify`, without the padding: `[channels, frames, height, width]`."""
+    rows, columns = layout.grid(patch)
+    blocks = tokens.view(layout.frames, rows, columns, patch, patch, -1).permute(5, 0, 1, 3, 2, 4)
+    return blocks.flatten(4, 5).flatten(2, 3)[:, :, : layout.height, : layout.width]
+
+
+def noisy_tokens(layout: SequenceLayout, patch: int, device: torch.device) -> NoisyTokens:
+    """Which tokens get a time embedding and a velocity."""
+    rows, columns = layout.grid(patch)
+    frame = torch.ones(layout.frames, dtype=torch.bool)
+    frame[list(layout.clean_frames)] = False
+    row = torch.ones(layout.action_rows, dtype=torch.bool)
+    row[list(layout.clean_rows)] = False
+    return NoisyTokens(
+        vision=frame.repeat_interleave(rows * columns).to(device),
+        sound=torch.full((layout.sound_frames,), not layout.clean_sound, device=device),
+        action=row.to(device),
+    )
+
+
+def _times(count: int, per_second: float, base_per_second: float, first: int, offset: float) -> Tensor:
+    """fp32 time positions; the order of the operations is part of the model (spec 13, point 16)."""
+    return (torch.arange(count, dtype=torch.float32) + first) / per_second * base_per_second + offset
+
+
+def media_positions(config: TransformerConfig, layout: SequenceLayout, text_tokens: int) -> Tensor:
+    """Positions of the generation tokens behind a text of `text_tokens` tokens (spec 3.2).
+
+    All modalities share one temporal offset. A modality with a single element is not scaled by the frame rate
+    (spec 13, point 17).
+
+    Returns:
+        `[3, tokens]`, fp32: time, row, column.
+    """
+    offset = text_tokens + config.unified_3d_mrope_temporal_modality_margin
+    base = config.base_fps
+
+    def times(count: int, per_second: float, base_per_second: float, first: int = 0) -> Tensor:
+        if count == 1 or not config.enable_fps_modulation:
+            return torch.arange(count, dtype=torch.float32) + (offset + first)
+        return _times(count, per_second, base_per_second, first, offset)
+
+    rows, columns = layout.grid(config.latent_patch_size)
+    stride = VAE_TEMPORAL_STRIDE
+    frame_times = times(layout.frames, layout.fps / stride, base / stride)
+    sound_times = times(layout.sound_frames, config.sound_latent_fps, base)
+    action_times = times(layout.action_rows, layout.fps, base / stride, layout.first_row_frame)
+    grid = torch.meshgrid(frame_times, torch.arange(rows).float(), torch.arange(columns).float(), indexing="ij")
+    vision = torch.stack([axis.flatten() for axis in grid])
+    along_time = torch.cat([sound_times, action_times])
+    flat = torch.zeros_like(along_time)
+    return torch.cat([vision, torch.stack([along_time, flat, flat])], dim=1)

@@ -1,0 +1,188 @@
+"""Named sets of numbers and switches: what vLLM-Omni, diffusers and NVIDIA's framework do when nothing is said.
+
+The implementations disagree in defaults and in small conventions (spec 5.8, 12). A preset is one column of that
+table; a request's own values always win over it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from cosmos3_core.catalog import Family
+from cosmos3_core.errors import RequestError
+from cosmos3_core.geometry import Canvas, floor_to_stride
+from cosmos3_core.modes import Mode
+from cosmos3_core.sampling.noise import NoiseSource
+
+NegativeMetadata = Literal["none", "same", "inverse"]
+
+
+@dataclass(frozen=True)
+class ModeDefaults:
+    """Numbers of one mode. `flow_shift` None means the checkpoint's own schedule."""
+
+    num_inference_steps: int
+    guidance_scale: float
+    flow_shift: float | None
+    canvas: Canvas = Canvas(1280, 720)
+    num_frames: int = 189
+    fps: float = 24.0
+    guidance_interval: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Conventions of one implementation.
+
+    Attributes:
+        video, image, action: numbers per kind of mode, for Nano and Super.
+        edge_video, edge_image: the same for Edge.
+        checkpoint_schedule: take the spacing from the checkpoint's scheduler config instead of `flow`.
+        system_prompt: modes that get a system prompt; None means what the checkpoint's `model_index.json` says.
+        metadata_sentences: append duration and resolution sentences to a plain prompt.
+        json_metadata: a JSON prompt gets keys instead of sentences.
+        json_aspect_ratio: write `aspect_ratio` into every JSON prompt, not only where it already stands.
+        negative_metadata: what happens to the negative prompt.
+        max_prompt_tokens: longer prompts are cut; None means never.
+        noise: which generator draws the noise.
+        guidance_only_above_one, guidance_interval_inclusive: see `sampling.guidance`.
+        resize: filter for conditioning images.
+        crop_video: cover and crop a conditioning video, or stretch it.
+        action_tier: size tier of an action request without one.
+        crop_action_latents: drop the latents of the canvas' padding.
+        floor_action_source: shrink an action source to multiples of 16 first.
+        exact_action_aspect: the action caption names the exact ratio instead of the nearest canonical one.
+        trim_sound: cut the waveform to the video's length.
+    """
+
+    name: str
+    video: ModeDefaults
+    image: ModeDefaults
+    action: ModeDefaults
+    edge_video: ModeDefaults
+    edge_image: ModeDefaults
+    checkpoint_schedule: bool
+    system_prompt: tuple[Mode, ...] | None
+    metadata_sentences: bool
+    json_metadata: bool
+    json_aspect_ratio: bool
+    negative_metadata: NegativeMetadata
+    max_prompt_tokens: int | None
+    noise: NoiseSource
+    guidance_only_above_one: bool
+    guidance_interval_inclusive: bool
+    resize: Literal["bilinear", "lanczos"]
+    crop_video: bool
+    action_tier: str
+    crop_action_latents: bool
+    floor_action_source: bool
+    exact_action_aspect: bool
+    trim_sound: bool
+
+    def action_source(self, width: int, height: int) -> tuple[int, int]:
+        """Width and height an action source is brought to before it is fitted into its canvas."""
+        return floor_to_stride(width, height) if self.floor_action_source else (width, height)
+
+    def defaults(self, mode: Mode, family: Family) -> ModeDefaults:
+        """The numbers of a mode for a member of the family."""
+        if mode.is_action:
+            return self.action
+        if family is Family.EDGE:
+            return self.edge_image if mode.is_image else self.edge_video
+        return self.image if mode.is_image else self.video
+
+
+_VIDEO = ModeDefaults(35, 6.0, 10.0)
+_EDGE_CANVAS = Canvas(832, 480)
+
+VLLM_OMNI = Preset(
+    name="vllm-omni",
+    video=_VIDEO,
+    image=ModeDefaults(50, 7.0, 3.0, Canvas(1024, 1024), guidance_interval=(400.0, 1000.0)),
+    action=ModeDefaults(30, 1.0, 5.0),
+    edge_video=replace(_VIDEO, guidance_scale=5.0, flow_shift=3.0, canvas=_EDGE_CANVAS),
+    edge_image=ModeDefaults(50, 7.0, 3.0, Canvas(640, 640), guidance_interval=(400.0, 1000.0)),
+    checkpoint_schedule=False,
+    system_prompt=(Mode.VIDEO_TO_VIDEO,),
+    metadata_sentences=False,
+    json_metadata=True,
+    json_aspect_ratio=False,
+    negative_metadata="inverse",
+    max_prompt_tokens=4096,
+    noise="torch",
+    guidance_only_above_one=True,
+    guidance_interval_inclusive=True,
+    resize="lanczos",
+    crop_video=True,
+    action_tier="480",
+    crop_action_latents=False,
+    floor_action_source=False,
+    exact_action_aspect=False,
+    trim_sound=True,
+)
+
+DIFFUSERS = Preset(
+    name="diffusers",
+    video=replace(_VIDEO, flow_shift=None),
+    image=replace(_VIDEO, flow_shift=None),
+    action=ModeDefaults(30, 1.0, None),
+    edge_video=replace(_VIDEO, flow_shift=None),
+    edge_image=replace(_VIDEO, flow_shift=None),
+    checkpoint_schedule=True,
+    system_prompt=None,
+    metadata_sentences=True,
+    json_metadata=False,
+    json_aspect_ratio=False,
+    negative_metadata="inverse",
+    max_prompt_tokens=None,
+    noise="torch",
+    guidance_only_above_one=False,
+    guidance_interval_inclusive=True,
+    resize="bilinear",
+    crop_video=False,
+    action_tier="480",
+    crop_action_latents=True,
+    floor_action_source=True,
+    exact_action_aspect=False,
+    trim_sound=False,
+)
+
+FRAMEWORK = Preset(
+    name="framework",
+    video=_VIDEO,
+    image=ModeDefaults(50, 4.0, 3.0),
+    action=ModeDefaults(30, 1.0, 10.0),
+    edge_video=replace(_VIDEO, canvas=_EDGE_CANVAS, num_frames=121),
+    edge_image=ModeDefaults(50, 4.0, 3.0, _EDGE_CANVAS),
+    checkpoint_schedule=False,
+    system_prompt=(),
+    metadata_sentences=True,
+    json_metadata=True,
+    json_aspect_ratio=True,
+    negative_metadata="same",
+    max_prompt_tokens=None,
+    noise="numpy",
+    guidance_only_above_one=False,
+    guidance_interval_inclusive=False,
+    resize="bilinear",
+    crop_video=True,
+    action_tier="256",
+    crop_action_latents=True,
+    floor_action_source=False,
+    exact_action_aspect=True,
+    trim_sound=False,
+)
+
+PRESETS = {preset.name: preset for preset in (VLLM_OMNI, DIFFUSERS, FRAMEWORK)}
+
+
+def find_preset(name: str) -> Preset:
+    """A preset by name.
+
+    Raises:
+        RequestError: no such preset.
+    """
+    if name not in PRESETS:
+        raise RequestError("preset", f"is {name!r}; expected one of {', '.join(PRESETS)}")
+    return PRESETS[name]

@@ -1,0 +1,175 @@
+"""The shared language: one typed request with modes, and the events it gives rise to.
+
+It checks what can be checked from the request alone; what depends on the checkpoint or on the media is checked by
+`resolve`. Media stay as given (path, bytes, picture, array) until `inputs` reads them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from cosmos3_core.errors import RequestError
+from cosmos3_core.geometry import MAX_FRAMES
+from cosmos3_core.modes import Mode
+from cosmos3_core.presets import NegativeMetadata
+from cosmos3_core.sampling.schedule import ScheduleKind
+
+MAX_PROMPT_CHARACTERS = 100_000
+DEFAULT_CHUNK = 16
+MAX_CHUNK = MAX_FRAMES - 1
+
+
+def _action_array(value: Any) -> NDArray[np.float32] | None:
+    if value is None:
+        return None
+    try:
+        rows = np.asarray(value, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise ValueError("must be a list of rows of numbers, all of one width") from error
+    if rows.ndim == 3 and rows.shape[0] == 1:
+        rows = rows[0]
+    if rows.ndim != 2 or rows.size == 0:
+        raise ValueError(f"must have shape [rows, width], got {list(rows.shape)}")
+    if not np.isfinite(rows).all():
+        raise ValueError("must hold finite numbers only")
+    return rows
+
+
+def _frame_indexes(value: Any) -> Any:
+    if isinstance(value, str):
+        value = [int(part) for part in value.split(",")]
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = [value]
+    return tuple(sorted(set(value))) if isinstance(value, (list, tuple, set)) else value
+
+
+ActionRows = Annotated[NDArray[np.float32] | None, BeforeValidator(_action_array)]
+FrameIndexes = Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_frame_indexes), Field(min_length=1)]
+StageName = Literal["encode", "denoise", "decode"]
+Seed = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
+
+
+class GenerationRequest(BaseModel):
+    """What to generate. A field left out takes the number of the preset for the mode and the checkpoint's family.
+
+    Attributes:
+        mode: text2image, text2video, image2video, video2video, forward_dynamics, inverse_dynamics or policy.
+        prompt: plain text, or a JSON object as text (the structured caption the checkpoints were trained on).
+        negative_prompt: text of the unconditional branch; empty by default.
+        image: conditioning image: path, encoded bytes, PIL image, or uint8 `[height, width, 3]`.
+        video: conditioning video: path, encoded bytes, or uint8 `[frames, height, width, 3]`.
+        action: `[rows, width]` robot actions in the model's normalised space, for forward dynamics.
+        width, height: frame size in pixels, multiples of 16; together or not at all.
+        resolution, aspect_ratio: a size tier such as "480" with a ratio such as "16,9", instead of width and height.
+            For actions `resolution` alone picks the canvas nearest to the input.
+        num_frames: rounded up to 4k + 1. For actions it follows from `action_chunk_size`.
+        fps: frames per second, 1 to 60.
+        num_inference_steps, guidance_scale, guidance_interval, flow_shift, schedule: the sampler. The interval is in
+            timesteps, 0 to 1000.
+        seed: of the initial noise.
+        generate_sound, sound_duration: a soundtrack, and its length in seconds (default: the video's).
+        condition_frame_indexes_vision: latent frames a conditioning video fixes.
+        condition_video_keep: which end of a longer conditioning video is used.
+        domain_name, domain_id, raw_action_dim: the embodiment; the id wins; the width is needed where no table has it.
+        action_chunk_size: number of transitions; the video has one frame more.
+        view_point: which camera the action caption names.
+        preset: which implementation's defaults and conventions apply.
+        use_system_prompt, system_prompt: the system message of the chat the prompt is put in.
+        use_resolution_template, use_duration_template, negative_metadata_mode: sentences about size and length.
+        max_sequence_length: prompt tokens beyond it are cut.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+    mode: Mode
+    prompt: Annotated[str, Field(max_length=MAX_PROMPT_CHARACTERS)]
+    negative_prompt: Annotated[str, Field(max_length=MAX_PROMPT_CHARACTERS)] | None = None
+    image: Any = None
+    video: Any = None
+    action: ActionRows = None
+    width: Annotated[int, Field(gt=0)] | None = None
+    height: Annotated[int, Field(gt=0)] | None = None
+    resolution: str | None = None
+    aspect_ratio: str | None = None
+    num_frames: Annotated[int, Field(ge=1)] | None = None
+    fps: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    num_inference_steps: Annotated[int, Field(ge=1, le=200)] | None = None
+    guidance_scale: Annotated[float, Field(ge=0, le=20, allow_inf_nan=False)] | None = None
+    guidance_interval: tuple[float, float] | None = None
+    flow_shift: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)] | None = None
+    schedule: ScheduleKind | None = None
+    seed: Seed = 42
+    generate_sound: bool = False
+    sound_duration: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    condition_frame_indexes_vision: FrameIndexes = (0, 1)
+    condition_video_keep: Literal["first", "last"] = "first"
+    domain_name: str | None = None
+    domain_id: int | None = None
+    raw_action_dim: Annotated[int, Field(ge=1)] | None = None
+    action_chunk_size: Annotated[int, Field(ge=1)] | None = None
+    view_point: str = "ego_view"
+    preset: str = "vllm-omni"
+    use_system_prompt: bool | None = None
+    system_prompt: str | None = None
+    use_resolution_template: bool | None = None
+    use_duration_template: bool | None = None
+    negative_metadata_mode: NegativeMetadata | None = None
+    max_sequence_length: Annotated[int, Field(ge=1)] | None = None
+
+    def action_chunk(self) -> int:
+        """Number of action rows: as asked, or as many as `num_frames` or the given actions imply, or 16.
+
+        Raises:
+            RequestError: not a multiple of 4, or at odds with `num_frames`.
+        """
+        chunk, frames = self.action_chunk_size, self.num_frames
+        if chunk is None and frames is not None:
+            chunk = frames - 1 if frames % 4 == 1 else frames
+        if chunk is None and self.action is not None:
+            chunk = -(-len(self.action) // 4) * 4
+        chunk = DEFAULT_CHUNK if chunk is None else chunk
+        if chunk % 4 or not 4 <= chunk <= MAX_CHUNK:
+            raise RequestError("action_chunk_size", f"is {chunk}; expected a multiple of 4 from 4 to {MAX_CHUNK}")
+        if frames is not None and frames not in (chunk, chunk + 1):
+            raise RequestError("num_frames", f"is {frames}; expected {chunk + 1} for {chunk} actions, or leave it out")
+        return chunk
+
+
+@dataclass(frozen=True)
+class Started:
+    """A stage begins."""
+
+    stage: StageName
+
+
+@dataclass(frozen=True)
+class Step:
+    """A denoising step is done.
+
+    Attributes:
+        index: 1-based number of the step.
+        count: number of steps of the request.
+        seconds: what this step took.
+        seconds_left: estimate for the remaining steps.
+    """
+
+    index: int
+    count: int
+    seconds: float
+    seconds_left: float
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A stage is done, with its wall time."""
+
+    stage: StageName
+    seconds: float
+
+
+Event = Started | Step | Finished

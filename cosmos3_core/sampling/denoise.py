@@ -1,0 +1,152 @@
+"""The state of a denoising run between two steps: small, inspectable, serialisable, resumable.
+
+It holds tensors and a step index and knows no model; `stages.Denoiser` computes velocities and calls `advance`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from cosmos3_core.model.sequence import Latents, Modality
+from cosmos3_core.sampling.noise import NoiseSource, draw
+from cosmos3_core.sampling.schedule import Schedule
+from cosmos3_core.sampling.solver import SolverState, unipc_step
+from cosmos3_core.sampling.stochastic import stochastic_step
+
+FORMAT = "cosmos3.denoise/1"
+
+
+class SnapshotError(ValueError):
+    """A snapshot is not ours or was written by another format version."""
+
+
+@dataclass(frozen=True)
+class DenoiseState:
+    """Where a run stands: `step` steps are done.
+
+    Attributes:
+        step: number of finished steps.
+        latents: the current samples, fp32.
+        solver: UniPC history per modality; empty for the stochastic sampler.
+    """
+
+    step: int
+    latents: Latents
+    solver: Mapping[Modality, SolverState] = field(default_factory=dict)
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> DenoiseState:
+        """The same state with every tensor changed, for example moved to a device."""
+        solver = {
+            name: SolverState(
+                previous=None if state.previous is None else change(state.previous),
+                clean=tuple(change(clean) for clean in state.clean),
+                order=state.order,
+            )
+            for name, state in self.solver.items()
+        }
+        return DenoiseState(self.step, {name: change(x) for name, x in self.latents.items()}, solver)
+
+    def to_bytes(self) -> bytes:
+        """The whole state as a safetensors file, exact to the bit."""
+        tensors: dict[str, Tensor] = {}
+        orders: dict[str, int] = {}
+        for name, latent in self.latents.items():
+            tensors[f"{name}.latents"] = latent.contiguous()
+        for name, state in self.solver.items():
+            orders[name] = state.order
+            if state.previous is not None:
+                tensors[f"{name}.previous"] = state.previous.contiguous()
+            for index, clean in enumerate(state.clean):
+                tensors[f"{name}.clean.{index}"] = clean.contiguous()
+        metadata = {"format": FORMAT, "step": str(self.step), "orders": json.dumps(orders)}
+        return safetensors.torch.save(tensors, metadata)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> DenoiseState:
+        """Read what `to_bytes` wrote.
+
+        Raises:
+            SnapshotError: other bytes, or another format version.
+        """
+        metadata = _metadata(data)
+        if metadata.get("format") != FORMAT:
+            raise SnapshotError(f"not a {FORMAT} snapshot (format: {metadata.get('format')!r})")
+        tensors = safetensors.torch.load(data)
+        latents = {m: tensors[f"{m}.latents"] for m in Modality if f"{m}.latents" in tensors}
+        solver = {}
+        for name, order in json.loads(metadata["orders"]).items():
+            clean = tuple(tensors[k] for i in range(2) if (k := f"{name}.clean.{i}") in tensors)
+            solver[Modality(name)] = SolverState(tensors.get(f"{name}.previous"), clean, order)
+        return cls(int(metadata["step"]), latents, solver)
+
+
+def _metadata(data: bytes) -> dict[str, str]:
+    try:
+        length = int.from_bytes(data[:8], "little")
+        header = json.loads(data[8 : 8 + length])
+        return dict(header.get("__metadata__", {}))
+    except (ValueError, AttributeError) as error:
+        raise SnapshotError("not a snapshot: no safetensors header") from error
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """What the caller gave: clean latents, and masks that are 1 where a value is given (broadcastable, fp32)."""
+
+    clean: Latents
+    mask: Latents
+
+    def keep(self, latents: Latents) -> Latents:
+        """`latents` with the given values put back exactly (spec 5.2)."""
+        return {name: x.where(self.mask[name] == 0, self.clean[name]) for name, x in latents.items()}
+
+    def to(self, device: torch.device) -> Conditioning:
+        """The same on another device."""
+        move = {n: x.to(device) for n, x in self.clean.items()}
+        return Conditioning(move, {n: x.to(device) for n, x in self.mask.items()})
+
+
+@dataclass(frozen=True)
+class Stochastic:
+    """Settings of the fixed-step sampler: the seed of the noise that each step adds."""
+
+    seed: int
+    source: NoiseSource
+
+
+def advance(
+    schedule: Schedule,
+    state: DenoiseState,
+    velocity: Latents,
+    conditioning: Conditioning,
+    stochastic: Stochastic | None = None,
+) -> DenoiseState:
+    """One solver step for every modality; clean values are restored afterwards.
+
+    Args:
+        schedule: noise levels.
+        state: the state the velocity was computed at.
+        velocity: guided velocity per modality, fp32, zero at clean positions.
+        conditioning: the given values.
+        stochastic: use the fixed-step sampler; UniPC otherwise.
+    """
+    latents: Latents = {}
+    solver: dict[Modality, SolverState] = {}
+    fresh: Latents = {}
+    if stochastic is not None:
+        shapes = {name: tuple(x.shape) for name, x in state.latents.items()}
+        fresh = draw(shapes, stochastic.seed + state.step, stochastic.source)
+    for name, sample in state.latents.items():
+        if stochastic is not None:
+            noise = fresh[name].to(sample.device)
+            latents[name] = stochastic_step(schedule, state.step, sample, velocity[name], noise)
+        else:
+            before = state.solver.get(name, SolverState())
+            latents[name], solver[name] = unipc_step(schedule, state.step, before, sample, velocity[name])
+    return DenoiseState(state.step + 1, conditioning.keep(latents), solver)

@@ -1,0 +1,39 @@
+"""Initial and per-step noise, drawn on the CPU in fp32 so that a seed means the same on any number of GPUs.
+
+`torch`: one generator, modalities in a fixed order; with the same seed diffusers draws the same numbers from a CPU
+generator. `numpy`: the framework's architecture-invariant generator, started anew for each modality (spec 5.9).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cosmos3_core.model.sequence import Latents, Modality
+
+NoiseSource = Literal["torch", "numpy"]
+_UINT32 = 2**32
+
+
+def draw(shapes: Mapping[Modality, tuple[int, ...]], seed: int, source: NoiseSource) -> Latents:
+    """Standard normal noise, fp32, for each modality of a request.
+
+    Args:
+        shapes: wanted modalities; drawn in the order vision, sound, action whatever the mapping's order.
+        seed: any 64-bit integer.
+        source: which generator.
+    """
+    wanted = [modality for modality in Modality if modality in shapes]
+    if source == "torch":
+        generator = torch.Generator("cpu").manual_seed(seed)
+        return {m: torch.randn(shapes[m], generator=generator, dtype=torch.float32) for m in wanted}
+    return {m: _numpy_normal(shapes[m], seed) for m in wanted}
+
+
+def _numpy_normal(shape: tuple[int, ...], seed: int) -> Tensor:
+    values = np.random.RandomState(seed % _UINT32).standard_normal(shape)
+    return torch.from_numpy(values.astype(np.float32))

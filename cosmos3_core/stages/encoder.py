@@ -1,0 +1,147 @@
+"""The Encoder stage: a resolved request to everything the Denoiser needs, and nothing it could do itself.
+
+Prompts become keys and values, conditioning media become clean latents, action rows are padded. It holds the
+understanding tower and the VAE's encoder half; the latter is loaded when a request first brings media.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import AutoTokenizer
+
+from cosmos3_core.checkpoint import Checkpoint
+from cosmos3_core.codecs import pixels
+from cosmos3_core.codecs.video_vae import VideoEncoder
+from cosmos3_core.inputs import MediaInputs
+from cosmos3_core.model.config import TransformerConfig
+from cosmos3_core.model.sequence import VAE_TEMPORAL_STRIDE, Latents, Modality, SequenceLayout
+from cosmos3_core.modes import Mode
+from cosmos3_core.prompt import tokenize
+from cosmos3_core.resolve import ResolvedRequest
+from cosmos3_core.sampling.denoise import Conditioning
+from cosmos3_core.sampling.guidance import Guidance
+from cosmos3_core.sampling.noise import NoiseSource
+from cosmos3_core.sampling.schedule import Schedule
+from cosmos3_core.settings import ExecutionSettings
+from cosmos3_core.stages.understanding import TextKeyValues, Understanding
+
+
+@dataclass(frozen=True)
+class EncodedRequest:
+    """What crosses from the Encoder to the Denoiser.
+
+    Attributes:
+        conditional, unconditional: the guidance branches; no second one without guidance.
+        layout: shape of the generation sequence.
+        conditioning: clean latents and masks.
+        schedule, guidance, seed, noise, stochastic: the sampler.
+    """
+
+    conditional: TextKeyValues
+    unconditional: TextKeyValues | None
+    layout: SequenceLayout
+    conditioning: Conditioning
+    schedule: Schedule
+    guidance: Guidance
+    seed: int
+    noise: NoiseSource
+    stochastic: bool
+
+
+def latent_shapes(config: TransformerConfig, layout: SequenceLayout) -> dict[Modality, tuple[int, ...]]:
+    """Shape of each modality's latents in a request."""
+    shapes: dict[Modality, tuple[int, ...]] = {
+        Modality.VISION: (config.latent_channel, layout.frames, layout.height, layout.width)
+    }
+    if layout.sound_frames:
+        shapes[Modality.SOUND] = (config.sound_dim, layout.sound_frames)
+    if layout.action_rows:
+        shapes[Modality.ACTION] = (layout.action_rows, config.action_dim)
+    return shapes
+
+
+class Encoder:
+    """Tokenizer, understanding tower and VAE encoder of one checkpoint."""
+
+    def __init__(
+        self, checkpoint: Checkpoint, settings: ExecutionSettings, tokenizer: Any, understanding: Understanding
+    ) -> None:
+        self.checkpoint = checkpoint
+        self.settings = settings
+        self.tokenizer = tokenizer
+        self.understanding = understanding
+        self._video_encoder: VideoEncoder | None = None
+
+    @classmethod
+    def from_checkpoint(cls, checkpoint: Checkpoint, settings: ExecutionSettings) -> Encoder:
+        """Load the tokenizer and the understanding tower."""
+        tokenizer = AutoTokenizer.from_pretrained(checkpoint.folder("text_tokenizer"))
+        return cls(checkpoint, settings, tokenizer, Understanding.from_checkpoint(checkpoint, settings))
+
+    @property
+    def video_encoder(self) -> VideoEncoder:
+        """The VAE's encoder half, loaded at its first use."""
+        if self._video_encoder is None:
+            self._video_encoder = VideoEncoder.from_checkpoint(self.checkpoint, self.settings)
+        return self._video_encoder
+
+    @property
+    def bytes_read(self) -> int:
+        """Bytes of weights read so far."""
+        codec = self._video_encoder.report.bytes_read if self._video_encoder else 0
+        return self.understanding.report.bytes_read + codec
+
+    @torch.no_grad()
+    def encode(self, request: ResolvedRequest, inputs: MediaInputs) -> EncodedRequest:
+        """Prepare a request for denoising."""
+        guided = request.guidance.enabled
+        return EncodedRequest(
+            conditional=self._prefill(request, request.positive),
+            unconditional=self._prefill(request, request.negative) if guided else None,
+            layout=request.layout,
+            conditioning=self._conditioning(request, inputs),
+            schedule=request.schedule,
+            guidance=request.guidance,
+            seed=request.seed,
+            noise=request.noise,
+            stochastic=request.stochastic,
+        )
+
+    def _prefill(self, request: ResolvedRequest, text: str) -> TextKeyValues:
+        ids = tokenize(self.tokenizer, text, request.system_prompt, request.max_prompt_tokens)
+        return self.understanding.prefill(ids)
+
+    def _conditioning(self, request: ResolvedRequest, inputs: MediaInputs) -> Conditioning:
+        layout, device = request.layout, self.settings.torch_device
+        shapes = latent_shapes(self.checkpoint.transformer_config, layout)
+        clean: Latents = {name: torch.zeros(shape, device=device) for name, shape in shapes.items()}
+        mask: Latents = {name: torch.zeros(shape, device=device) for name, shape in shapes.items()}
+        if layout.clean_frames:
+            frames = list(layout.clean_frames)
+            encoded = self._encode_video(request, inputs)
+            clean[Modality.VISION][:, frames] = encoded[:, frames, : layout.height, : layout.width]
+            mask[Modality.VISION][:, frames] = 1
+        if layout.action_rows:
+            mask[Modality.ACTION][:, layout.action_width :] = 1
+        if request.action is not None and request.action.rows is not None:
+            rows = torch.from_numpy(request.action.rows).to(device)
+            clean[Modality.ACTION][:, : layout.action_width] = rows
+            mask[Modality.ACTION][:] = 1
+        return Conditioning(clean, mask)
+
+    def _encode_video(self, request: ResolvedRequest, inputs: MediaInputs) -> Tensor:
+        """Latents of the conditioning frames; later frames cannot change them, the VAE being causal."""
+        assert inputs.frames is not None
+        canvas, preset, frames = request.canvas, request.preset, inputs.frames
+        if request.mode.is_action:
+            clip = pixels.fit_and_pad(frames, canvas, preset.action_source(frames.shape[2], frames.shape[1]))
+        elif request.mode is Mode.VIDEO_TO_VIDEO and not preset.crop_video:
+            clip = pixels.stretch(frames, canvas)
+        else:
+            clip = pixels.cover(frames, canvas, preset.resize)
+        needed = max(request.layout.clean_frames) * VAE_TEMPORAL_STRIDE + 1
+        return self.video_encoder.encode(pixels.extend(clip, needed))

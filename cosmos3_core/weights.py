@@ -1,0 +1,167 @@
+"""Stream tensors of a safetensors folder into a module: only those it has, checked before the first byte is read.
+
+Names in the file are parameter names of the module. Missing, unexpected or misshapen tensors are refused by name, and
+so is a module that will not fit in memory, with the arithmetic.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from cosmos3_core.checkpoint import CheckpointError
+
+MAX_NAMED = 6
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What loading one module read: number of tensors, bytes on disk."""
+
+    tensors: int
+    bytes_read: int
+
+
+@dataclass(frozen=True)
+class StoredTensor:
+    """Where a tensor lies and what shape it has."""
+
+    file: Path
+    shape: tuple[int, ...]
+
+
+def stored_tensors(folder: Path) -> dict[str, StoredTensor]:
+    """The tensors of a folder's safetensors files, from their headers; an index file, where there is one, is followed.
+
+    Raises:
+        CheckpointError: no safetensors file, or a damaged one.
+    """
+    files = sorted(folder.glob("*.safetensors"))
+    for index in folder.glob("*.safetensors.index.json"):
+        named = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        absent = sorted(name for name in named if not (folder / name).is_file())
+        if absent:
+            raise CheckpointError(f"{folder}: {index.name} names {_list(absent)}, which are missing")
+        files = sorted(folder / name for name in named)
+    if not files:
+        raise CheckpointError(f"{folder}: no .safetensors file; other formats are not read")
+    found: dict[str, StoredTensor] = {}
+    for file in files:
+        try:
+            with safe_open(file, framework="pt") as reader:
+                for name in reader.keys():  # noqa: SIM118 - safe_open is no mapping
+                    found[name] = StoredTensor(file, tuple(reader.get_slice(name).get_shape()))
+        except (SafetensorError, OSError) as error:
+            raise CheckpointError(f"{file}: damaged or incomplete: {error}") from error
+    return found
+
+
+def load(
+    module: nn.Module,
+    folder: Path,
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+    known: Collection[str] = (),
+    keep_fp32: Callable[[str], bool] = lambda name: False,
+    rename: Callable[[str], str] = lambda name: name,
+    memory_limit: int | None = None,
+) -> LoadReport:
+    """Give a module built on the meta device its weights.
+
+    Args:
+        module: every parameter and persistent buffer of it is read.
+        folder: holds the safetensors files.
+        device: where the weights go.
+        dtype: what they are converted to.
+        known: names that may stand in the folder and are left alone, because other stages read them.
+        keep_fp32: which names stay in fp32 whatever `dtype`.
+        rename: from a module's name to the name in the file.
+        memory_limit: bytes the weights may take; None means what the device has free.
+
+    Raises:
+        CheckpointError: missing, unexpected or misshapen tensors, or not enough memory.
+    """
+    wanted = dict(module.state_dict())
+    stored = stored_tensors(folder)
+    _check(folder, {rename(name): tensor for name, tensor in wanted.items()}, stored, known)
+    dtypes = {name: torch.float32 if keep_fp32(name) else dtype for name in wanted}
+    _check_memory(module, wanted, dtypes, device, memory_limit)
+    bytes_read = 0
+    values: dict[str, Tensor] = {}
+    by_file: dict[Path, list[str]] = {}
+    for name in wanted:
+        by_file.setdefault(stored[rename(name)].file, []).append(name)
+    for file, names in by_file.items():
+        with safe_open(file, framework="pt") as reader:
+            for name in names:
+                tensor = reader.get_tensor(rename(name))
+                bytes_read += tensor.nbytes
+                # A copy, so that nothing keeps the file mapped.
+                values[name] = tensor.to(device=device, dtype=dtypes[name], copy=True)
+    module.load_state_dict(values, assign=True)
+    module.eval().requires_grad_(False)
+    return LoadReport(len(values), bytes_read)
+
+
+def _list(names: Collection[str]) -> str:
+    shown = ", ".join(sorted(names)[:MAX_NAMED])
+    return shown + (f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else "")
+
+
+def _check(
+    folder: Path, wanted: Mapping[str, Tensor], stored: Mapping[str, StoredTensor], known: Collection[str]
+) -> None:
+    missing = wanted.keys() - stored.keys()
+    if missing:
+        raise CheckpointError(f"{folder}: missing tensors: {_list(missing)}")
+    unexpected = stored.keys() - wanted.keys() - set(known)
+    if unexpected:
+        hint = ""
+        if any(name.endswith(("weight_scale", "input_scale")) for name in unexpected):
+            hint = "; quantised checkpoints are not supported, use the bf16 revision"
+        raise CheckpointError(f"{folder}: unexpected tensors: {_list(unexpected)}{hint}")
+    wrong = [
+        f"{name} is {list(stored[name].shape)}, expected {list(tensor.shape)}"
+        for name, tensor in wanted.items()
+        if stored[name].shape != tuple(tensor.shape)
+    ]
+    if wrong:
+        raise CheckpointError(f"{folder}: misshapen tensors: {_list(wrong)}")
+
+
+def _check_memory(
+    module: nn.Module,
+    wanted: Mapping[str, Tensor],
+    dtypes: Mapping[str, torch.dtype],
+    device: torch.device,
+    limit: int | None,
+) -> None:
+    needed = sum(tensor.numel() * dtypes[name].itemsize for name, tensor in wanted.items())
+    available = free_memory(device) if limit is None else limit
+    if needed > available:
+        count = sum(tensor.numel() for tensor in wanted.values())
+        raise CheckpointError(
+            f"{type(module).__name__} does not fit on {device}: {count / 1e9:.3f} billion parameters x "
+            f"{needed / count:.1f} bytes = {needed / 1e9:.3f} GB, and {available / 1e9:.3f} GB are "
+            f"{'free' if limit is None else 'allowed'}"
+        )
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that can be taken on a device: free GPU memory, or available host memory within the container's limit."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    available = int(psutil.virtual_memory().available)
+    limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
+    try:
+        return min(available, int(limit.read_text()) - int(used.read_text()))
+    except (OSError, ValueError):
+        return available
