@@ -19,10 +19,12 @@ from torch import Tensor, nn
 
 from cosmos3_core import tiny_configs as configs
 from cosmos3_core import tiny_weights as weights
+from cosmos3_core.codecs.construct import construct
 from cosmos3_core.codecs.vision import vision_module
 from cosmos3_core.model.config import TransformerConfig
 from cosmos3_core.model.names import published_shapes
 from cosmos3_core.tiny_configs import MID, TINY, Size
+from cosmos3_core.tiny_vae import make_see_through
 from cosmos3_core.tiny_text import Family, write_tokenizer
 
 __all__ = ["MID", "TINY", "Family", "Size", "write_checkpoint"]
@@ -103,14 +105,13 @@ def _write_vision(root: Path, seed: int) -> dict[str, str]:
 
 
 def _write_codecs(root: Path, family: Family, seed: int) -> None:
-    with torch.device("meta"):
-        vae = AutoencoderKLWan.from_config(_read_json(root / "vae" / "config.json"))
+    vae = construct(AutoencoderKLWan, _read_json(root / "vae" / "config.json"))
     drawn = weights.draw_tensors(_shapes(vae), weights.VAE_RULES, seed, torch.bfloat16)
+    make_see_through(drawn)
     _save(drawn, root / "vae" / "diffusion_pytorch_model.safetensors", root)
     if family == "edge":
         return
-    with torch.device("meta"):
-        sound = Cosmos3AVAEAudioTokenizer.from_config(_read_json(root / "sound_tokenizer" / "config.json"))
+    sound = construct(Cosmos3AVAEAudioTokenizer, _read_json(root / "sound_tokenizer" / "config.json"))
     drawn = weights.draw_tensors(_shapes(sound), weights.SOUND_RULES, seed, torch.float32)
     _save(drawn, root / "sound_tokenizer" / "diffusion_pytorch_model.safetensors", root)
 

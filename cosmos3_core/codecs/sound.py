@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cosmos3_core.checkpoint import Checkpoint
+from cosmos3_core.codecs.construct import construct
 from cosmos3_core.settings import ExecutionSettings
 from cosmos3_core.weights import LoadReport, load
 
@@ -20,9 +21,7 @@ COMPONENT = "sound_tokenizer"
 def _load_half(
     checkpoint: Checkpoint, settings: ExecutionSettings, half: Literal["encoder", "decoder"]
 ) -> tuple[Any, LoadReport]:
-    config = checkpoint.read_json(f"{COMPONENT}/config.json")
-    with torch.device("meta"):
-        tokenizer = Cosmos3AVAEAudioTokenizer.from_config(config)
+    tokenizer = construct(Cosmos3AVAEAudioTokenizer, checkpoint.read_json(f"{COMPONENT}/config.json"))
     known = set(tokenizer.state_dict())
     setattr(tokenizer, "decoder" if half == "encoder" else "encoder", None)
     report = load(

@@ -14,6 +14,7 @@ from diffusers.models.autoencoders.autoencoder_kl_wan import unpatchify
 from torch import Tensor, nn
 
 from cosmos3_core.checkpoint import Checkpoint
+from cosmos3_core.codecs.construct import construct
 from cosmos3_core.codecs.pixels import Frames, to_pixels
 from cosmos3_core.settings import ExecutionSettings
 from cosmos3_core.weights import LoadReport, load
@@ -25,9 +26,7 @@ _HALVES = {"encoder": ("encoder", "quant_conv"), "decoder": ("decoder", "post_qu
 def _load_half(
     checkpoint: Checkpoint, settings: ExecutionSettings, half: Literal["encoder", "decoder"]
 ) -> tuple[Any, LoadReport]:
-    config = checkpoint.read_json(f"{COMPONENT}/config.json")
-    with torch.device("meta"):
-        vae = AutoencoderKLWan.from_config(config)
+    vae = construct(AutoencoderKLWan, checkpoint.read_json(f"{COMPONENT}/config.json"))
     known = set(vae.state_dict())
     other = "decoder" if half == "encoder" else "encoder"
     for name in _HALVES[other]:

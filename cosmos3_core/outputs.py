@@ -1,0 +1,58 @@
+"""Write a result where the caller wants it: a picture, an MP4 with its soundtrack, the actions beside it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from cosmos3_core.errors import RequestError
+from cosmos3_core.local import GenerationResult
+from cosmos3_core.media import encode_image, encode_mp4
+from cosmos3_core.modes import Mode
+
+IMAGE_FORMATS: dict[str, Literal["png", "jpeg", "webp"]] = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
+
+
+def check_output(path: Path, mode: Mode) -> None:
+    """Refuse a file name that does not fit the mode, before anything is generated.
+
+    Raises:
+        RequestError: the suffix is not one this mode can be written as, or the folder does not exist.
+    """
+    allowed = tuple(IMAGE_FORMATS) if mode.is_image else (".mp4",)
+    if path.suffix.lower() not in allowed:
+        raise RequestError("output", f"is {path.name!r}; {mode.value} is written as {', '.join(allowed)}")
+    if not path.absolute().parent.is_dir():
+        raise RequestError("output", f"is in {path.parent}, which does not exist")
+
+
+def write_result(result: GenerationResult, path: Path) -> list[Path]:
+    """Write media to `path` and predicted actions to `path` with the suffix `.action.json`.
+
+    Returns:
+        The files written.
+    """
+    check_output(path, result.request.mode)
+    if result.request.mode.is_image:
+        path.write_bytes(encode_image(result.frames[0], IMAGE_FORMATS[path.suffix.lower()]))
+    else:
+        encode_mp4(path, result.frames, result.fps, result.sound, sampling_rate=result.sampling_rate)
+    if result.action is None:
+        return [path]
+    actions = path.with_suffix(".action.json")
+    actions.write_text(json.dumps(action_object(result)) + "\n", encoding="utf-8")
+    return [path, actions]
+
+
+def action_object(result: GenerationResult) -> dict[str, Any]:
+    """Predicted actions in the form other servers return them: `data`, `shape`, `dtype` and where they belong."""
+    assert result.action is not None and result.request.action is not None
+    return {
+        "data": result.action.tolist(),
+        "shape": list(result.action.shape),
+        "dtype": "float32",
+        "raw_action_dim": result.request.action.width,
+        "action_mode": result.request.mode.value,
+        "domain_id": result.request.action.domain,
+    }

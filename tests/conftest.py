@@ -1,0 +1,39 @@
+"""Tiny checkpoints that all tests share, and what holds for every test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import settings
+
+from cosmos3_core.tiny import write_checkpoint
+
+# Drawn examples take as long as the machine makes them, and a failure is the same failure everywhere.
+settings.register_profile("cosmos3", deadline=None, max_examples=60, derandomize=True)
+settings.load_profile("cosmos3")
+
+
+def pytest_sessionstart() -> None:
+    torch.set_num_threads(2)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if torch.cuda.is_available():
+        return
+    for item in items:
+        if item.get_closest_marker("gpu") is not None:
+            item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+
+
+@pytest.fixture(scope="session")
+def nano(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny checkpoint of the Nano family; read it, never write to it."""
+    return write_checkpoint(tmp_path_factory.mktemp("checkpoints") / "nano", "nano")
+
+
+@pytest.fixture(scope="session")
+def edge(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny checkpoint of the Edge family; read it, never write to it."""
+    return write_checkpoint(tmp_path_factory.mktemp("checkpoints") / "edge", "edge")
