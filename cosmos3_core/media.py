@@ -126,9 +126,8 @@ def encode_image(
 def decode_video(source: Source, *, first: int | None = None, last: int | None = None) -> VideoClip:
     """Decode a video's frames, all of them or those at one end.
 
-    The display matrix (rotation, mirroring) is applied. Colours follow the stream's own matrix and
-    range; without tags, BT.709 is taken for HD and BT.601 for SD, limited range. Memory is bounded by
-    the frames returned, whatever the file's length.
+    The display matrix (rotation, mirroring) is applied. Colours follow the stream's matrix and range; with no
+    tags, HD is taken as BT.709 and SD as BT.601, limited range. Memory is bounded by the frames returned.
 
     Args:
         source: an MP4, MOV, WebM, Matroska, AVI, MPEG or animated GIF file.
@@ -308,9 +307,13 @@ def _resampled(container: InputContainer, sampling_rate: int) -> Iterator[NDArra
     resampler = None
     for frame in chain(container.decode(audio=0), [None]):
         if resampler is None:
+            if frame is None:
+                return
+            # A small file at 1 Hz would fill the memory once resampled.
+            _check_range("the file's sampling rate", frame.sample_rate, 1_000, 768_000)
             # Asked of the frame, as headers announce some stereo (HE-AAC v2) as mono. FFmpeg's own mono
             # to stereo loses 3 dB, so mono stays mono here and is duplicated by the caller.
-            layout = "mono" if frame is not None and frame.layout.nb_channels == 1 else "stereo"
+            layout = "mono" if frame.layout.nb_channels == 1 else "stereo"
             resampler = AudioResampler("fltp", layout, sampling_rate, options={"rematrix_maxval": "1.0"})
         # With nothing to convert, PyAV hands the flushing None back.
         for chunk in filter(None, resampler.resample(frame)):

@@ -1,6 +1,7 @@
-"""Pictures, clips, prompts and actions: NVIDIA's where COSMOS3_ASSETS names their folder, else stand-ins made here.
+"""Pictures, clips, prompts and actions: NVIDIA's where COSMOS3_ASSETS names their folder, else stand-ins.
 
-A name is a file's without its ending, such as `av_0`. Stand-ins have the size and structure of what they stand for.
+A name is a file's without its ending, such as `av_0`. Stand-ins are made here, with the size and structure of
+what they stand for.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What requests must know of the published checkpoints, by the numbers of the specification (1.3, 1.4, 5.5, 7.1)."""
+"""What requests must know of the published checkpoints (spec 1.3, 1.4, 5.5, 7.1)."""
 
 from __future__ import annotations
 

@@ -112,13 +112,32 @@ def test_a_canvas_of_too_many_pixels_is_refused() -> None:
     assert error.value.field == "width"
 
 
+TRUNCATED = pytest.mark.xfail(reason="sides are truncated to whole pixels before they are floored to sixteen")
+
+
+@TRUNCATED
 @given(st.integers(100, 800), st.integers(100, 800), st.sampled_from([640 * 640, 832 * 480, 1280 * 720]))
 def test_a_canvas_of_an_area_has_the_shape_of_its_source(width: int, height: int, pixels: int) -> None:
     canvas = geometry.canvas_of_area(pixels, width, height)
     exact_width, exact_height = math.sqrt(pixels * width / height), math.sqrt(pixels * height / width)
-    for side, exact in ((canvas.width, exact_width), (canvas.height, exact_height)):
-        assert side % 16 == 0
-        assert exact - 16 < side <= exact + 1e-6
+    assert canvas == Canvas(round(exact_width) // 16 * 16, round(exact_height) // 16 * 16)
+
+
+@pytest.mark.parametrize(
+    ("source", "size"),
+    [
+        ("1280x720", "1280x720"),
+        ("1920x1080", "1280x720"),
+        ("832x480", "1248x720"),
+        pytest.param("1672x941", "1280x720", marks=TRUNCATED),
+        pytest.param("176x176", "960x960", marks=TRUNCATED),
+        pytest.param("1248x702", "1280x720", marks=TRUNCATED),
+        ("720x1280", "720x1280"),
+    ],
+)
+def test_a_720p_canvas_for_a_picture_is_the_one_that_vllm_omni_takes(source: str, size: str) -> None:
+    picture = parse(source)
+    assert geometry.canvas_of_area(1280 * 720, picture.width, picture.height) == parse(size)
 
 
 @given(st.sampled_from([(10_000, 1), (1, 10_000)]))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import struct
 import subprocess
 import sys
 import wave
@@ -13,7 +12,6 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from fractions import Fraction
-from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,19 +27,12 @@ from cosmos3_core import media
 from cosmos3_core.media import MediaError, decode_audio, decode_image, decode_video, encode_image, encode_mp4
 
 Pixels = NDArray[np.uint8]
-Samples = NDArray[np.float32]
 Colour = tuple[int, int, int]
 
 DECODERS: list[Callable[[bytes | Path], object]] = [decode_image, decode_video, decode_audio]
 CARD = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (0, 255, 255), (255, 0, 255), (18, 200, 77)]
 QUADRANTS = np.kron([[0, 85], [170, 255]], np.ones((24, 32)))[..., None].repeat(3, -1).astype(np.uint8)
-NOT_MEDIA = [
-    b"",
-    b"not media at all " * 50,
-    bytes(5000),
-    b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n/etc/passwd\n#EXT-X-ENDLIST\n",
-    b"ffconcat version 1.0\nfile /etc/passwd\n",
-]
+PLAYLISTS = [b"#EXTM3U\n#EXTINF:1,\n/etc/passwd\n", b"ffconcat version 1.0\nfile /etc/passwd\n"]
 
 
 def picture(index: int = 0, height: int = 48, width: int = 64) -> Pixels:
@@ -53,15 +44,15 @@ def flat(colour: Colour, height: int = 64, width: int = 64) -> Pixels:
     return np.full((height, width, 3), colour, np.uint8)
 
 
-def tone(seconds: float, rate: int = 48_000, channels: int = 2) -> Samples:
+def tone(seconds: float, rate: int = 48_000, channels: int = 2) -> NDArray[np.float32]:
     # A sweep, for it fits itself at one alignment only.
     time = np.arange(round(seconds * rate)) / rate
     sweep = 0.5 * np.sin(2 * np.pi * (200 + 300 * time) * time)
     return np.stack([sweep * (1 - 0.3 * channel) for channel in range(channels)]).astype(np.float32)
 
 
-def mp4(count: int = 5, fps: float = 24, sound: Samples | None = None, height: int = 48, **options: Any) -> bytes:
-    content = io.BytesIO()
+def mp4(count: int = 5, fps: float = 24, sound: NDArray[np.float32] | None = None, **options: Any) -> bytes:
+    content, height = io.BytesIO(), options.pop("height", 48)
     encode_mp4(content, (picture(index, height) for index in range(count)), fps, sound, **options)
     return content.getvalue()
 
@@ -100,13 +91,11 @@ SMALL: dict[str, bytes] = {
 LONGER = [mp4(30), mp4(30, sound=tone(1.2))]
 
 
-def real_files(folder: str, *stand_ins: str) -> Iterator[bytes]:
-    if assets := os.environ.get("COSMOS3_ASSETS"):
-        paths = sorted(Path(assets, folder).iterdir())
-        # The long videos take gigabytes once decoded and would show nothing more.
-        yield from (path.read_bytes() for path in paths if path.stat().st_size < 2_000_000)
-    else:
-        yield from (SMALL[name] for name in stand_ins)
+def real_files(folder: str, *stand_ins: str) -> list[bytes]:
+    if not (assets := os.environ.get("COSMOS3_ASSETS")):
+        return [SMALL[name] for name in stand_ins]
+    # The long videos take gigabytes once decoded and would show nothing more.
+    return [path.read_bytes() for path in Path(assets, folder).iterdir() if path.stat().st_size < 2_000_000]
 
 
 def refuses(message: str, function: Callable[..., object], *arguments: Any, **options: Any) -> None:
@@ -121,8 +110,7 @@ def distance(left: Pixels, right: Pixels | Colour) -> int:
 def test_real_images_decode(tmp_path: Path) -> None:
     for content in real_files("images", "png", "jpeg", "webp"):
         pixels = decode_image(content)
-        assert pixels.dtype == np.uint8 and pixels.ndim == 3 and pixels.shape[2] == 3
-        assert pixels.flags.writeable and pixels.std() > 1
+        assert pixels.dtype == np.uint8 and pixels.shape[2:] == (3,) and pixels.flags.writeable
         (path := tmp_path / "image").write_bytes(content)
         assert np.array_equal(pixels, decode_image(path)) and np.array_equal(pixels, decode_image(str(path)))
 
@@ -133,7 +121,7 @@ def test_image_round_trip(name: Literal["png", "jpeg", "webp"], error: int) -> N
     assert Image.open(io.BytesIO(content)).format == name.upper()
     assert distance(decode_image(content), picture()) <= error
     assert encode_image(picture(), name) == content
-    assert (encode_image(picture(), name, 20) == content) == (name == "png")
+    assert name == "png" or len(encode_image(picture(), name, 20)) < len(content)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -169,7 +157,7 @@ def test_animation_gives_its_first_image() -> None:
 
 @pytest.mark.parametrize("decode", DECODERS)
 def test_what_is_not_media_is_refused(decode: Callable[[bytes | Path], object], tmp_path: Path) -> None:
-    for content in NOT_MEDIA:
+    for content in (b"", b"not media at all " * 50, bytes(5000), b"P6 1 1 255 abc", *PLAYLISTS):
         refuses(f"from {len(content)} bytes: .*expected a complete", decode, content)
     for path in (tmp_path / "missing.mp4", tmp_path):
         refuses(str(path), decode, path)
@@ -201,14 +189,15 @@ def test_wrong_kinds_are_refused() -> None:
 
 
 def test_too_many_pixels_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    chunks = [b"IHDR" + struct.pack(">IIBBBBB", 20_000, 20_000, 8, 2, 0, 0, 0), b"IDAT"]
-    blocks = [struct.pack(">I", len(c) - 4) + c + struct.pack(">I", zlib.crc32(c)) for c in chunks]
-    refuses("178956970", decode_image, b"\x89PNG\r\n\x1a\n" + b"".join(blocks))
-    monkeypatch.setattr(media, "MAX_PIXELS", 64 * 48 - 1)
+    Image.new("1", (20_000, 9_000)).save(content := io.BytesIO(), "PNG")
+    # Only the header is left, so that nothing but the size can be what is refused.
+    refuses("178956970", decode_image, content.getvalue()[:60])
+    two_sizes = b"".join(other_video(picture(0, side, side), container="mpegts") for side in (48, 96))
+    refuses("use one size", decode_video, two_sizes)
+    monkeypatch.setattr(media, "MAX_PIXELS", 48 * 48)
+    refuses("Invalid data", decode_video, two_sizes)
     for decode, name in ((decode_image, "png"), (decode_video, "mp4")):
-        refuses("64x48 is above the limit of 3071 pixels", decode, SMALL[name])
-    before, size, after = SMALL["mp4"].partition(struct.pack(">HH", 64, 48))
-    refuses("expected a complete", decode_video, before + struct.pack(">HH", 16, 16) + after)
+        refuses("64x48 is above the limit of 2304 pixels", decode, SMALL[name])
 
 
 def test_encode_image_refuses() -> None:
@@ -288,10 +277,11 @@ def test_other_files_keep_colours(colour: Colour, height: int, width: int, optio
     assert distance(decode_video(content).frames, colour) <= 4
 
 
-@pytest.mark.parametrize(("angle", "hflip", "vflip"), product((0, 90, 180, 270), (False, True), (False, True)))
-def test_display_matrix_is_applied(angle: int, hflip: bool, vflip: bool) -> None:
-    frames = decode_video(other_video(QUADRANTS, turn=(angle, hflip, vflip))).frames
-    expected = np.rot90(QUADRANTS, angle // 90)[:: -1 if vflip else 1, :: -1 if hflip else 1]
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize("angle", [0, 90, 180, 270])
+def test_display_matrix_is_applied(angle: int, mirrored: bool) -> None:
+    frames = decode_video(other_video(QUADRANTS, turn=(angle, mirrored))).frames
+    expected = np.rot90(QUADRANTS, angle // 90)[:, :: -1 if mirrored else 1]
     assert frames.shape[1:] == expected.shape and np.abs(frames.astype(int) - expected).mean() < 4
 
 
@@ -304,8 +294,7 @@ def test_motion_jpeg_with_exif_is_turned() -> None:
         packet.stream = output.add_mux_stream("mjpeg", 10, width=64, height=48)
         packet.pts, packet.dts, packet.time_base = 0, 0, Fraction(1, 10)
         output.mux(packet)
-    expected = np.rot90(QUADRANTS, -1)
-    assert np.abs(decode_video(content.getvalue()).frames[0].astype(int) - expected).mean() < 4
+    assert np.abs(decode_video(content.getvalue()).frames - np.rot90(QUADRANTS, -1).astype(int)).mean() < 4
 
 
 @pytest.mark.parametrize(("rate", "channels"), [(48_000, 1), (48_000, 2), (44_100, 2), (16_000, 1)])
@@ -319,44 +308,43 @@ def test_sound_round_trip(rate: int, channels: int) -> None:
     decoded = decode_audio(content, rate)
     assert decoded.dtype == np.float32 and decoded.shape[0] == 2 and np.abs(decoded).max() <= 1
     assert 0 <= decoded.shape[1] - sound.shape[1] < 1100
-    error = decoded[:, : sound.shape[1]] - sound
-    assert 10 * np.log10((sound**2).mean() / (error**2).mean()) > 20
+    assert ((decoded[:, : sound.shape[1]] - sound) ** 2).mean() < (sound**2).mean() / 100
 
 
-@pytest.mark.parametrize(
-    ("channels", "rate"), [(1, 48_000), (2, 44_100), (2, 8_000), (3, 6_000), (6, 9_600)]
-)
+@pytest.mark.parametrize(("channels", "rate"), [(1, 48_000), (2, 44_100), (2, 8_000), (3, 6_000), (6, 9_600)])
 def test_sound_becomes_stereo_at_the_rate_asked_for(channels: int, rate: int) -> None:
     content = wav(np.full((rate, channels), 16_384, np.int16), rate)
     for wanted in (48_000, 24_000):
         decoded = decode_audio(content, wanted)
         assert decoded.shape[0] == 2 and abs(decoded.shape[1] - wanted) <= 2
         assert np.abs(decoded[:, 1000:-1000] - 0.5).max() < 0.01
-    loud = decode_audio(mp4(10, sound=np.sign(tone(0.5)) * np.float32(3)))
-    assert loud.min() >= -1 and loud.max() <= 1
+    assert np.abs(decode_audio(mp4(10, sound=np.sign(tone(0.5)) * np.float32(3)))).max() <= 1
     refuses("sampling_rate is 0", decode_audio, content, 0)
+    refuses("the file's sampling rate is 1; use 1000", decode_audio, wav(np.zeros((99, 2), np.int16), 1))
 
 
 def test_bytes_are_the_same_in_another_process_on_one_core() -> None:
-    assert mp4(30, sound=tone(1.2)) == LONGER[1]
+    # Tall enough for x264 to use several threads.
+    content = mp4(9, sound=tone(0.3), height=480)
+    assert content == mp4(9, sound=tone(0.3), height=480)
     script = (
-        "import os, sys; os.sched_setaffinity(0, [min(os.sched_getaffinity(0))]); sys.path[:0] = ['.', 'tests'];"
-        "import test_media; print(list(map(test_media.zlib.crc32, test_media.LONGER)))"
+        "import os; os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])\n"
+        "from tests.test_media import *; print(zlib.crc32(mp4(9, sound=tone(0.3), height=480)))"
     )
     output = subprocess.check_output([sys.executable, "-c", script], cwd=Path(__file__).parent.parent)
-    assert output.decode().strip() == str(list(map(zlib.crc32, LONGER)))
+    assert int(output) == zlib.crc32(content)
 
 
 def test_index_comes_first_and_tracks_alternate() -> None:
-    content = mp4(100, 10, tone(10))
+    content = mp4(300, 10, tone(30))
     assert 0 < content.index(b"moov") < content.index(b"mdat")
     reached = {"video": 0.0, "audio": 0.0}
     with av.open(io.BytesIO(content), "r") as container:
         packets = [packet for packet in container.demux() if packet.size]
         for packet in sorted(packets, key=lambda packet: packet.pos or 0):
             reached[packet.stream.type] = float((packet.dts or 0) * packet.time_base)
-            assert abs(reached["video"] - reached["audio"]) < 1.2
-    assert min(reached.values()) > 9
+            assert abs(reached["video"] - reached["audio"]) < 0.5
+    assert min(reached.values()) > 29
 
 
 def test_frames_are_taken_one_at_a_time() -> None:
@@ -406,6 +394,6 @@ def test_encode_mp4_refuses(tmp_path: Path) -> None:
     refused("use settings like 'veryfast'", picture(), x264_preset="hasty")
     refused("use settings like .* 48000 Hz", picture(), sound=tone(1), sampling_rate=50_000)
     refused("sampling_rate is 10; use 7350 to 96000", picture(), sound=tone(1), sampling_rate=10)
-    for sound in (tone(1)[0], tone(1, channels=3), tone(0), tone(1) * np.inf, np.ones((2, 9), np.int16)):
+    for sound in (tone(1)[0], tone(1, channels=3), tone(0), tone(1) + np.inf, np.ones((2, 9), np.int16)):
         refused("use finite float32", picture(), sound=sound)
     assert not list(tmp_path.iterdir())

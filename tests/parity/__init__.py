@@ -1,0 +1,1 @@
+"""Equality with diffusers, transformers and vLLM on the same tiny weights."""

@@ -1,0 +1,51 @@
+"""When guidance applies, and what it computes (spec 5.7)."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from cosmos3_core.model.sequence import Modality
+from cosmos3_core.sampling.guidance import Guidance, combine
+
+
+@pytest.mark.parametrize(
+    ("timestep", "inclusive", "exclusive"),
+    [(399.0, False, False), (400.0, True, False), (401.0, True, True), (1000.0, True, False)],
+)
+def test_the_ends_of_an_interval(timestep: float, inclusive: bool, exclusive: bool) -> None:
+    assert Guidance(7.0, (400.0, 1000.0), inclusive=True).active(timestep) is inclusive
+    assert Guidance(7.0, (400.0, 1000.0), inclusive=False).active(timestep) is exclusive
+
+
+def test_without_an_interval_guidance_is_always_active() -> None:
+    assert all(Guidance(7.0).active(timestep) for timestep in (0.0, 500.0, 1000.0))
+
+
+@pytest.mark.parametrize(
+    ("scale", "above_one", "enabled"),
+    [
+        (1.0, False, False),
+        (1.0, True, False),
+        (0.5, False, True),
+        (0.5, True, False),
+        (1.5, True, True),
+        (0.0, False, True),
+    ],
+)
+def test_a_scale_of_one_needs_no_second_branch(scale: float, above_one: bool, enabled: bool) -> None:
+    guidance = Guidance(scale, (0.0, 1000.0), only_above_one=above_one)
+    assert guidance.enabled is enabled
+    assert guidance.active(500.0) is enabled
+
+
+def test_combining_moves_every_modality_away_from_the_unconditional() -> None:
+    conditional = {Modality.VISION: torch.tensor([3.0]), Modality.SOUND: torch.tensor([1.0, 2.0])}
+    unconditional = {Modality.VISION: torch.tensor([1.0]), Modality.SOUND: torch.tensor([1.0, 4.0])}
+    combined = combine(conditional, unconditional, 6.0)
+    assert combined[Modality.VISION].tolist() == [1 + 6 * 2]
+    assert combined[Modality.SOUND].tolist() == [1, 4 - 6 * 2]
+    for scale, branch in ((0.0, unconditional), (1.0, conditional)):
+        assert {name: x.tolist() for name, x in combine(conditional, unconditional, scale).items()} == {
+            name: x.tolist() for name, x in branch.items()
+        }
