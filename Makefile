@@ -51,7 +51,7 @@ $(STAMP): pyproject.toml scripts/cpu_stack.py scripts/torchvision_cpu_hook.py
 	@touch $(STAMP)
 
 demo: setup  ## generate from a tiny checkpoint, on the CPU
-	$(VENV)/bin/python examples/demo.py
+	$(VENV)/bin/python -m examples.demo
 
 test: setup  ## run the fast tests
 	$(VENV)/bin/python -m pytest -m "not slow and not gpu"

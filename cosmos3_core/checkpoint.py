@@ -28,7 +28,15 @@ from cosmos3_core.model.config import ConfigError, TransformerConfig
 from cosmos3_core.resolve import ModelFacts, SchedulerFacts, SoundFacts
 
 DEFAULT_SOUND_STRIDES = (2, 4, 5, 6, 8)
-ROOT_FILES = ["*.json", "*.jinja", "*.txt", "scheduler/*", "text_tokenizer/*", "*/config.json", "*/*.index.json"]
+ROOT_FILES = [
+    "*.json",
+    "*.jinja",
+    "*.txt",
+    "scheduler/*",
+    "text_tokenizer/*",
+    "*/config.json",
+    "*/*.index.json",
+]
 
 
 class CheckpointError(CosmosError):

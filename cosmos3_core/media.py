@@ -57,9 +57,7 @@ _EXPECTED = {
     "audio": "a complete MP4, MOV, WebM, Matroska, WAV, MP3, FLAC, AAC or Ogg file with a sound track",
 }
 # swscale's default puts flat colours up to 2 levels off and repeats chroma samples instead of filtering.
-_SCALING = (
-    Scaler.BILINEAR | Scaler.FULL_CHR_H_INP | Scaler.FULL_CHR_H_INT | Scaler.ACCURATE_RND | Scaler.BITEXACT
-)
+_SCALING = Scaler.BILINEAR | Scaler.FULL_CHR_H_INP | Scaler.FULL_CHR_H_INT | Scaler.ACCURATE_RND | Scaler.BITEXACT
 # FFmpeg numbers these as ISO/IEC 23091-2 does: matrix, primaries and transfer 1 are BT.709, and the matrices
 # 0, 2 and 3 (RGB, unspecified, reserved) say nothing about YUV. Its range 1 is the limited one.
 _BT709: dict[str, Any] = {"colorspace": 1, "color_primaries": 1, "color_trc": 1, "color_range": 1}
@@ -98,9 +96,7 @@ def decode_image(source: Source) -> NDArray[np.uint8]:
         return np.repeat(grey[:, :, None], 3, axis=2)
 
 
-def encode_image(
-    pixels: NDArray[np.uint8], format: Literal["png", "jpeg", "webp"], quality: int = 95
-) -> bytes:
+def encode_image(pixels: NDArray[np.uint8], format: Literal["png", "jpeg", "webp"], quality: int = 95) -> bytes:
     """Encode a still.
 
     Args:

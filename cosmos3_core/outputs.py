@@ -11,7 +11,12 @@ from cosmos3_core.local import GenerationResult
 from cosmos3_core.media import encode_image, encode_mp4
 from cosmos3_core.modes import Mode
 
-IMAGE_FORMATS: dict[str, Literal["png", "jpeg", "webp"]] = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
+IMAGE_FORMATS: dict[str, Literal["png", "jpeg", "webp"]] = {
+    ".png": "png",
+    ".jpg": "jpeg",
+    ".jpeg": "jpeg",
+    ".webp": "webp",
+}
 
 
 def check_output(path: Path, mode: Mode) -> None:

@@ -17,6 +17,8 @@ from cosmos3_core.sampling.noise import NoiseSource
 
 NegativeMetadata = Literal["none", "same", "inverse"]
 
+HD = Canvas(1280, 720)
+
 
 @dataclass(frozen=True)
 class ModeDefaults:
@@ -25,7 +27,7 @@ class ModeDefaults:
     num_inference_steps: int
     guidance_scale: float
     flow_shift: float | None
-    canvas: Canvas = Canvas(1280, 720)
+    canvas: Canvas = HD
     num_frames: int = 189
     fps: float = 24.0
     guidance_interval: tuple[float, float] | None = None

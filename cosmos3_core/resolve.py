@@ -241,9 +241,7 @@ def _system_prompt(request: GenerationRequest, preset: Preset, model: ModelFacts
     return request.system_prompt or (IMAGE_SYSTEM_PROMPT if request.mode.is_image else VIDEO_SYSTEM_PROMPT)
 
 
-def _sound(
-    request: GenerationRequest, model: ModelFacts, preset: Preset, clip: ClipFacts
-) -> tuple[int, int | None]:
+def _sound(request: GenerationRequest, model: ModelFacts, preset: Preset, clip: ClipFacts) -> tuple[int, int | None]:
     """Latent sound frames, and how many samples to keep of what they decode to."""
     if not request.generate_sound:
         if request.sound_duration is not None:

@@ -24,8 +24,8 @@ from cosmos3_core.codecs.vision import vision_module
 from cosmos3_core.model.config import TransformerConfig
 from cosmos3_core.model.names import published_shapes
 from cosmos3_core.tiny_configs import MID, TINY, Size
-from cosmos3_core.tiny_vae import make_see_through
 from cosmos3_core.tiny_text import Family, write_tokenizer
+from cosmos3_core.tiny_vae import make_see_through
 
 __all__ = ["MID", "TINY", "Family", "Size", "write_checkpoint"]
 

@@ -31,28 +31,36 @@ class Size:
 
 
 TINY = Size()
-MID = Size(hidden=512, intermediate=1536, layers=8, vae_dim=32, sound_dim=32)
+MID = Size(hidden=512, intermediate=1536, layers=8)
 
 # Channel statistics of the published VAE (spec 6.4).
+# fmt: off
 LATENT_MEANS = (
-    (-0.2289, -0.0052, -0.1323, -0.2339, -0.2799, 0.0174, 0.1838, 0.1557, -0.1382, 0.0542, 0.2813, 0.0891)
-    + (0.1570, -0.0098, 0.0375, -0.1825, -0.2246, -0.1207, -0.0698, 0.5109, 0.2665, -0.2108, -0.2158, 0.2502)
-    + (-0.2055, -0.0322, 0.1109, 0.1567, -0.0729, 0.0899, -0.2799, -0.1230, -0.0313, -0.1649, 0.0117, 0.0723)
-    + (-0.2839, -0.2083, -0.0520, 0.3748, 0.0152, 0.1957, 0.1433, -0.2944, 0.3573, -0.0548, -0.1681, -0.0667)
+    -0.2289, -0.0052, -0.1323, -0.2339, -0.2799, 0.0174, 0.1838, 0.1557, -0.1382, 0.0542, 0.2813, 0.0891,
+    0.1570, -0.0098, 0.0375, -0.1825, -0.2246, -0.1207, -0.0698, 0.5109, 0.2665, -0.2108, -0.2158, 0.2502,
+    -0.2055, -0.0322, 0.1109, 0.1567, -0.0729, 0.0899, -0.2799, -0.1230, -0.0313, -0.1649, 0.0117, 0.0723,
+    -0.2839, -0.2083, -0.0520, 0.3748, 0.0152, 0.1957, 0.1433, -0.2944, 0.3573, -0.0548, -0.1681, -0.0667,
 )
+# fmt: on
+# fmt: off
 LATENT_STDS = (
-    (0.4765, 1.0364, 0.4514, 1.1677, 0.5313, 0.4990, 0.4818, 0.5013, 0.8158, 1.0344, 0.5894, 1.0901)
-    + (0.6885, 0.6165, 0.8454, 0.4978, 0.5759, 0.3523, 0.7135, 0.6804, 0.5833, 1.4146, 0.8986, 0.5659)
-    + (0.7069, 0.5338, 0.4889, 0.4917, 0.4069, 0.4999, 0.6866, 0.4093, 0.5709, 0.6065, 0.6415, 0.4944)
-    + (0.5726, 1.2042, 0.5458, 1.6887, 0.3971, 1.0600, 0.3943, 0.5537, 0.5444, 0.4089, 0.7468, 0.7744)
+    0.4765, 1.0364, 0.4514, 1.1677, 0.5313, 0.4990, 0.4818, 0.5013, 0.8158, 1.0344, 0.5894, 1.0901,
+    0.6885, 0.6165, 0.8454, 0.4978, 0.5759, 0.3523, 0.7135, 0.6804, 0.5833, 1.4146, 0.8986, 0.5659,
+    0.7069, 0.5338, 0.4889, 0.4917, 0.4069, 0.4999, 0.6866, 0.4093, 0.5709, 0.6065, 0.6415, 0.4944,
+    0.5726, 1.2042, 0.5458, 1.6887, 0.3971, 1.0600, 0.3943, 0.5537, 0.5444, 0.4089, 0.7468, 0.7744,
 )
+# fmt: on
 
 
 def all_files(family: Family, size: Size, tokens: SpecialTokens) -> dict[str, Config]:
     """Every JSON file but the tokenizer's, by its path in the checkpoint."""
     files = {
         "config.json": _root(family, size, tokens),
-        "generation_config.json": {"bos_token_id": tokens.bos, "eos_token_id": tokens.eos, "pad_token_id": tokens.pad},
+        "generation_config.json": {
+            "bos_token_id": tokens.bos,
+            "eos_token_id": tokens.eos,
+            "pad_token_id": tokens.pad,
+        },
         "model_index.json": _model_index(family),
         "transformer/config.json": _transformer(family, size),
         "vae/config.json": _vae(size),
@@ -294,7 +302,12 @@ def _common_processor(temporal: int) -> Config:
 def _qwen_processor() -> dict[str, Config]:
     image = {"image_processor_type": "Qwen2VLImageProcessorFast", "size": _PIXELS, **_common_processor(2)}
     video = {"video_processor_type": "Qwen3VLVideoProcessor", **_common_processor(2)}
-    video |= {"size": {"shortest_edge": 4096, "longest_edge": 1_048_576}, "fps": 2, "min_frames": 4, "max_frames": 768}
+    video |= {
+        "size": {"shortest_edge": 4096, "longest_edge": 1_048_576},
+        "fps": 2,
+        "min_frames": 4,
+        "max_frames": 768,
+    }
     return {
         "preprocessor_config.json": image | {"processor_class": "Qwen3VLProcessor"},
         "video_preprocessor_config.json": video | {"processor_class": "Qwen3VLProcessor"},
@@ -304,7 +317,12 @@ def _qwen_processor() -> dict[str, Config]:
 def _edge_processor() -> dict[str, Config]:
     image = {"image_processor_type": "Cosmos3EdgeImageProcessor", "size": _PIXELS, **_common_processor(1)}
     video = {"video_processor_type": "Cosmos3EdgeVideoProcessor", **_common_processor(1)}
-    video |= {"size": {"shortest_edge": 4096, "longest_edge": 1_048_576}, "fps": 2, "min_frames": 4, "max_frames": 768}
+    video |= {
+        "size": {"shortest_edge": 4096, "longest_edge": 1_048_576},
+        "fps": 2,
+        "min_frames": 4,
+        "max_frames": 768,
+    }
     return {
         "preprocessor_config.json": image | {"processor_class": "Cosmos3EdgeProcessor"},
         "video_preprocessor_config.json": video | {"processor_class": "Cosmos3EdgeProcessor"},

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -39,7 +40,12 @@ TRANSFORMER_RULES = (
     Rule(r"embed_tokens\.weight$", fan_in=False),
     Rule(r"lm_head\.weight$", std=3.0),
     # Sharp attention, so that single text tokens matter instead of their average.
-    Rule(r"(norm_q|norm_k|norm_added_q|norm_added_k|k_norm_und_for_gen)\.weight$", mean=1.5, std=0.1, fan_in=False),
+    Rule(
+        r"(norm_q|norm_k|norm_added_q|norm_added_k|k_norm_und_for_gen)\.weight$",
+        mean=1.5,
+        std=0.1,
+        fan_in=False,
+    ),
     # Weak velocities and feed-forwards keep the run from amplifying rounding errors, as a trained model would.
     Rule(r"down_proj\.weight$", std=0.4),
     Rule(r"(^|audio_)proj_out\.weight$|action_proj_out\.fc\.weight$", std=0.4),
@@ -67,7 +73,7 @@ VISION_RULES = (
 
 
 def draw_tensors(shapes: Shapes, rules: tuple[Rule, ...], seed: int, dtype: torch.dtype) -> dict[str, Tensor]:
-    """A tensor for every name; weight-normalised layers get the gain that makes their weight equal to their direction."""
+    """A tensor for every name; a weight-normalised layer gets the gain that makes weight and direction equal."""
     drawn: dict[str, Tensor] = {}
     for name, shape in shapes.items():
         if name.endswith("weight_g"):
@@ -79,7 +85,7 @@ def draw_tensors(shapes: Shapes, rules: tuple[Rule, ...], seed: int, dtype: torc
     return drawn
 
 
-def _draw(name: str, shape: tuple[int, ...], rules: tuple[Rule, ...], seed: int) -> np.ndarray:  # type: ignore[type-arg]
+def _draw(name: str, shape: tuple[int, ...], rules: tuple[Rule, ...], seed: int) -> NDArray[np.float32]:
     rule = next(rule for rule in rules if re.search(rule.pattern, name))
     digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
     normal = np.random.Generator(np.random.PCG64(int.from_bytes(digest[:16], "little")))

@@ -207,8 +207,7 @@ NOUNS: Final[Tiers] = (
 PLURALS: Final[Tiers] = (
     (
         6,
-        "subjects objects textures shadows elements artifacts frames hands arms edges positions surfaces "
-        "fingers",
+        "subjects objects textures shadows elements artifacts frames hands arms edges positions surfaces fingers",
     ),
     (
         3,

@@ -99,9 +99,7 @@ def test_a_distilled_checkpoint_names_its_levels(copy: Path) -> None:
         _ = Checkpoint.find(copy).facts
 
 
-@pytest.mark.parametrize(
-    ("changes", "hop"), [({}, 1920), ({"dec_strides": [2, 5]}, 10), ({"hop_size": 640}, 640)]
-)
+@pytest.mark.parametrize(("changes", "hop"), [({}, 1920), ({"dec_strides": [2, 5]}, 10), ({"hop_size": 640}, 640)])
 def test_the_hop_of_the_sound_tokenizer(copy: Path, changes: dict[str, Any], hop: int) -> None:
     edit(copy / "sound_tokenizer" / "config.json", **changes)
     assert Checkpoint.find(copy).facts.sound == SoundFacts(48_000, hop)
@@ -122,9 +120,7 @@ def test_a_component_is_a_folder(nano: Path, edge: Path) -> None:
 
 @pytest.mark.parametrize("name", ["./missing", "/missing", "~/missing", "missing", "a/b/c"])
 def test_what_is_neither_folder_nor_id_is_refused(name: str) -> None:
-    with pytest.raises(
-        CheckpointError, match="no such folder, and not a Hugging Face id of the form owner/name"
-    ):
+    with pytest.raises(CheckpointError, match="no such folder, and not a Hugging Face id of the form owner/name"):
         Checkpoint.find(name)
 
 

@@ -27,9 +27,7 @@ print(json.dumps([names, sorted({name.split(".")[0] for name in sys.modules})]))
 
 
 def test_importing_all_of_the_core_imports_no_server() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", IMPORT_ALL], capture_output=True, text=True, check=True, timeout=120
-    )
+    done = subprocess.run([sys.executable, "-c", IMPORT_ALL], capture_output=True, text=True, check=True, timeout=120)
     modules, loaded = json.loads(done.stdout.splitlines()[-1])
     assert len(modules) == len(SOURCES) - 1
     assert {"torch", "diffusers", "cosmos3_core"} <= set(loaded)

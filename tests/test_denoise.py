@@ -44,8 +44,7 @@ def conditioning() -> Conditioning:
 def velocity(latents: Latents, timestep: float, given: Conditioning) -> Latents:
     """A stand-in for the network: smooth, mixes neighbours, zero where a value is given."""
     return {
-        name: (torch.sin(x + timestep) + x.roll(1, -1)).where(given.mask[name] == 0, 0.0)
-        for name, x in latents.items()
+        name: (torch.sin(x + timestep) + x.roll(1, -1)).where(given.mask[name] == 0, 0.0) for name, x in latents.items()
     }
 
 
@@ -72,9 +71,7 @@ def tensors(state: DenoiseState) -> dict[str, Tensor]:
 
 def assert_same(one: DenoiseState, other: DenoiseState) -> None:
     assert one.step == other.step
-    assert {name: s.order for name, s in one.solver.items()} == {
-        name: s.order for name, s in other.solver.items()
-    }
+    assert {name: s.order for name, s in one.solver.items()} == {name: s.order for name, s in other.solver.items()}
     ours, theirs = tensors(one), tensors(other)
     assert ours.keys() == theirs.keys()
     for name, tensor in ours.items():
@@ -226,6 +223,12 @@ def test_the_numpy_source_starts_anew_for_every_modality() -> None:
         assert np.array_equal(noise[name].numpy(), expected)
     first = [x.flatten()[:5].tolist() for x in noise.values()]
     assert first[0] == first[1] == first[2]
+
+
+@pytest.mark.parametrize(("seed", "taken"), [(-1, 2**32 - 1), (2**32 + 5, 5), (123_456_789, 123_456_789)])
+def test_numpy_takes_the_lower_32_bits_of_a_seed(seed: int, taken: int) -> None:
+    expected = np.random.RandomState(taken).standard_normal(SHAPES[Modality.SOUND]).astype(np.float32)
+    assert np.array_equal(draw(SHAPES, seed, "numpy")[Modality.SOUND].numpy(), expected)
 
 
 @pytest.mark.parametrize("source", ["torch", "numpy"])

@@ -41,9 +41,7 @@ def test_case_does_not_matter() -> None:
 @pytest.mark.parametrize(
     ("domain", "width"), [(1, 9), (8, 10), (9, 30), (15, 29), (0, None), (5, None), (10, None), (31, None)]
 )
-def test_a_domain_id_wins_and_brings_the_width_that_its_names_agree_on(
-    domain: int, width: int | None
-) -> None:
+def test_a_domain_id_wins_and_brings_the_width_that_its_names_agree_on(domain: int, width: int | None) -> None:
     assert find_embodiment("umi", domain, 32) == Embodiment(domain, width)
 
 

@@ -14,7 +14,7 @@ from cosmos3_core.errors import RequestError
 from cosmos3_core.inputs import MediaInputs, read_inputs
 from cosmos3_core.media import VideoClip, encode_image, encode_mp4
 from cosmos3_core.request import GenerationRequest
-from tests import assets
+from examples import assets
 
 PICTURE = np.arange(32 * 48 * 3, dtype=np.uint32).reshape(32, 48, 3).astype(np.uint8)
 CLIP = np.stack([PICTURE + index for index in range(24)])

@@ -1,4 +1,4 @@
-"""The primitives of the towers: norms, feed-forward, domains, time embedding (spec 2.3, 2.4, 2.7, 2.8, 14)."""
+"""The primitives of the towers: norms, feed-forward, domains, time embedding (spec 2.3, 2.4, 2.7, 14)."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from cosmos3_core.prompt import (
 )
 from cosmos3_core.request import GenerationRequest
 from cosmos3_core.resolve import resolve
-from tests import assets
+from examples import assets
 
 VIDEO = ClipFacts(Canvas(1280, 720), 189, 24.0)
 IMAGE = ClipFacts(Canvas(832, 480), 1, 24.0)
@@ -92,8 +92,7 @@ def test_length_and_rate_are_rounded(frames: int, fps: float, sentence: str) -> 
         ("same", f"dull. {LENGTH} {SIZE}"),
         (
             "inverse",
-            "dull. The video is not 7.9 seconds long and is not of 24 FPS. "
-            "This video is not of 720x1280 resolution.",
+            "dull. The video is not 7.9 seconds long and is not of 24 FPS. This video is not of 720x1280 resolution.",
         ),
     ],
 )
@@ -211,9 +210,7 @@ def test_an_instruction_ends_with_punctuation(instruction: str, description: str
 def test_an_action_caption_rounds_its_time_and_floors_its_duration(
     frames: int, fps: float, time: str, duration: str
 ) -> None:
-    caption = json.loads(
-        action_caption("go", ClipFacts(Canvas(640, 640), frames, fps), "ego_view", FRAMEWORK)
-    )
+    caption = json.loads(action_caption("go", ClipFacts(Canvas(640, 640), frames, fps), "ego_view", FRAMEWORK))
     assert (caption["actions"][0]["time"], caption["duration"]) == (time, duration)
 
 
@@ -226,9 +223,17 @@ def test_the_framework_names_the_exact_ratio(preset: Preset, ratio: str) -> None
 def test_a_structured_instruction_is_completed_where_the_preset_reads_json() -> None:
     given = '{"actions": [{"time": "0:00-0:01", "description": "go"}], "idle_frame": 3}'
     caption = json.loads(action_caption(given, VIDEO, "wrist_view", VLLM_OMNI))
-    assert caption["actions"] == [{"time": "0:00-0:01", "description": "go"}]
-    assert caption["idle_frame"] == 3
-    assert caption["cinematography"] == {"framing": FRAMING["wrist_view"]}
+    assert list(caption.items()) == [
+        ("cinematography", {"framing": FRAMING["wrist_view"]}),
+        ("actions", [{"time": "0:00-0:01", "description": "go"}]),
+        ("idle_frame", 3),
+        ("duration", "7s"),
+        ("fps", 24.0),
+        ("resolution", {"H": 720, "W": 1280}),
+        ("aspect_ratio", "16,9"),
+    ]
+    own = json.loads(action_caption('{"cinematography": {"framing": "mine"}}', VIDEO, "ego_view", VLLM_OMNI))
+    assert own["cinematography"] == {"framing": "mine"}
     wrapped = json.loads(action_caption(given, VIDEO, "wrist_view", DIFFUSERS))
     assert wrapped["actions"][0]["description"] == given + "."
 
@@ -253,9 +258,7 @@ def tokenizer(folder: Path) -> Any:
 @pytest.fixture(scope="module")
 def pipeline(folder: Path) -> Any:
     """diffusers' pipeline, of which only the prompt's part is used."""
-    return Cosmos3OmniPipeline.from_pretrained(
-        folder, transformer=None, sound_tokenizer=None, safety_checker=None
-    )
+    return Cosmos3OmniPipeline.from_pretrained(folder, transformer=None, sound_tokenizer=None, safety_checker=None)
 
 
 def test_ids_end_with_the_end_of_the_chat_and_the_start_of_generation(tokenizer: Any) -> None:

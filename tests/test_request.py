@@ -165,9 +165,7 @@ def test_actions_become_rows_of_floats(given: Any) -> None:
         ({"action": np.zeros((3, 9)), "action_chunk_size": 12}, 12),
     ],
 )
-def test_a_chunk_is_as_asked_or_as_long_as_frames_or_actions_imply(
-    fields: dict[str, Any], chunk: int
-) -> None:
+def test_a_chunk_is_as_asked_or_as_long_as_frames_or_actions_imply(fields: dict[str, Any], chunk: int) -> None:
     assert request(mode="policy", **fields).action_chunk() == chunk
 
 

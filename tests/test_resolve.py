@@ -355,9 +355,7 @@ def test_given_actions_are_cut_to_the_chunk_or_their_last_row_is_repeated() -> N
         ({"domain_name": None, "domain_id": 10, "raw_action_dim": 64}, 10, 64),
     ],
 )
-def test_the_width_is_the_tables_unless_the_request_says_one(
-    fields: dict[str, Any], domain: int, width: int
-) -> None:
+def test_the_width_is_the_tables_unless_the_request_says_one(fields: dict[str, Any], domain: int, width: int) -> None:
     plan = resolved(mode="policy", **fields).action
     assert plan is not None
     assert (plan.domain, plan.width) == (domain, width)
@@ -388,13 +386,13 @@ def test_the_canvas_of_actions_is_the_nearest_of_the_tier(
 
 
 @pytest.mark.parametrize(
-    ("preset", "latent"), [("vllm-omni", (34, 46)), ("diffusers", (29, 40)), ("framework", (30, 40))]
+    ("preset", "latent"), [("vllm-omni", (30, 52)), ("diffusers", (7, 52)), ("framework", (8, 52))]
 )
 def test_padding_of_an_action_canvas_is_kept_or_dropped(preset: str, latent: tuple[int, int]) -> None:
-    # Floored to 640 x 464 by diffusers alone.
-    picture = np.zeros((479 if preset == "diffusers" else 480, 640, 3), np.uint8)
+    # diffusers floors the source to 1264 x 192 first, which leaves 126 rows of pixels instead of 130.
+    picture = np.zeros((200, 1279, 3), np.uint8)
     found = resolved(mode="policy", image=picture, preset=preset, resolution="480")
-    assert found.canvas == Canvas(736, 544)
+    assert found.canvas == Canvas(832, 480)
     assert (found.layout.height, found.layout.width) == latent
 
 
@@ -496,8 +494,7 @@ SIZE = "This video is of 720x1280 resolution."
         (
             {"preset": "diffusers", "negative_prompt": "dull."},
             f"a robot. {LENGTH} {SIZE}",
-            "dull. The video is not 7.9 seconds long and is not of 24 FPS. "
-            "This video is not of 720x1280 resolution.",
+            "dull. The video is not 7.9 seconds long and is not of 24 FPS. This video is not of 720x1280 resolution.",
         ),
         ({"use_resolution_template": True}, f"a robot. {SIZE}", "This video is not of 720x1280 resolution."),
         ({"use_duration_template": True, "negative_metadata_mode": "none"}, f"a robot. {LENGTH}", ""),
@@ -505,11 +502,18 @@ SIZE = "This video is of 720x1280 resolution."
         ({"preset": "framework", "use_resolution_template": False}, f"a robot. {LENGTH}", LENGTH),
     ],
 )
-def test_metadata_sentences_follow_preset_and_request(
-    fields: dict[str, Any], positive: str, negative: str
-) -> None:
+def test_metadata_sentences_follow_preset_and_request(fields: dict[str, Any], positive: str, negative: str) -> None:
     found = resolved(**fields)
     assert (found.positive, found.negative) == (positive, negative)
+
+
+def test_a_structured_prompt_names_the_ratio_that_was_asked_for() -> None:
+    found = resolved(prompt='{"a": 1}', resolution="480", aspect_ratio="9:16", fps=10, num_frames=61)
+    assert found.positive == (
+        '{"a": 1, "duration": "6s", "fps": 10.0, "resolution": {"H": 832, "W": 480}, "aspect_ratio": "9,16"}'
+    )
+    assert "aspect_ratio" not in resolved(prompt='{"a": 1}', resolution="480").positive
+    assert "aspect_ratio" in resolved(prompt='{"a": 1}', resolution="480", preset="framework").positive
 
 
 def test_the_negative_of_actions_stays_raw() -> None:

@@ -9,7 +9,7 @@ from fractions import Fraction
 import pytest
 import torch
 from diffusers.pipelines.cosmos.pipeline_cosmos3_omni import get_3d_mrope_ids_vae_tokens
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cosmos3_core import geometry
@@ -87,9 +87,7 @@ def test_vision_tokens_are_cells_of_32_pixels_times_latent_frames(
         ("768", "16,9", 1032, 1, 1_032),
     ],
 )
-def test_tokens_of_the_published_sizes(
-    tier: str, ratio: str, per_frame: int, frames: int, tokens: int
-) -> None:
+def test_tokens_of_the_published_sizes(tier: str, ratio: str, per_frame: int, frames: int, tokens: int) -> None:
     layout = clip_layout(tier, ratio, frames, 24.0)
     rows, columns = layout.grid(2)
     assert rows * columns == per_frame
@@ -137,9 +135,7 @@ def test_a_vision_token_sits_at_its_time_row_and_column(
 def test_sound_and_action_share_the_clip_offset(
     fps: float, text: int, sound_frames: int, action_rows: int, first: int
 ) -> None:
-    layout = SequenceLayout(
-        2, 2, 2, fps, sound_frames=sound_frames, action_rows=action_rows, first_row_frame=first
-    )
+    layout = SequenceLayout(2, 2, 2, fps, sound_frames=sound_frames, action_rows=action_rows, first_row_frame=first)
     positions = media_positions(NANO.config, layout, text)
     vision, sound, action = positions.split([2, sound_frames, action_rows], dim=1)
     offset = text + MARGIN
@@ -151,15 +147,15 @@ def test_sound_and_action_share_the_clip_offset(
     assert not action[1:].any()
 
 
+# At 29.97 frames per second the order of two operations decides the last bit of frame 25.
+@example(SequenceLayout(60, 1, 1, 29.97, sound_frames=50, action_rows=237), 200)
 @given(small_layouts(), texts)
 def test_positions_are_the_ones_of_diffusers_to_the_bit(layout: SequenceLayout, text: int) -> None:
     offset = text + MARGIN
     rows, columns = layout.grid(2)
     parts = [get_3d_mrope_ids_vae_tokens(layout.frames, rows, columns, offset, fps=layout.fps)[0]]
     if layout.sound_frames:
-        sound = get_3d_mrope_ids_vae_tokens(
-            layout.sound_frames, 1, 1, offset, fps=25.0, temporal_compression_factor=1
-        )
+        sound = get_3d_mrope_ids_vae_tokens(layout.sound_frames, 1, 1, offset, fps=25.0, temporal_compression_factor=1)
         parts.append(sound[0])
     if layout.action_rows:
         action = get_3d_mrope_ids_vae_tokens(
@@ -208,9 +204,7 @@ def test_a_token_holds_its_patch_row_by_row_with_channels_fastest(
     rows, columns = math.ceil(height / patch), math.ceil(width / patch)
     assert tokens.shape == (frames * rows * columns, patch * patch * channels)
     expected = torch.zeros_like(tokens)
-    for c, t, y, x in (
-        torch.cartesian_prod(*(torch.arange(size) for size in latent.shape)).view(-1, 4).tolist()
-    ):
+    for c, t, y, x in torch.cartesian_prod(*(torch.arange(size) for size in latent.shape)).view(-1, 4).tolist():
         token = (t * rows + y // patch) * columns + x // patch
         feature = ((y % patch) * patch + x % patch) * channels + c
         expected[token, feature] = latent[c, t, y, x]

@@ -35,17 +35,13 @@ def solve(schedule: Schedule, sample: Tensor, velocity: Callable[[int, Tensor], 
 
 
 def native(steps: int, shift: float) -> tuple[Schedule, Any]:
-    oracle: Any = UniPCMultistepScheduler(
-        prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=shift
-    )
+    oracle: Any = UniPCMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=shift)
     oracle.set_timesteps(sigmas=np.linspace(0.999, 0.0, steps + 1)[:-1])
     return schedules.flow(steps, shift), oracle
 
 
 def linspace(steps: int, shift: float) -> tuple[Schedule, Any]:
-    oracle: Any = UniPCMultistepScheduler(
-        prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=shift
-    )
+    oracle: Any = UniPCMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=shift)
     oracle.set_timesteps(steps)
     return schedules.linspace(steps, shift), oracle
 
@@ -63,10 +59,7 @@ def karras(steps: int, sigma_max: float) -> tuple[Schedule, Any]:
 
 
 CASES = [
-    *(
-        (native, steps, shift)
-        for steps, shift in [(1, 5), (2, 3), (3, 1), (4, 5), (8, 3), (20, 12), (35, 10)]
-    ),
+    *((native, steps, shift) for steps, shift in [(1, 5), (2, 3), (3, 1), (4, 5), (8, 3), (20, 12), (35, 10)]),
     *((linspace, steps, shift) for steps, shift in [(1, 1), (2, 3), (4, 5), (35, 3), (50, 10)]),
     *((karras, steps, sigma_max) for steps, sigma_max in [(2, 200), (4, 80), (35, 200)]),
 ]
@@ -88,9 +81,7 @@ def test_unipc_takes_the_steps_of_diffusers_to_the_bit(
         before = expected[-1]
         expected.append(oracle.step(velocity(step, before), timestep, before, return_dict=False)[0])
     samples = solve(schedule, sample, velocity)
-    assert [torch.equal(ours, theirs) for ours, theirs in zip(samples, expected, strict=True)] == [True] * (
-        steps + 1
-    )
+    assert [torch.equal(ours, theirs) for ours, theirs in zip(samples, expected, strict=True)] == [True] * (steps + 1)
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 8, 35])

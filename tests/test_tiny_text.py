@@ -62,9 +62,7 @@ Written = tuple[Path, SpecialTokens]
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> dict[Family, Written]:
     folder = tmp_path_factory.mktemp("tokenizers")
-    return {
-        family: (folder / family, write_tokenizer(folder / family, family, seed=0)) for family in FAMILIES
-    }
+    return {family: (folder / family, write_tokenizer(folder / family, family, seed=0)) for family in FAMILIES}
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
@@ -123,9 +121,7 @@ def trained(seed: int) -> Tokenizer:
 @pytest.mark.parametrize("indent", [None, 2, 4])
 @pytest.mark.parametrize("name", sorted(prompts()))
 @pytest.mark.parametrize("seed", [0, 3])
-def test_a_prompt_has_about_as_many_tokens_as_with_the_real_one(
-    name: str, indent: int | None, seed: int
-) -> None:
+def test_a_prompt_has_about_as_many_tokens_as_with_the_real_one(name: str, indent: int | None, seed: int) -> None:
     text = json.dumps(json.loads(prompts()[name]), indent=indent)
     tokens = trained(seed).encode(text).ids
     assert 3.3 < len(text) / len(tokens) < 5
@@ -250,9 +246,7 @@ def test_chat_with_media(tokenizer: Any) -> None:
 
 def test_edge_thinks_unless_told_otherwise(family: Family, tokenizer: Any) -> None:
     turns = [{"role": "user", "content": "Why?"}]
-    text = tokenizer.apply_chat_template(
-        turns, tokenize=False, add_generation_prompt=True, enable_thinking=False
-    )
+    text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True, enable_thinking=False)
     assert text.endswith("<|im_start|>assistant\n" + ("<think></think>" if family == "edge" else ""))
 
 

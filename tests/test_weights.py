@@ -74,9 +74,7 @@ def test_loaded_weights_outlive_the_file(folder: Path) -> None:
 
 def test_weights_are_converted_except_those_that_stay_in_fp32(folder: Path) -> None:
     module = blank()
-    report = load(
-        module, folder, device=CPU, dtype=torch.bfloat16, keep_fp32=lambda name: name.startswith("1.")
-    )
+    report = load(module, folder, device=CPU, dtype=torch.bfloat16, keep_fp32=lambda name: name.startswith("1."))
     state = module.state_dict()
     assert {name: x.dtype for name, x in state.items()} == {
         "0.weight": torch.bfloat16,
@@ -137,9 +135,7 @@ def test_other_tensors_are_refused_by_name(tmp_path: Path, stored: dict[str, Ten
 @pytest.mark.parametrize("leaf", ["0.weight_scale", "0.input_scale"])
 def test_a_quantised_checkpoint_gets_a_hint(tmp_path: Path, leaf: str) -> None:
     save_file(tensors() | {leaf: torch.ones(1)}, tmp_path / "model.safetensors")
-    with pytest.raises(
-        CheckpointError, match=rf"{leaf}; quantised checkpoints are not supported, use the bf16"
-    ):
+    with pytest.raises(CheckpointError, match=rf"{leaf}; quantised checkpoints are not supported, use the bf16"):
         read(tmp_path)
 
 
@@ -189,8 +185,7 @@ def test_what_does_not_fit_is_refused_with_the_arithmetic(tmp_path: Path) -> Non
     with pytest.raises(CheckpointError) as error:
         load(module, tmp_path, device=CPU, dtype=torch.bfloat16, memory_limit=3_999_999)
     assert str(error.value) == (
-        "Linear does not fit on cpu: 0.002 billion parameters x 2.0 bytes = 0.004 GB, "
-        "and 0.004 GB are allowed"
+        "Linear does not fit on cpu: 0.002 billion parameters x 2.0 bytes = 0.004 GB, and 0.004 GB are allowed"
     )
     assert module.weight.is_meta
     report = load(module, tmp_path, device=CPU, dtype=torch.bfloat16, memory_limit=4_000_000)

@@ -1,1 +1,1 @@
-"""Between media and latents: VAE, sound tokenizer, ViT, pixels. diffusers' and transformers' modules, placed and fed."""
+"""Between media and latents: VAE, sound tokenizer, ViT, pixels. diffusers' and transformers' modules, fed."""

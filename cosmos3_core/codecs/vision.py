@@ -14,7 +14,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoImageProcessor
-from transformers.models.cosmos3_edge.modeling_cosmos3_edge import Cosmos3EdgePatchMerger, Cosmos3EdgeVisionModel
+from transformers.models.cosmos3_edge.modeling_cosmos3_edge import (
+    Cosmos3EdgePatchMerger,
+    Cosmos3EdgeVisionModel,
+)
 from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLVisionModel
 
 from cosmos3_core.checkpoint import Checkpoint

@@ -71,5 +71,11 @@ def check_backend(backend: AttentionBackend, device: torch.device) -> None:
     Raises:
         ValueError: with the backends that work here.
     """
-    if device.type != "cuda" and backend not in (AttentionBackend.AUTO, AttentionBackend.MATH, AttentionBackend.FLASH):
-        raise ValueError(f"attention backend {backend.value!r} needs a CUDA device; use auto, math or flash on {device}")
+    if device.type != "cuda" and backend not in (
+        AttentionBackend.AUTO,
+        AttentionBackend.MATH,
+        AttentionBackend.FLASH,
+    ):
+        raise ValueError(
+            f"attention backend {backend.value!r} needs a CUDA device; use auto, math or flash on {device}"
+        )

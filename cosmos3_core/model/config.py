@@ -100,8 +100,8 @@ class TransformerConfig:
         chosen = {name: value for name, value in given.items() if name in known}
         chosen.setdefault("rms_norm_eps", 1e-6)
         chosen.setdefault("rope_theta", 5_000_000.0)
-        required = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
-        required += ("num_key_value_heads", "head_dim", "vocab_size")
+        required = ["hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"]
+        required += ["num_key_value_heads", "head_dim", "vocab_size"]
         missing = [name for name in required if name not in chosen]
         if missing:
             raise ConfigError(f"transformer/config.json lacks {', '.join(missing)}")

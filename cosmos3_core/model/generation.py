@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from cosmos3_core.model.attention import AttentionBackend, attend
 from cosmos3_core.model.config import TransformerConfig
-from cosmos3_core.model.layers import DomainLinear, TimestepEmbedder, mlp, rms_norm
+from cosmos3_core.model.layers import DomainLinear, TimestepEmbedder, mlp, rms_norm, split_heads
 from cosmos3_core.model.rope import Rotation
 from cosmos3_core.model.sequence import Latents, Modality, NoisyTokens, SequenceLayout, patchify, unpatchify
 
@@ -44,7 +44,11 @@ class GenerationAttention(nn.Module):
 
     def __init__(self, config: TransformerConfig, backend: AttentionBackend) -> None:
         super().__init__()
-        heads, kv_heads, self.head_dim = config.num_attention_heads, config.num_key_value_heads, config.head_dim
+        heads, kv_heads, self.head_dim = (
+            config.num_attention_heads,
+            config.num_key_value_heads,
+            config.head_dim,
+        )
         self.add_q_proj = nn.Linear(config.hidden_size, heads * self.head_dim, bias=False)
         self.add_k_proj = nn.Linear(config.hidden_size, kv_heads * self.head_dim, bias=False)
         self.add_v_proj = nn.Linear(config.hidden_size, kv_heads * self.head_dim, bias=False)
@@ -53,14 +57,11 @@ class GenerationAttention(nn.Module):
         self.norm_added_k = rms_norm(config, self.head_dim)
         self.joint = JointAttention(backend)
 
-    def _heads(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
-
     def forward(self, x: Tensor, rope: Rotation, texts: Sequence[Tensor]) -> Tensor:
         """`[branches, tokens, hidden]` to the same shape; `texts` has one layer's K/V per branch."""
-        query = rope.apply(self.norm_added_q(self._heads(self.add_q_proj(x))))
-        key = rope.apply(self.norm_added_k(self._heads(self.add_k_proj(x))))
-        value = self._heads(self.add_v_proj(x))
+        query = rope.apply(self.norm_added_q(split_heads(self.add_q_proj(x), self.head_dim)))
+        key = rope.apply(self.norm_added_k(split_heads(self.add_k_proj(x), self.head_dim)))
+        value = split_heads(self.add_v_proj(x), self.head_dim)
         seen = [self.joint(q, k, v, text) for q, k, v, text in zip(query, key, value, texts, strict=True)]
         out: Tensor = self.to_add_out(torch.stack(seen).transpose(1, 2).flatten(-2))
         return out
@@ -119,7 +120,8 @@ class GenerationTower(nn.Module):
             parts.append(self.action_proj_in(rows, layout.domain) + self.action_modality_embed)
             masks.append(noisy.action)
         time = self.time_embedder(timestep).to(dtype)
-        return torch.cat(parts) + torch.cat(masks)[:, None] * time
+        hidden: Tensor = torch.cat(parts) + torch.cat(masks)[:, None] * time
+        return hidden
 
     def forward(self, hidden: Tensor, rope: Rotation, texts: Sequence[Tensor]) -> Tensor:
         """All layers and the final norm.

@@ -1,4 +1,4 @@
-"""Primitives both towers are made of: RMSNorm, the two MLPs, the per-domain linear map, the time embedding.
+"""Primitives both towers are made of: RMSNorm, heads, the two MLPs, the per-domain linear map, the time embedding.
 
 No tower and no attention in here. Attribute names are the checkpoint's tensor names (spec 1.6), so a tower's
 parameter names *are* the names in the file and loading needs no translation.
@@ -39,6 +39,11 @@ class RMSNorm(nn.Module):
 def rms_norm(config: TransformerConfig, size: int) -> RMSNorm:
     """The norm of this checkpoint's family over `size` channels."""
     return RMSNorm(size, config.rms_norm_eps, config.nemotron_norm)
+
+
+def split_heads(x: Tensor, head_dim: int) -> Tensor:
+    """`[..., tokens, heads x head_dim]` to `[..., heads, tokens, head_dim]`."""
+    return x.view(*x.shape[:-1], -1, head_dim).transpose(-3, -2)
 
 
 class GatedMLP(nn.Module):

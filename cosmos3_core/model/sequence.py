@@ -28,7 +28,7 @@ class Modality(StrEnum):
 
 
 Latents = dict[Modality, Tensor]
-"""One tensor per modality in the request: vision `[48, frames, height, width]`, sound `[64, frames]`, action `[rows, 64]`."""
+"""A tensor per modality: vision `[48, frames, height, width]`, sound `[64, frames]`, action `[rows, 64]`."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,8 @@ def patchify(latent: Tensor, patch: int) -> Tensor:
     """
     _, _, height, width = latent.shape
     padded = pad(latent, (0, -width % patch, 0, -height % patch))
-    blocks = padded.unflatten(3, (-1, patch)).unflatten(2, (-1, patch))
+    channels, frames, rows, columns = padded.shape
+    blocks = padded.reshape(channels, frames, rows // patch, patch, columns // patch, patch)
     return blocks.permute(1, 2, 4, 3, 5, 0).flatten(3).flatten(0, 2)
 
 

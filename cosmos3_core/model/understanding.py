@@ -12,13 +12,8 @@ from torch import Tensor, nn
 
 from cosmos3_core.model.attention import AttentionBackend, attend
 from cosmos3_core.model.config import TransformerConfig
-from cosmos3_core.model.layers import mlp, rms_norm
+from cosmos3_core.model.layers import mlp, rms_norm, split_heads
 from cosmos3_core.model.rope import Rotation, rotation
-
-
-def split_heads(x: Tensor, head_dim: int) -> Tensor:
-    """`[tokens, heads x head_dim]` to `[heads, tokens, head_dim]`."""
-    return x.unflatten(-1, (-1, head_dim)).transpose(0, 1)
 
 
 class KeyValueProjection(nn.Module):
@@ -65,22 +60,22 @@ class UnderstandingAttention(KeyValueProjection):
         return out
 
 
-class LastUnderstandingLayer(nn.Module):
-    """The last layer: its output would feed only `lm_head`, so just its keys and values are kept."""
+class KeyValueLayer(nn.Module):
+    """What yields a layer's keys and values. It is all of the last layer: its output would feed only `lm_head`."""
 
-    def __init__(self, config: TransformerConfig) -> None:
+    def __init__(self, config: TransformerConfig, attention: type[KeyValueProjection] = KeyValueProjection) -> None:
         super().__init__()
         self.input_layernorm = rms_norm(config, config.hidden_size)
-        self.self_attn = KeyValueProjection(config)
+        self.self_attn = attention(config)
 
 
-class UnderstandingLayer(nn.Module):
+class UnderstandingLayer(KeyValueLayer):
     """One full layer of the tower."""
 
+    self_attn: UnderstandingAttention
+
     def __init__(self, config: TransformerConfig) -> None:
-        super().__init__()
-        self.input_layernorm = rms_norm(config, config.hidden_size)
-        self.self_attn = UnderstandingAttention(config)
+        super().__init__(config, UnderstandingAttention)
         self.post_attention_layernorm = rms_norm(config, config.hidden_size)
         self.mlp = mlp(config)
 
@@ -93,8 +88,8 @@ class UnderstandingTower(nn.Module):
         self.config = config
         self.attention = attention
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
-        layers: list[nn.Module] = [UnderstandingLayer(config) for _ in range(config.num_hidden_layers - 1)]
-        self.layers = nn.ModuleList([*layers, LastUnderstandingLayer(config)])
+        layers = [UnderstandingLayer(config) for _ in range(config.num_hidden_layers - 1)]
+        self.layers = nn.ModuleList([*layers, KeyValueLayer(config)])
 
     @torch.no_grad()
     def forward(self, token_ids: Tensor) -> Tensor:
@@ -113,6 +108,7 @@ class UnderstandingTower(nn.Module):
         out = torch.empty(shape, dtype=dtype, device=token_ids.device)
         x = self.embed_tokens(token_ids)
         for index, layer in enumerate(self.layers):
+            assert isinstance(layer, KeyValueLayer)
             normed = layer.input_layernorm(x)
             key, value = layer.self_attn.project(normed)
             out[index, 0] = rope.apply(layer.self_attn.key_for_generation(key))

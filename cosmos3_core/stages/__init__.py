@@ -9,4 +9,12 @@ from cosmos3_core.stages.denoiser import Denoiser, DenoiseTask
 from cosmos3_core.stages.encoder import EncodedRequest, Encoder
 from cosmos3_core.stages.understanding import TextKeyValues, Understanding
 
-__all__ = ["Decoder", "DenoiseTask", "Denoiser", "EncodedRequest", "Encoder", "TextKeyValues", "Understanding"]
+__all__ = [
+    "Decoder",
+    "DenoiseTask",
+    "Denoiser",
+    "EncodedRequest",
+    "Encoder",
+    "TextKeyValues",
+    "Understanding",
+]

@@ -89,7 +89,10 @@ class Denoiser:
         return cls(tower, report, settings)
 
     def start(
-        self, request: EncodedRequest, noise: Mapping[str, Tensor] | None = None, state: DenoiseState | None = None
+        self,
+        request: EncodedRequest,
+        noise: Mapping[str, Tensor] | None = None,
+        state: DenoiseState | None = None,
     ) -> DenoiseTask:
         """Make a task.
 

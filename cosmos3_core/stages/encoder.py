@@ -68,7 +68,11 @@ class Encoder:
     """Tokenizer, understanding tower and VAE encoder of one checkpoint."""
 
     def __init__(
-        self, checkpoint: Checkpoint, settings: ExecutionSettings, tokenizer: Any, understanding: Understanding
+        self,
+        checkpoint: Checkpoint,
+        settings: ExecutionSettings,
+        tokenizer: Any,
+        understanding: Understanding,
     ) -> None:
         self.checkpoint = checkpoint
         self.settings = settings

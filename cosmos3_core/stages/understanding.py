@@ -84,6 +84,11 @@ class Understanding:
         self._remember(result)
         return result
 
+    def forget(self) -> None:
+        """Empty the cache."""
+        self._cache.clear()
+        self._cached_bytes = 0
+
     def _remember(self, result: TextKeyValues) -> None:
         if result.values.nbytes > self.cache_bytes:
             return

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from cosmos3_core import GenerationResult, LocalPipeline
 from cosmos3_core.sampling.schedule import ScheduleKind
+from cosmos3_core.settings import DtypeName
 from tests.parity.cases import GUIDANCE, NEGATIVE, PROMPT, Case
 
 
@@ -39,7 +40,7 @@ class Pair:
         """Load a checkpoint twice."""
         reference = Cosmos3OmniPipeline.from_pretrained(str(root), torch_dtype=dtype)
         reference.set_progress_bar_config(disable=True)
-        name = "float32" if dtype is torch.float32 else "bfloat16"
+        name: DtypeName = "float32" if dtype is torch.float32 else "bfloat16"
         return cls(LocalPipeline.from_pretrained(root, device="cpu", dtype=name), reference)
 
 
@@ -125,10 +126,10 @@ def _inputs(case: Case) -> dict[str, Any]:
             inputs["condition_video_keep"] = case.condition_keep
         return inputs
     inverse = case.mode == "inverse_dynamics"
+    fields: dict[str, Any] = {"mode": case.mode, "domain_name": case.domain}
     condition = CosmosActionCondition(
-        mode=case.mode,
+        **fields,
         chunk_size=case.chunk,
-        domain_name=case.domain,
         resolution_tier=256,
         raw_actions=torch.from_numpy(case.actions) if case.mode == "forward_dynamics" else None,
         image=None if inverse else image,
