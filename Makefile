@@ -30,7 +30,7 @@ export VLLM_NO_USAGE_STATS := 1
 export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint bench clean
+.PHONY: help setup demo test test-slow lint parity bench clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ lint: setup  ## check style, formatting and types
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/mypy
+
+parity: setup  ## compare every mode with diffusers and rewrite docs/parity.md
+	$(VENV)/bin/python -m tests.parity.report
 
 bench: setup  ## measure the pipeline on this machine
 	$(VENV)/bin/python -m benchmarks.local_pipeline

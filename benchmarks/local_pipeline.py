@@ -184,7 +184,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = write_checkpoint(Path(folder) / "mid", "nano", size=MID)
         ours = LocalPipeline.from_pretrained(root, device="cpu", dtype="float32")
-        reference = Cosmos3OmniPipeline.from_pretrained(str(root), torch_dtype=torch.float32)
+        reference = Cosmos3OmniPipeline.from_pretrained(str(root), dtype=torch.float32)
         reference.set_progress_bar_config(disable=True)
         prompt = prompt_of(ours.encoder.tokenizer, PROMPT_TOKENS)
         rows = [measure(ours, reference, work, prompt) for work in WORKLOADS]

@@ -68,7 +68,7 @@ class Checkpoint:
             CheckpointError: it does not exist, is gated, or is not cached while offline.
         """
         name = os.fspath(path_or_id)
-        if Path(name).expanduser().is_dir():
+        if name and Path(name).expanduser().is_dir():
             return cls(name, Path(name).expanduser())
         if name.startswith((".", "/", "~")) or name.count("/") != 1:
             raise CheckpointError(f"{name}: no such folder, and not a Hugging Face id of the form owner/name")

@@ -93,13 +93,12 @@ def check_canvas(width: int, height: int) -> Canvas:
 
 def canvas_of_area(pixels: int, source_width: int, source_height: int) -> Canvas:
     """A canvas of about `pixels` at a source's aspect ratio, sides floored to multiples of 16."""
-    scale = math.sqrt(pixels / (source_width * source_height))
 
-    def side(length: int) -> int:
-        whole = int(length * scale) // VAE_SPATIAL_STRIDE * VAE_SPATIAL_STRIDE
+    def side(ratio: float) -> int:
+        whole = round(math.sqrt(pixels * ratio)) // VAE_SPATIAL_STRIDE * VAE_SPATIAL_STRIDE
         return min(max(whole, MIN_SIDE), MAX_SIDE)
 
-    return Canvas(side(source_width), side(source_height))
+    return Canvas(side(source_width / source_height), side(source_height / source_width))
 
 
 def action_canvas(tier: str, source_width: int, source_height: int) -> Canvas:
@@ -158,14 +157,9 @@ def latent_frames(frames: int) -> int:
     return 1 + (frames - 1) // VAE_TEMPORAL_STRIDE
 
 
-def sound_latent_frames(frames: int, fps: float, sampling_rate: int, hop: int) -> int:
+def sound_latent_frames(seconds: float, sampling_rate: int, hop: int) -> int:
     """Latent sound frames that cover a clip; the sample count is truncated, the frame count rounded up (spec 7.4)."""
-    return math.ceil(int(frames / fps * sampling_rate) / hop)
-
-
-def sound_samples(frames: int, fps: float, sampling_rate: int) -> int:
-    """Audio samples per channel that cover a clip exactly, rounded."""
-    return round(frames / fps * sampling_rate)
+    return math.ceil(int(seconds * sampling_rate) / hop)
 
 
 def check_video_length(num_frames: int, fps: float) -> int:

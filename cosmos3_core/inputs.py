@@ -67,15 +67,11 @@ def _check_presence(request: GenerationRequest) -> None:
     if mode in (Mode.TEXT_TO_IMAGE, Mode.TEXT_TO_VIDEO) and (image or video):
         field = "image" if image else "video"
         raise RequestError(field, f"is not used by {mode.value}; expected none, or another mode")
-    if mode is Mode.IMAGE_TO_VIDEO and video:
-        raise RequestError("video", "is not used by image2video; expected an image, or mode video2video")
-    if mode in (Mode.VIDEO_TO_VIDEO, Mode.INVERSE_DYNAMICS) and image:
-        raise RequestError("image", f"is not used by {mode.value}; expected a video")
 
 
 def _image(source: Any) -> Frames:
     if isinstance(source, Image.Image):
-        return np.asarray(source.convert("RGB"))
+        return _picture(source, "image")
     if isinstance(source, np.ndarray):
         return _checked(source, "image", 3)
     try:
@@ -87,8 +83,11 @@ def _image(source: Any) -> Frames:
 def _video(source: Any, *, first: int | None = None, last: int | None = None) -> Frames:
     if isinstance(source, VideoClip):
         source = source.frames
-    if isinstance(source, (list, tuple)) and source and isinstance(source[0], Image.Image):
-        source = np.stack([np.asarray(frame.convert("RGB")) for frame in source])
+    if isinstance(source, (list, tuple)) and source and all(isinstance(frame, Image.Image) for frame in source):
+        pictures = [_picture(frame, "video") for frame in source]
+        if len({picture.shape for picture in pictures}) > 1:
+            raise RequestError("video", "has frames of different sizes; expected one size")
+        source = np.stack(pictures)
     if isinstance(source, np.ndarray):
         frames = _checked(source, "video", 4)
         return frames[:first] if last is None else frames[-last:]
@@ -96,6 +95,13 @@ def _video(source: Any, *, first: int | None = None, last: int | None = None) ->
         return decode_video(_readable(source, "video"), first=first, last=last).frames
     except MediaError as error:
         raise RequestError("video", f"cannot be read: {error}") from error
+
+
+def _picture(image: Image.Image, field: str) -> Frames:
+    try:
+        return np.asarray(image.convert("RGB"))
+    except OSError as error:
+        raise RequestError(field, f"cannot be read: {error}") from error
 
 
 def _readable(source: Any, field: str) -> str | bytes | os.PathLike[str]:

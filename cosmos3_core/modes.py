@@ -19,7 +19,7 @@ class Mode(StrEnum):
     @classmethod
     def _missing_(cls, value: object) -> Mode | None:
         key = str(value).lower().replace("-", "_")
-        return _ALIASES.get(key)
+        return _ALIASES.get(key) or next((mode for mode in cls if mode.value == key), None)
 
     @property
     def is_image(self) -> bool:

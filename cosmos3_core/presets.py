@@ -49,6 +49,7 @@ class Preset:
         max_prompt_tokens: longer prompts are cut; None means never.
         noise: which generator draws the noise.
         guidance_only_above_one, guidance_interval_inclusive: see `sampling.guidance`.
+        size_of_input: a request without a size keeps the aspect ratio of its image or video.
         resize: filter for conditioning images.
         crop_video: cover and crop a conditioning video, or stretch it.
         action_tier: size tier of an action request without one.
@@ -74,6 +75,7 @@ class Preset:
     noise: NoiseSource
     guidance_only_above_one: bool
     guidance_interval_inclusive: bool
+    size_of_input: bool
     resize: Literal["bilinear", "lanczos"]
     crop_video: bool
     action_tier: str
@@ -115,6 +117,7 @@ VLLM_OMNI = Preset(
     noise="torch",
     guidance_only_above_one=True,
     guidance_interval_inclusive=True,
+    size_of_input=True,
     resize="lanczos",
     crop_video=True,
     action_tier="480",
@@ -141,6 +144,7 @@ DIFFUSERS = Preset(
     noise="torch",
     guidance_only_above_one=False,
     guidance_interval_inclusive=True,
+    size_of_input=False,
     resize="bilinear",
     crop_video=False,
     action_tier="480",
@@ -167,6 +171,7 @@ FRAMEWORK = Preset(
     noise="numpy",
     guidance_only_above_one=False,
     guidance_interval_inclusive=False,
+    size_of_input=True,
     resize="bilinear",
     crop_video=True,
     action_tier="256",

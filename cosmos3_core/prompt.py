@@ -55,7 +55,8 @@ def parse_structured(prompt: str) -> dict[str, Any] | None:
     """The prompt as a JSON object, or None when it is plain text."""
     try:
         value = json.loads(prompt)
-    except ValueError:
+        json.dumps(value)
+    except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
 
@@ -98,10 +99,10 @@ def positive_text(prompt: str, clip: ClipFacts, rules: MetadataRules, requested_
     return _with_sentences(prompt, clip, rules, inverse=False)
 
 
-def negative_text(prompt: str, clip: ClipFacts, rules: MetadataRules) -> str:
+def negative_text(prompt: str, clip: ClipFacts, rules: MetadataRules, requested_ratio: str | None = None) -> str:
     """The unconditional branch's user message."""
     if rules.negative == "same":
-        return positive_text(prompt, clip, rules)
+        return positive_text(prompt, clip, rules, requested_ratio)
     if rules.negative == "inverse":
         return _with_sentences(prompt, clip, rules, inverse=True)
     return prompt

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from cosmos3_core.errors import RequestError
 from cosmos3_core.geometry import MAX_FRAMES
@@ -21,7 +21,7 @@ from cosmos3_core.sampling.schedule import ScheduleKind
 
 MAX_PROMPT_CHARACTERS = 100_000
 DEFAULT_CHUNK = 16
-MAX_CHUNK = MAX_FRAMES - 1
+MAX_CHUNK = MAX_FRAMES // 4 * 4 - 4
 
 
 def _action_array(value: Any) -> NDArray[np.float32] | None:
@@ -42,14 +42,21 @@ def _action_array(value: Any) -> NDArray[np.float32] | None:
 
 def _frame_indexes(value: Any) -> Any:
     if isinstance(value, str):
-        value = [int(part) for part in value.split(",")]
-    if isinstance(value, int) and not isinstance(value, bool):
-        value = [value]
-    return tuple(sorted(set(value))) if isinstance(value, (list, tuple, set)) else value
+        return tuple(value.split(","))
+    return (value,) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _sorted(indexes: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(sorted(set(indexes)))
 
 
 ActionRows = Annotated[NDArray[np.float32] | None, BeforeValidator(_action_array)]
-FrameIndexes = Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_frame_indexes), Field(min_length=1)]
+FrameIndexes = Annotated[
+    tuple[Annotated[int, Field(ge=0)], ...],
+    BeforeValidator(_frame_indexes),
+    AfterValidator(_sorted),
+    Field(min_length=1),
+]
 StageName = Literal["encode", "denoise", "decode"]
 Seed = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
 
@@ -95,7 +102,7 @@ class GenerationRequest(BaseModel):
     width: Annotated[int, Field(gt=0)] | None = None
     height: Annotated[int, Field(gt=0)] | None = None
     resolution: str | None = None
-    aspect_ratio: str | None = None
+    aspect_ratio: Annotated[str, Field(pattern=r"^[1-9]\d{0,2}[,:][1-9]\d{0,2}$")] | None = None
     num_frames: Annotated[int, Field(ge=1)] | None = None
     fps: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     num_inference_steps: Annotated[int, Field(ge=1, le=200)] | None = None
@@ -105,7 +112,7 @@ class GenerationRequest(BaseModel):
     schedule: ScheduleKind | None = None
     seed: Seed = 42
     generate_sound: bool = False
-    sound_duration: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    sound_duration: Annotated[float, Field(ge=0.04, allow_inf_nan=False)] | None = None
     condition_frame_indexes_vision: FrameIndexes = (0, 1)
     condition_video_keep: Literal["first", "last"] = "first"
     domain_name: str | None = None
@@ -134,6 +141,8 @@ class GenerationRequest(BaseModel):
             chunk = -(-len(self.action) // 4) * 4
         chunk = DEFAULT_CHUNK if chunk is None else chunk
         if chunk % 4 or not 4 <= chunk <= MAX_CHUNK:
+            if self.action_chunk_size is None and frames is not None:
+                raise RequestError("num_frames", f"is {frames}; expected 4k + 1 from 5 to {MAX_CHUNK + 1} with actions")
             raise RequestError("action_chunk_size", f"is {chunk}; expected a multiple of 4 from 4 to {MAX_CHUNK}")
         if frames is not None and frames not in (chunk, chunk + 1):
             raise RequestError("num_frames", f"is {frames}; expected {chunk + 1} for {chunk} actions, or leave it out")

@@ -37,6 +37,8 @@ from cosmos3_core.sampling.noise import NoiseSource
 from cosmos3_core.sampling.schedule import Schedule, ScheduleKind
 
 MAX_SOUND_SECONDS = 120.0
+ACTION_FIELDS = ("domain_name", "domain_id", "raw_action_dim", "action_chunk_size", "view_point")
+CONTINUATION_FIELDS = ("condition_frame_indexes_vision", "condition_video_keep")
 
 
 @dataclass(frozen=True)
@@ -165,9 +167,17 @@ def _check_mode(request: GenerationRequest, model: ModelFacts) -> None:
     if request.action is None and mode is Mode.FORWARD_DYNAMICS:
         raise RequestError("action", "is missing; forward_dynamics rolls out given actions")
     if not mode.is_action:
-        for field in ("domain_name", "domain_id", "raw_action_dim", "action_chunk_size"):
-            if getattr(request, field) is not None:
-                raise RequestError(field, f"is not used by {mode.value}; expected an action mode")
+        _refuse_given(request, ACTION_FIELDS, "expected an action mode")
+    if mode is not Mode.VIDEO_TO_VIDEO:
+        _refuse_given(request, CONTINUATION_FIELDS, "expected mode video2video")
+    if request.schedule is ScheduleKind.KARRAS and request.flow_shift is not None:
+        raise RequestError("flow_shift", "is not used by the karras schedule")
+
+
+def _refuse_given(request: GenerationRequest, fields: tuple[str, ...], expected: str) -> None:
+    for field in fields:
+        if field in request.model_fields_set and getattr(request, field) is not None:
+            raise RequestError(field, f"is not used by {request.mode.value}; {expected}")
 
 
 def _action(request: GenerationRequest, model: ModelFacts) -> ActionPlan | None:
@@ -212,7 +222,7 @@ def _canvas(request: GenerationRequest, preset: Preset, defaults: ModeDefaults, 
         shape = Canvas(*source) if source else defaults.canvas
         ratio = request.aspect_ratio or geometry.nearest_aspect_ratio(shape)
         return geometry.tier_canvas(request.resolution, ratio)
-    if source is not None:
+    if source is not None and preset.size_of_input:
         return geometry.canvas_of_area(defaults.canvas.width * defaults.canvas.height, *source)
     return defaults.canvas
 
@@ -230,15 +240,16 @@ def _texts(request: GenerationRequest, preset: Preset, clip: ClipFacts) -> tuple
         json_aspect_ratio=preset.json_aspect_ratio,
         negative=request.negative_metadata_mode or preset.negative_metadata,
     )
-    return positive_text(request.prompt, clip, rules, request.aspect_ratio), negative_text(negative, clip, rules)
+    ratio = request.aspect_ratio
+    return positive_text(request.prompt, clip, rules, ratio), negative_text(negative, clip, rules, ratio)
 
 
 def _system_prompt(request: GenerationRequest, preset: Preset, model: ModelFacts) -> str | None:
     by_default = model.default_system_prompt if preset.system_prompt is None else request.mode in preset.system_prompt
-    wanted = request.use_system_prompt
-    if wanted is False or (wanted is None and request.system_prompt is None and not by_default):
+    wanted, text = request.use_system_prompt, request.system_prompt
+    if wanted is False or text == "" or (wanted is None and text is None and not by_default):
         return None
-    return request.system_prompt or (IMAGE_SYSTEM_PROMPT if request.mode.is_image else VIDEO_SYSTEM_PROMPT)
+    return text or (IMAGE_SYSTEM_PROMPT if request.mode.is_image else VIDEO_SYSTEM_PROMPT)
 
 
 def _sound(request: GenerationRequest, model: ModelFacts, preset: Preset, clip: ClipFacts) -> tuple[int, int | None]:
@@ -253,10 +264,11 @@ def _sound(request: GenerationRequest, model: ModelFacts, preset: Preset, clip: 
         raise RequestError("generate_sound", "is true; this checkpoint has no sound weights")
     seconds = clip.duration if request.sound_duration is None else request.sound_duration
     if seconds > MAX_SOUND_SECONDS:
-        raise RequestError("sound_duration", f"is {seconds:g} s; expected at most {MAX_SOUND_SECONDS:g} s")
+        field = "num_frames" if request.sound_duration is None else "sound_duration"
+        raise RequestError(field, f"means {seconds:g} s of sound; expected at most {MAX_SOUND_SECONDS:g} s")
     rate, hop = model.sound.sampling_rate, model.sound.hop
     samples = round(seconds * rate) if preset.trim_sound else None
-    return max(1, -(-int(seconds * rate) // hop)), samples
+    return geometry.sound_latent_frames(seconds, rate, hop), samples
 
 
 def _schedule(

@@ -45,7 +45,7 @@ def stored_tensors(folder: Path) -> dict[str, StoredTensor]:
     """
     files = sorted(folder.glob("*.safetensors"))
     for index in folder.glob("*.safetensors.index.json"):
-        named = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        named = _indexed_files(index)
         absent = sorted(name for name in named if not (folder / name).is_file())
         if absent:
             raise CheckpointError(f"{folder}: {index.name} names {_list(absent)}, which are missing")
@@ -61,6 +61,13 @@ def stored_tensors(folder: Path) -> dict[str, StoredTensor]:
         except (SafetensorError, OSError) as error:
             raise CheckpointError(f"{file}: damaged or incomplete: {error}") from error
     return found
+
+
+def _indexed_files(index: Path) -> set[str]:
+    try:
+        return {str(file) for file in json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{index}: not a safetensors index with a weight_map") from error
 
 
 def load(
@@ -160,8 +167,11 @@ def free_memory(device: torch.device) -> int:
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     available = int(psutil.virtual_memory().available)
-    limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
+    group = Path("/sys/fs/cgroup")
     try:
-        return min(available, int(limit.read_text()) - int(used.read_text()))
-    except (OSError, ValueError):
+        statistics = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        # Cached file pages count as used, but give way; a container that has just read weights is full of them.
+        used = int((group / "memory.current").read_text()) - int(statistics["inactive_file"])
+        return min(available, int((group / "memory.max").read_text()) - used)
+    except (OSError, ValueError, KeyError):
         return available

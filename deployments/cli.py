@@ -44,7 +44,7 @@ def generate(
     action: Annotated[Path | None, typer.Option(help="JSON file with a list of action rows.")] = None,
     domain_name: Annotated[str | None, typer.Option(help="Robot embodiment, such as av or umi.")] = None,
     action_chunk_size: Annotated[int | None, typer.Option(help="Number of actions.")] = None,
-    view_point: Annotated[str, typer.Option(help="Camera named in the action caption.")] = "ego_view",
+    view_point: Annotated[str | None, typer.Option(help="Camera named in the action caption.")] = None,
     size: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT in pixels, multiples of 16.")] = None,
     resolution: Annotated[str | None, typer.Option(help="Size tier: 256, 480, 704, 720, 768.")] = None,
     aspect_ratio: Annotated[str | None, typer.Option(help='Such as "16,9", with --resolution.')] = None,
@@ -93,7 +93,7 @@ def _generate(fields: dict[str, Any], checkpoint: str, output: Path, **settings:
     from cosmos3_core.outputs import check_output, write_result
     from cosmos3_core.request import GenerationRequest
 
-    request = GenerationRequest(**fields)
+    request = GenerationRequest(**{name: value for name, value in fields.items() if value is not None})
     check_output(output, request.mode)
     with console.status(f"loading {checkpoint}"):
         pipeline = LocalPipeline.from_pretrained(checkpoint, **settings)

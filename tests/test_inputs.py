@@ -132,14 +132,12 @@ def test_media_that_a_mode_cannot_use_are_refused_by_name(fields: dict[str, Any]
     assert error.value.field == field
 
 
-@pytest.mark.xfail(reason="the error of numpy comes through")
 def test_pictures_of_two_sizes_are_no_clip() -> None:
     pictures = [Image.fromarray(PICTURE), Image.fromarray(PICTURE[:16])]
     with pytest.raises(RequestError, match="video"):
         read(mode="video2video", video=pictures)
 
 
-@pytest.mark.xfail(reason="the error of Pillow comes through")
 def test_a_damaged_pil_image_is_refused() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     damaged = Image.open(io.BytesIO(encode_image(noise, "png")[:3000]))

@@ -11,7 +11,7 @@ from cosmos3_core.model.config import TransformerConfig
 from cosmos3_core.model.generation import GenerationTower
 from cosmos3_core.model.understanding import UnderstandingLayer, UnderstandingTower
 
-LEGACY_NAMES = {"action_pos_embed"}
+LEGACY_NAMES = {"action_pos_embed", "action_pos_embed.weight"}
 
 
 def published_shapes(config: TransformerConfig) -> dict[str, tuple[int, ...]]:

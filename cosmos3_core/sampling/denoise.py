@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 
 import safetensors.torch
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 
 from cosmos3_core.model.sequence import Latents, Modality
-from cosmos3_core.sampling.noise import NoiseSource, draw
+from cosmos3_core.sampling.noise import NoiseSource, draw_for_step
 from cosmos3_core.sampling.schedule import Schedule
-from cosmos3_core.sampling.solver import SolverState, unipc_step
+from cosmos3_core.sampling.solver import ORDER, SolverState, unipc_step
 from cosmos3_core.sampling.stochastic import stochastic_step
 
 FORMAT = "cosmos3.denoise/1"
@@ -74,25 +75,24 @@ class DenoiseState:
         Raises:
             SnapshotError: other bytes, or another format version.
         """
-        metadata = _metadata(data)
-        if metadata.get("format") != FORMAT:
-            raise SnapshotError(f"not a {FORMAT} snapshot (format: {metadata.get('format')!r})")
-        tensors = safetensors.torch.load(data)
+        try:
+            length = int.from_bytes(data[:8], "little")
+            metadata = dict(json.loads(data[8 : 8 + length])["__metadata__"])
+            if metadata["format"] != FORMAT:
+                raise SnapshotError(f"snapshot is of format {metadata['format']!r}; this version reads {FORMAT}")
+            tensors = safetensors.torch.load(data)
+            orders = {Modality(name): int(order) for name, order in json.loads(metadata["orders"]).items()}
+            step = int(metadata["step"])
+        except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
+            if isinstance(error, SnapshotError):
+                raise
+            raise SnapshotError(f"not a whole {FORMAT} snapshot: {error}") from error
         latents = {m: tensors[f"{m}.latents"] for m in Modality if f"{m}.latents" in tensors}
         solver = {}
-        for name, order in json.loads(metadata["orders"]).items():
-            clean = tuple(tensors[k] for i in range(2) if (k := f"{name}.clean.{i}") in tensors)
-            solver[Modality(name)] = SolverState(tensors.get(f"{name}.previous"), clean, order)
-        return cls(int(metadata["step"]), latents, solver)
-
-
-def _metadata(data: bytes) -> dict[str, str]:
-    try:
-        length = int.from_bytes(data[:8], "little")
-        header = json.loads(data[8 : 8 + length])
-        return dict(header.get("__metadata__", {}))
-    except (ValueError, AttributeError) as error:
-        raise SnapshotError("not a snapshot: no safetensors header") from error
+        for name, order in orders.items():
+            clean = tuple(tensors[k] for i in range(ORDER) if (k := f"{name}.clean.{i}") in tensors)
+            solver[name] = SolverState(tensors.get(f"{name}.previous"), clean, order)
+        return cls(step, latents, solver)
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ def advance(
     fresh: Latents = {}
     if stochastic is not None:
         shapes = {name: tuple(x.shape) for name, x in state.latents.items()}
-        fresh = draw(shapes, stochastic.seed + state.step, stochastic.source)
+        fresh = draw_for_step(shapes, stochastic.seed, state.step, stochastic.source)
     for name, sample in state.latents.items():
         if stochastic is not None:
             noise = fresh[name].to(sample.device)

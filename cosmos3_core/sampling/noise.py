@@ -27,11 +27,27 @@ def draw(shapes: Mapping[Modality, tuple[int, ...]], seed: int, source: NoiseSou
         seed: any 64-bit integer.
         source: which generator.
     """
-    wanted = [modality for modality in Modality if modality in shapes]
     if source == "torch":
-        generator = torch.Generator("cpu").manual_seed(seed)
-        return {m: torch.randn(shapes[m], generator=generator, dtype=torch.float32) for m in wanted}
-    return {m: _numpy_normal(shapes[m], seed) for m in wanted}
+        return _torch_normal(shapes, torch.Generator("cpu").manual_seed(seed))
+    return {m: _numpy_normal(shapes[m], seed) for m in Modality if m in shapes}
+
+
+def draw_for_step(shapes: Mapping[Modality, tuple[int, ...]], seed: int, step: int, source: NoiseSource) -> Latents:
+    """The fresh noise a stochastic sampler adds after `step` (0-based), the same on a resumed run (spec 5.6).
+
+    `torch` goes on with the generator that drew the initial noise; `numpy` starts anew from `seed + step`.
+    """
+    if source == "numpy":
+        return draw(shapes, seed + step, source)
+    generator = torch.Generator("cpu").manual_seed(seed)
+    for _ in range(step + 2):
+        drawn = _torch_normal(shapes, generator)
+    return drawn
+
+
+def _torch_normal(shapes: Mapping[Modality, tuple[int, ...]], generator: torch.Generator) -> Latents:
+    wanted = [modality for modality in Modality if modality in shapes]
+    return {m: torch.randn(shapes[m], generator=generator, dtype=torch.float32) for m in wanted}
 
 
 def _numpy_normal(shape: tuple[int, ...], seed: int) -> Tensor:

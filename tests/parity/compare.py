@@ -38,7 +38,7 @@ class Pair:
     @classmethod
     def load(cls, root: Path, dtype: torch.dtype = torch.float32) -> Pair:
         """Load a checkpoint twice."""
-        reference = Cosmos3OmniPipeline.from_pretrained(str(root), torch_dtype=dtype)
+        reference = Cosmos3OmniPipeline.from_pretrained(str(root), dtype=dtype)
         reference.set_progress_bar_config(disable=True)
         name: DtypeName = "float32" if dtype is torch.float32 else "bfloat16"
         return cls(LocalPipeline.from_pretrained(root, device="cpu", dtype=name), reference)
