@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from cosmos3_core.checkpoint import Checkpoint
 from cosmos3_core.codecs.construct import construct
+from cosmos3_core.codecs.cpu_kernels import use_fast_cpu_kernels
 from cosmos3_core.codecs.pixels import Frames, to_pixels
 from cosmos3_core.settings import ExecutionSettings
 from cosmos3_core.weights import LoadReport, load
@@ -40,6 +41,7 @@ def _load_half(
         known=known,
         memory_limit=settings.memory_limit_bytes,
     )
+    use_fast_cpu_kernels(vae)
     return vae, report
 
 

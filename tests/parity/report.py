@@ -47,7 +47,7 @@ def page(results: dict[Family, dict[str, dict[str, float]]]) -> str:
         "# Parity with diffusers",
         "",
         "Final latents of `LocalPipeline` and diffusers' `Cosmos3OmniPipeline` on the same tiny random weights and",
-        f"the same noise, fp32 on a CPU, guidance {GUIDANCE:g}, at least {STEPS} steps: the norm of the difference over",
+        f"the same noise, fp32 on a CPU, guidance {GUIDANCE:g}, {STEPS} or more steps: the norm of the difference over",
         "the norm of diffusers' result. `0` is equality to the bit; empty is a modality the mode does not generate.",
         "Sides of the latents are odd and the frame rate is 16 unless the name says otherwise. The last column is the",
         "largest difference of decoded frames in grey levels of 255.",
