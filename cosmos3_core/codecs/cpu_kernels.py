@@ -21,12 +21,12 @@ def use_fast_cpu_kernels(vae: nn.Module) -> None:
         return
     for layer in vae.modules():
         if isinstance(layer, nn.Conv3d) and layer.padding_mode == "zeros":
-            layer._conv_forward = MethodType(_convolve, layer)  # type: ignore[method-assign]
+            layer.__dict__["_conv_forward"] = MethodType(_convolve, layer)
         elif isinstance(layer, WanRMS_norm) and layer.channel_first:
-            layer.forward = MethodType(_normalise, layer)
+            layer.__dict__["forward"] = MethodType(_normalise, layer)
 
 
-def _convolve(layer: nn.Conv3d, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def _convolve(layer: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     out: Tensor = torch.mkldnn_convolution(x, weight, bias, layer.padding, layer.stride, layer.dilation, layer.groups)
     return out
 

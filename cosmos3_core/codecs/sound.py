@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,28 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cosmos3_core.checkpoint import Checkpoint
-from cosmos3_core.codecs.construct import construct
+from cosmos3_core.codecs.construct import load_half
 from cosmos3_core.settings import ExecutionSettings
-from cosmos3_core.weights import LoadReport, load
+from cosmos3_core.weights import LoadReport
 
 COMPONENT = "sound_tokenizer"
-
-
-def _load_half(
-    checkpoint: Checkpoint, settings: ExecutionSettings, half: Literal["encoder", "decoder"]
-) -> tuple[Any, LoadReport]:
-    tokenizer = construct(Cosmos3AVAEAudioTokenizer, checkpoint.read_json(f"{COMPONENT}/config.json"))
-    known = set(tokenizer.state_dict())
-    setattr(tokenizer, "decoder" if half == "encoder" else "encoder", None)
-    report = load(
-        tokenizer,
-        checkpoint.folder(COMPONENT),
-        device=settings.torch_device,
-        dtype=torch.float32,
-        known=known,
-        memory_limit=settings.memory_limit_bytes,
-    )
-    return tokenizer, report
+FP32 = torch.float32
 
 
 class SoundEncoder:
@@ -45,7 +29,9 @@ class SoundEncoder:
     @classmethod
     def from_checkpoint(cls, checkpoint: Checkpoint, settings: ExecutionSettings) -> SoundEncoder:
         """Load the encoder half only."""
-        return cls(*_load_half(checkpoint, settings, "encoder"))
+        return cls(
+            *load_half(Cosmos3AVAEAudioTokenizer, COMPONENT, checkpoint, settings, without=("decoder",), dtype=FP32)
+        )
 
     @torch.no_grad()
     def encode(self, waveform: NDArray[np.float32]) -> Tensor:
@@ -66,7 +52,9 @@ class SoundDecoder:
     @classmethod
     def from_checkpoint(cls, checkpoint: Checkpoint, settings: ExecutionSettings) -> SoundDecoder:
         """Load the decoder half only."""
-        return cls(*_load_half(checkpoint, settings, "decoder"))
+        return cls(
+            *load_half(Cosmos3AVAEAudioTokenizer, COMPONENT, checkpoint, settings, without=("encoder",), dtype=FP32)
+        )
 
     @torch.no_grad()
     def decode(self, latents: Tensor, samples: int | None = None) -> NDArray[np.float32]:

@@ -6,7 +6,7 @@ Latents here are normalised by channel. Decoding yields frames chunk by chunk, s
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any, ClassVar, Self
 
 import torch
 from diffusers import AutoencoderKLWan
@@ -14,35 +14,14 @@ from diffusers.models.autoencoders.autoencoder_kl_wan import unpatchify
 from torch import Tensor, nn
 
 from cosmos3_core.checkpoint import Checkpoint
-from cosmos3_core.codecs.construct import construct
+from cosmos3_core.codecs.construct import load_half
 from cosmos3_core.codecs.cpu_kernels import use_fast_cpu_kernels
 from cosmos3_core.codecs.pixels import Frames, to_pixels
 from cosmos3_core.settings import ExecutionSettings
-from cosmos3_core.weights import LoadReport, load
+from cosmos3_core.weights import LoadReport
 
 COMPONENT = "vae"
-_HALVES = {"encoder": ("encoder", "quant_conv"), "decoder": ("decoder", "post_quant_conv")}
-
-
-def _load_half(
-    checkpoint: Checkpoint, settings: ExecutionSettings, half: Literal["encoder", "decoder"]
-) -> tuple[Any, LoadReport]:
-    vae = construct(AutoencoderKLWan, checkpoint.read_json(f"{COMPONENT}/config.json"))
-    known = set(vae.state_dict())
-    other = "decoder" if half == "encoder" else "encoder"
-    for name in _HALVES[other]:
-        setattr(vae, name, None)
-    vae._cached_conv_counts[other] = 0
-    report = load(
-        vae,
-        checkpoint.folder(COMPONENT),
-        device=settings.torch_device,
-        dtype=settings.torch_dtype,
-        known=known,
-        memory_limit=settings.memory_limit_bytes,
-    )
-    use_fast_cpu_kernels(vae)
-    return vae, report
+_ENCODER, _DECODER = ("encoder", "quant_conv"), ("decoder", "post_quant_conv")
 
 
 class _ChannelStatistics(nn.Module):
@@ -58,8 +37,10 @@ class _ChannelStatistics(nn.Module):
             self.register_buffer(name, values.view(1, -1, 1, 1, 1))
 
 
-class VideoEncoder:
-    """Pixels to normalised latents, by the posterior's mean."""
+class _Half:
+    """One half of the VAE with the statistics of its latents."""
+
+    without: ClassVar[tuple[str, ...]]
 
     def __init__(self, vae: Any, report: LoadReport) -> None:
         self.vae = vae
@@ -67,9 +48,18 @@ class VideoEncoder:
         self.statistics = _ChannelStatistics(vae, vae.device)
 
     @classmethod
-    def from_checkpoint(cls, checkpoint: Checkpoint, settings: ExecutionSettings) -> VideoEncoder:
-        """Load the encoder half only."""
-        return cls(*_load_half(checkpoint, settings, "encoder"))
+    def from_checkpoint(cls, checkpoint: Checkpoint, settings: ExecutionSettings) -> Self:
+        """Load this half only."""
+        dtype = settings.torch_dtype
+        vae, report = load_half(AutoencoderKLWan, COMPONENT, checkpoint, settings, without=cls.without, dtype=dtype)
+        use_fast_cpu_kernels(vae)
+        return cls(vae, report)
+
+
+class VideoEncoder(_Half):
+    """Pixels to normalised latents, by the posterior's mean."""
+
+    without = _DECODER
 
     @torch.no_grad()
     def encode(self, clip: Tensor) -> Tensor:
@@ -86,18 +76,10 @@ class VideoEncoder:
         return normalised[0]
 
 
-class VideoDecoder:
+class VideoDecoder(_Half):
     """Normalised latents to pixels, chunk by chunk."""
 
-    def __init__(self, vae: Any, report: LoadReport) -> None:
-        self.vae = vae
-        self.report = report
-        self.statistics = _ChannelStatistics(vae, vae.device)
-
-    @classmethod
-    def from_checkpoint(cls, checkpoint: Checkpoint, settings: ExecutionSettings) -> VideoDecoder:
-        """Load the decoder half only."""
-        return cls(*_load_half(checkpoint, settings, "decoder"))
+    without = _ENCODER
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Iterator[Frames]:

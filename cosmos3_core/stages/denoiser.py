@@ -16,7 +16,6 @@ from torch import Tensor
 from cosmos3_core.checkpoint import Checkpoint
 from cosmos3_core.errors import RequestError
 from cosmos3_core.model.generation import GenerationTower
-from cosmos3_core.model.names import keeps_fp32, published_names
 from cosmos3_core.model.rope import Rotation, rotation, stack_branches
 from cosmos3_core.model.sequence import Latents, Modality, NoisyTokens, media_positions, noisy_tokens
 from cosmos3_core.request import Step
@@ -26,7 +25,8 @@ from cosmos3_core.sampling.noise import draw
 from cosmos3_core.settings import ExecutionSettings
 from cosmos3_core.stages.encoder import EncodedRequest, latent_shapes
 from cosmos3_core.stages.understanding import TextKeyValues
-from cosmos3_core.weights import LoadReport, load
+from cosmos3_core.towers import load_tower
+from cosmos3_core.weights import LoadReport
 
 
 @dataclass(frozen=True)
@@ -74,18 +74,7 @@ class Denoiser:
     @classmethod
     def from_checkpoint(cls, checkpoint: Checkpoint, settings: ExecutionSettings) -> Denoiser:
         """Load the generation tower only."""
-        config = checkpoint.transformer_config
-        with torch.device("meta"):
-            tower = GenerationTower(config, settings.attention)
-        report = load(
-            tower,
-            checkpoint.folder("transformer"),
-            device=settings.torch_device,
-            dtype=settings.torch_dtype,
-            known=published_names(config),
-            keep_fp32=keeps_fp32,
-            memory_limit=settings.memory_limit_bytes,
-        )
+        tower, report = load_tower(GenerationTower, checkpoint, settings)
         return cls(tower, report, settings)
 
     def start(

@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 
 from cosmos3_core.checkpoint import Checkpoint
-from cosmos3_core.model.names import published_names
 from cosmos3_core.model.understanding import UnderstandingTower
 from cosmos3_core.settings import ExecutionSettings
-from cosmos3_core.weights import LoadReport, load
+from cosmos3_core.towers import load_tower
+from cosmos3_core.weights import LoadReport
 
 
 @dataclass(frozen=True)
@@ -58,17 +58,7 @@ class Understanding:
     @classmethod
     def from_checkpoint(cls, checkpoint: Checkpoint, settings: ExecutionSettings) -> Understanding:
         """Load the tower, and of its last layer only what keys and values need."""
-        config = checkpoint.transformer_config
-        with torch.device("meta"):
-            tower = UnderstandingTower(config, settings.attention)
-        report = load(
-            tower,
-            checkpoint.folder("transformer"),
-            device=settings.torch_device,
-            dtype=settings.torch_dtype,
-            known=published_names(config),
-            memory_limit=settings.memory_limit_bytes,
-        )
+        tower, report = load_tower(UnderstandingTower, checkpoint, settings)
         return cls(tower, report, settings.text_cache_bytes)
 
     def prefill(self, token_ids: Sequence[int]) -> TextKeyValues:

@@ -1,0 +1,37 @@
+"""Read one tower of a checkpoint's `transformer/` folder and leave the other alone."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import torch
+
+from cosmos3_core.checkpoint import Checkpoint
+from cosmos3_core.model.generation import GenerationTower
+from cosmos3_core.model.names import keeps_fp32, published_names
+from cosmos3_core.model.understanding import UnderstandingTower
+from cosmos3_core.settings import ExecutionSettings
+from cosmos3_core.weights import LoadReport, load
+
+Tower = TypeVar("Tower", UnderstandingTower, GenerationTower)
+
+
+def load_tower(kind: type[Tower], checkpoint: Checkpoint, settings: ExecutionSettings) -> tuple[Tower, LoadReport]:
+    """A tower with its weights on the device, and what was read for it.
+
+    Raises:
+        CheckpointError: missing, unexpected or misshapen tensors, or not enough memory.
+    """
+    config = checkpoint.transformer_config
+    with torch.device("meta"):
+        tower = kind(config, settings.attention)
+    report = load(
+        tower,
+        checkpoint.folder("transformer"),
+        device=settings.torch_device,
+        dtype=settings.torch_dtype,
+        known=published_names(config),
+        keep_fp32=keeps_fp32,
+        memory_limit=settings.memory_limit_bytes,
+    )
+    return tower, report
