@@ -58,6 +58,7 @@ FrameIndexes = Annotated[
     Field(min_length=1),
 ]
 StageName = Literal["encode", "denoise", "decode"]
+Tier = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int) else value)]
 Seed = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
 
 
@@ -101,7 +102,7 @@ class GenerationRequest(BaseModel):
     action: ActionRows = None
     width: Annotated[int, Field(gt=0)] | None = None
     height: Annotated[int, Field(gt=0)] | None = None
-    resolution: str | None = None
+    resolution: Tier | None = None
     aspect_ratio: Annotated[str, Field(pattern=r"^[1-9]\d{0,2}[,:][1-9]\d{0,2}$")] | None = None
     num_frames: Annotated[int, Field(ge=1)] | None = None
     fps: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
