@@ -90,6 +90,16 @@ class Checkpoint:
             raise CheckpointError(f"{self.name}: no {component}/ folder; this checkpoint lacks that component")
         return folder
 
+    def require(self, component: str) -> None:
+        """Refuse a checkpoint without a component now, rather than when it is first used.
+
+        Raises:
+            CheckpointError: its configuration or, in a local folder, its weights are missing.
+        """
+        self.read_json(f"{component}/config.json")
+        if self._fetch is None and not any((self.root / component).glob("*.safetensors")):
+            raise CheckpointError(f"{self.name}: {component}/ holds no .safetensors file")
+
     def read_json(self, relative: str, required: bool = True) -> dict[str, Any]:
         """A configuration file as a dictionary; `{}` where it is absent and not required.
 

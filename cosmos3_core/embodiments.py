@@ -71,6 +71,8 @@ def find_embodiment(name: str | None, domain: int | None, domains: int) -> Embod
     Raises:
         RequestError: neither is given, the name is unknown, or the id is out of range.
     """
+    if name is not None and name.lower() not in EMBODIMENTS:
+        raise RequestError("domain_name", f"is {name!r}; expected one of {', '.join(EMBODIMENTS)}")
     if domain is not None:
         if not 0 <= domain < domains:
             raise RequestError("domain_id", f"is {domain}; expected 0 to {domains - 1}")
@@ -78,7 +80,4 @@ def find_embodiment(name: str | None, domain: int | None, domains: int) -> Embod
         return Embodiment(domain, widths.pop() if len(widths) == 1 else None)
     if name is None:
         raise RequestError("domain_name", f"is missing; expected one of {', '.join(EMBODIMENTS)}, or a domain_id")
-    known = EMBODIMENTS.get(name.lower())
-    if known is None:
-        raise RequestError("domain_name", f"is {name!r}; expected one of {', '.join(EMBODIMENTS)}")
-    return known
+    return EMBODIMENTS[name.lower()]

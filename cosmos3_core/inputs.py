@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cosmos3_core.errors import RequestError
-from cosmos3_core.media import MediaError, VideoClip, decode_image, decode_video
+from cosmos3_core.media import MediaError, VideoClip, decode_image, decode_video, pixels_of
 from cosmos3_core.model.sequence import VAE_TEMPORAL_STRIDE
 from cosmos3_core.modes import Mode
 from cosmos3_core.request import GenerationRequest
@@ -99,8 +99,8 @@ def _video(source: Any, *, first: int | None = None, last: int | None = None) ->
 
 def _picture(image: Image.Image, field: str) -> Frames:
     try:
-        return np.asarray(image.convert("RGB"))
-    except OSError as error:
+        return pixels_of(image)
+    except (OSError, MediaError) as error:
         raise RequestError(field, f"cannot be read: {error}") from error
 
 

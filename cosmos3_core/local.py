@@ -74,17 +74,17 @@ class LocalPipeline:
         *,
         device: str = "auto",
         dtype: DtypeName = "auto",
-        attention: AttentionBackend | str = AttentionBackend.AUTO,
+        attention: str = AttentionBackend.AUTO,
         batch_guidance: bool = True,
         revision: str | None = None,
     ) -> LocalPipeline:
         """Load a checkpoint: a local folder or a Hugging Face id.
 
         Raises:
+            RequestError: a setting this machine cannot run; it names the setting.
             CheckpointError: not found, gated, damaged, or too large for the device.
         """
-        backend = AttentionBackend(attention)
-        settings = ExecutionSettings(device=device, dtype=dtype, attention=backend, batch_guidance=batch_guidance)
+        settings = ExecutionSettings(device=device, dtype=dtype, attention=attention, batch_guidance=batch_guidance)
         return cls(Checkpoint.find(path_or_id, revision), settings)
 
     def generate(

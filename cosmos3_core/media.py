@@ -41,6 +41,8 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from cosmos3_core.errors import CosmosError
+
 Source = str | os.PathLike[str] | bytes
 """A file path (str or PathLike) or a file's whole content (bytes)."""
 
@@ -65,7 +67,7 @@ _NO_MATRIX = (0, 2, 3)
 _AAC_FRAME = 1024
 
 
-class MediaError(ValueError):
+class MediaError(CosmosError, ValueError):
     """Media that cannot be decoded or encoded; the message says what is wrong and what would be right."""
 
 
@@ -87,13 +89,23 @@ def decode_image(source: Source) -> NDArray[np.uint8]:
         MediaError: unreadable, empty, corrupt, of another format, or above `MAX_PIXELS`.
     """
     with _opened("image", source) as stream, Image.open(stream, formats=_IMAGE_FORMATS) as image:
-        _check_size(image.width, image.height)
-        upright = ImageOps.exif_transpose(image)
-        if not upright.mode.startswith("I;16"):
-            return np.array(upright.convert("RGB"))
-        # Pillow's own conversion clips 16-bit grey at 255, which leaves a white picture.
-        grey = (np.asarray(upright) >> 8).astype(np.uint8)
-        return np.repeat(grey[:, :, None], 3, axis=2)
+        return pixels_of(image)
+
+
+def pixels_of(image: Image.Image) -> NDArray[np.uint8]:
+    """RGB uint8 [H, W, 3] of an opened Pillow image, upright.
+
+    Raises:
+        MediaError: above `MAX_PIXELS`.
+        OSError: damaged.
+    """
+    _check_size(image.width, image.height)
+    upright = ImageOps.exif_transpose(image)
+    if not upright.mode.startswith("I;16"):
+        return np.array(upright.convert("RGB"))
+    # Pillow's own conversion clips 16-bit grey at 255, which leaves a white picture.
+    grey = (np.asarray(upright) >> 8).astype(np.uint8)
+    return np.repeat(grey[:, :, None], 3, axis=2)
 
 
 def encode_image(pixels: NDArray[np.uint8], format: Literal["png", "jpeg", "webp"], quality: int = 95) -> bytes:
@@ -200,7 +212,8 @@ def encode_mp4(
     # By time, so that both encoders stay level and the muxer never has to hold one stream back for long.
     ordered = heapq.merge(chain([opening], pictures), chunks, key=attrgetter("time"))
     # x264 makes different files for different thread counts, so the machine's core count must not matter.
-    options = {"crf": str(crf), "preset": x264_preset, "threads": "4"}
+    # Its macroblock tree reads memory it never wrote (seen with AVX-512), so that the same frames give other bytes.
+    options = {"crf": str(crf), "preset": x264_preset, "threads": "4", "x264-params": "mbtree=0"}
     settings = {"rate": rate, "options": options, "width": opening.width, "height": opening.height}
     with _delivered(target) as path:
         _write(path, ordered, settings, None if sound is None else sampling_rate)

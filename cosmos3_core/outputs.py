@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,8 +29,9 @@ def check_output(path: Path, mode: Mode) -> None:
     allowed = tuple(IMAGE_FORMATS) if mode.is_image else (".mp4",)
     if path.suffix.lower() not in allowed:
         raise RequestError("output", f"is {path.name!r}; {mode.value} is written as {', '.join(allowed)}")
-    if not path.absolute().parent.is_dir():
-        raise RequestError("output", f"is in {path.parent}, which does not exist")
+    folder = path.absolute().parent
+    if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise RequestError("output", f"is {path}; expected a file in an existing folder that can be written to")
 
 
 def write_result(result: GenerationResult, path: Path) -> list[Path]:
@@ -40,14 +42,24 @@ def write_result(result: GenerationResult, path: Path) -> list[Path]:
     """
     check_output(path, result.request.mode)
     if result.request.mode.is_image:
-        path.write_bytes(encode_image(result.frames[0], IMAGE_FORMATS[path.suffix.lower()]))
+        _write_whole(path, encode_image(result.frames[0], IMAGE_FORMATS[path.suffix.lower()]))
     else:
         encode_mp4(path, result.frames, result.fps, result.sound, sampling_rate=result.sampling_rate)
     if result.action is None:
         return [path]
     actions = path.with_suffix(".action.json")
-    actions.write_text(json.dumps(action_object(result)) + "\n", encoding="utf-8")
+    _write_whole(actions, (json.dumps(action_object(result)) + "\n").encode())
     return [path, actions]
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    """Write beside the target and rename, so that no half file ever has its name."""
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        partial.write_bytes(content)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def action_object(result: GenerationResult) -> dict[str, Any]:

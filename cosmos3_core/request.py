@@ -20,6 +20,7 @@ from cosmos3_core.presets import NegativeMetadata
 from cosmos3_core.sampling.schedule import ScheduleKind
 
 MAX_PROMPT_CHARACTERS = 100_000
+MAX_ACTION = 1000.0
 DEFAULT_CHUNK = 16
 MAX_CHUNK = MAX_FRAMES // 4 * 4 - 4
 
@@ -28,15 +29,16 @@ def _action_array(value: Any) -> NDArray[np.float32] | None:
     if value is None:
         return None
     try:
-        rows = np.asarray(value, dtype=np.float32)
+        with np.errstate(over="ignore"):
+            rows = np.asarray(value, dtype=np.float32)
     except (TypeError, ValueError) as error:
         raise ValueError("must be a list of rows of numbers, all of one width") from error
     if rows.ndim == 3 and rows.shape[0] == 1:
         rows = rows[0]
     if rows.ndim != 2 or rows.size == 0:
         raise ValueError(f"must have shape [rows, width], got {list(rows.shape)}")
-    if not np.isfinite(rows).all():
-        raise ValueError("must hold finite numbers only")
+    if not np.isfinite(rows).all() or np.abs(rows).max() > MAX_ACTION:
+        raise ValueError(f"must hold numbers from -{MAX_ACTION:g} to {MAX_ACTION:g}; actions are normalised")
     return rows
 
 
@@ -46,18 +48,27 @@ def _frame_indexes(value: Any) -> Any:
     return (value,) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
+def _encodable(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("must be text without lone surrogates") from error
+    return text
+
+
 def _sorted(indexes: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(sorted(set(indexes)))
 
 
 ActionRows = Annotated[NDArray[np.float32] | None, BeforeValidator(_action_array)]
 FrameIndexes = Annotated[
-    tuple[Annotated[int, Field(ge=0)], ...],
+    tuple[Annotated[int, Field(ge=0, le=MAX_FRAMES)], ...],
     BeforeValidator(_frame_indexes),
     AfterValidator(_sorted),
     Field(min_length=1),
 ]
 StageName = Literal["encode", "denoise", "decode"]
+Text = Annotated[str, Field(max_length=MAX_PROMPT_CHARACTERS), AfterValidator(_encodable)]
 Tier = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int) else value)]
 Seed = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
 
@@ -95,8 +106,8 @@ class GenerationRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
     mode: Mode
-    prompt: Annotated[str, Field(max_length=MAX_PROMPT_CHARACTERS)]
-    negative_prompt: Annotated[str, Field(max_length=MAX_PROMPT_CHARACTERS)] | None = None
+    prompt: Text
+    negative_prompt: Text | None = None
     image: Any = None
     video: Any = None
     action: ActionRows = None
@@ -123,7 +134,7 @@ class GenerationRequest(BaseModel):
     view_point: str = "ego_view"
     preset: str = "vllm-omni"
     use_system_prompt: bool | None = None
-    system_prompt: str | None = None
+    system_prompt: Text | None = None
     use_resolution_template: bool | None = None
     use_duration_template: bool | None = None
     negative_metadata_mode: NegativeMetadata | None = None

@@ -209,6 +209,8 @@ def _num_frames(request: GenerationRequest, defaults: ModeDefaults, action: Acti
 
 
 def _canvas(request: GenerationRequest, preset: Preset, defaults: ModeDefaults, inputs: MediaInputs) -> Canvas:
+    if request.resolution is not None and request.resolution not in geometry.SIZES:
+        raise RequestError("resolution", f"is {request.resolution!r}; expected one of {', '.join(geometry.SIZES)}")
     if (request.width is None) != (request.height is None):
         missing = "height" if request.height is None else "width"
         raise RequestError(missing, "is missing; give width and height together, or neither")

@@ -7,6 +7,7 @@ from typing import Literal
 
 import torch
 
+from cosmos3_core.errors import RequestError
 from cosmos3_core.model.attention import AttentionBackend, check_backend
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -29,15 +30,27 @@ class ExecutionSettings:
 
     device: str = "auto"
     dtype: DtypeName = "auto"
-    attention: AttentionBackend = AttentionBackend.AUTO
+    attention: str = AttentionBackend.AUTO
     batch_guidance: bool = True
     text_cache_bytes: int = 2 * 1024**3
     memory_limit_bytes: int | None = None
 
     def __post_init__(self) -> None:
         if self.dtype not in ("auto", *DTYPES):
-            raise ValueError(f"dtype is {self.dtype!r}; expected auto, {' or '.join(DTYPES)}")
+            raise RequestError("dtype", f"is {self.dtype!r}; expected auto, {' or '.join(DTYPES)}")
+        if self.attention not in tuple(AttentionBackend):
+            raise RequestError("attention", f"is {self.attention!r}; expected one of {', '.join(AttentionBackend)}")
+        self._check_device()
         check_backend(AttentionBackend(self.attention), self.torch_device)
+
+    def _check_device(self) -> None:
+        try:
+            device = self.torch_device
+        except RuntimeError as error:
+            raise RequestError("device", f"is {self.device!r}; expected auto, cpu, cuda or cuda:N") from error
+        count = torch.cuda.device_count()
+        if device.type == "cuda" and (device.index or 0) >= count:
+            raise RequestError("device", f"is {self.device!r}; this machine has {count} CUDA devices")
 
     @property
     def torch_device(self) -> torch.device:

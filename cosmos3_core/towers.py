@@ -7,6 +7,7 @@ from typing import TypeVar
 import torch
 
 from cosmos3_core.checkpoint import Checkpoint
+from cosmos3_core.model.attention import AttentionBackend
 from cosmos3_core.model.generation import GenerationTower
 from cosmos3_core.model.names import keeps_fp32, published_names
 from cosmos3_core.model.understanding import UnderstandingTower
@@ -24,7 +25,7 @@ def load_tower(kind: type[Tower], checkpoint: Checkpoint, settings: ExecutionSet
     """
     config = checkpoint.transformer_config
     with torch.device("meta"):
-        tower = kind(config, settings.attention)
+        tower = kind(config, AttentionBackend(settings.attention))
     report = load(
         tower,
         checkpoint.folder("transformer"),

@@ -10,9 +10,9 @@ from typing import Annotated, Any, Literal
 import typer
 from pydantic import ValidationError
 from rich.console import Console
+from rich.markup import escape
 
 from cosmos3_core.errors import CosmosError
-from deployments.progress import GenerationProgress
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Serve and run NVIDIA Cosmos 3.")
 console = Console(stderr=True)
@@ -68,7 +68,7 @@ def generate(
         "negative_prompt": None if negative_prompt is None else _text(negative_prompt, "negative-prompt"),
         "image": image,
         "video": video,
-        "action": None if action is None else json.loads(_text(f"@{action}", "action")),
+        "action": None if action is None else _rows(action),
         "domain_name": domain_name,
         "action_chunk_size": action_chunk_size,
         "view_point": view_point,
@@ -92,6 +92,7 @@ def _generate(fields: dict[str, Any], checkpoint: str, output: Path, **settings:
     from cosmos3_core.local import LocalPipeline
     from cosmos3_core.outputs import check_output, write_result
     from cosmos3_core.request import GenerationRequest
+    from deployments.progress import GenerationProgress
 
     request = GenerationRequest(**{name: value for name, value in fields.items() if value is not None})
     check_output(output, request.mode)
@@ -111,6 +112,15 @@ def _text(value: str, option: str) -> str:
         return Path(value[1:]).read_text(encoding="utf-8")
     except OSError as error:
         raise typer.BadParameter(f"cannot read {value[1:]}: {error.strerror}", param_hint=f"--{option}") from error
+    except UnicodeDecodeError as error:
+        raise typer.BadParameter(f"{value[1:]} is no UTF-8 text", param_hint=f"--{option}") from error
+
+
+def _rows(path: Path) -> Any:
+    try:
+        return json.loads(_text(f"@{path}", "action"))
+    except ValueError as error:
+        raise typer.BadParameter(f"{path} is no JSON: {error}", param_hint="--action") from error
 
 
 def _field(item: str) -> tuple[str, Any]:
@@ -118,16 +128,18 @@ def _field(item: str) -> tuple[str, Any]:
     if not equals:
         raise typer.BadParameter(f"is {item!r}; expected FIELD=VALUE", param_hint="--set")
     try:
-        return name, json.loads(value)
+        parsed = json.loads(value)
     except ValueError:
         return name, value
+    # A JSON object can only be a structured caption, which a request takes as text.
+    return name, value if isinstance(parsed, dict) else parsed
 
 
 def _size(size: str | None) -> dict[str, int]:
     if size is None:
         return {}
     width, _, height = size.partition("x")
-    if not (width.isdigit() and height.isdigit()):
+    if not (width.isdecimal() and height.isdecimal() and size.isascii()):
         raise typer.BadParameter(f"is {size!r}; expected WIDTHxHEIGHT, such as 832x480", param_hint="--size")
     return {"width": int(width), "height": int(height)}
 
@@ -139,11 +151,13 @@ def main() -> None:
     except ValidationError as error:
         for problem in error.errors():
             field = ".".join(str(part) for part in problem["loc"]) or "request"
-            console.print(f"[red]error:[/red] {field}: {problem['msg']}", highlight=False)
+            console.print(f"[red]error:[/red] {escape(field)}: {escape(problem['msg'])}", highlight=False)
         sys.exit(2)
     except (CosmosError, FileExistsError) as error:
-        console.print(f"[red]error:[/red] {error}", highlight=False, markup=True)
+        console.print(f"[red]error:[/red] {escape(str(error))}", highlight=False)
         sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 if __name__ == "__main__":

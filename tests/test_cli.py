@@ -71,6 +71,12 @@ def test_generate_writes_images_and_actions(nano: Path, tmp_path: Path) -> None:
         (["--mode", "text2image", "-o", "out.png", "--set", "nonsense=1"], "nonsense"),
         (["--mode", "text2image", "-o", "out.png", "--prompt", "@absent.txt"], "absent.txt"),
         (["--mode", "image2video", "-o", "out.mp4", "--image", "absent.png"], "image cannot be read"),
+        (["--mode", "image2video", "-o", "out.mp4", "--image", "[/red]x.png"], "[/red]x.png"),
+        (["--mode", "text2video", "-o", "no/out.mp4"], "existing folder"),
+        (["--mode", "text2image", "-o", "out.png", "--attention", "fast"], "attention is 'fast'"),
+        (["--mode", "text2image", "-o", "out.png", "--device", "tpu"], "device is 'tpu'"),
+        (["--mode", "text2image", "-o", "out.png", "--size", "²x³"], "WIDTHxHEIGHT"),
+        (["--mode", "text2image", "-o", "out.png", "--resolution", "500", "--size", "64x64"], "resolution is '500'"),
     ],
 )
 def test_wrong_input_is_a_sentence_and_not_a_traceback(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from cosmos3_core import GenerationRequest, GenerationResult, LocalPipeline, RequestError
+from cosmos3_core import CheckpointError, GenerationRequest, GenerationResult, LocalPipeline, RequestError
 from cosmos3_core.model.sequence import Modality
 from cosmos3_core.request import Event, Finished, Started, Step
 from examples import assets
@@ -144,11 +145,42 @@ def test_a_seed_repeats_and_noise_can_be_given(pipeline: LocalPipeline) -> None:
     assert drawn.latents_sha256 == given.latents_sha256 == run(pipeline, VIDEO).latents_sha256
 
 
-@pytest.mark.parametrize("noise", [{}, {"vision": torch.zeros(3)}])
+@pytest.mark.parametrize(
+    "noise",
+    [
+        {},
+        {"vision": torch.zeros(3)},
+        {"vision": torch.zeros(48, 2, 8, 6)},
+        {"vision": torch.full((48, 2, 6, 8), float("nan"))},
+        {"vision": torch.zeros(48, 2, 6, 8), "sound": torch.zeros(64, 6)},
+    ],
+    ids=["none", "size", "transposed", "not finite", "another modality"],
+)
 def test_noise_that_does_not_fit_is_refused(pipeline: LocalPipeline, noise: dict[str, torch.Tensor]) -> None:
     with pytest.raises(RequestError) as caught:
         pipeline.generate(GenerationRequest(**VIDEO), noise=noise)
     assert caught.value.field == "noise"
+
+
+@pytest.mark.parametrize("component", ["vae", "sound_tokenizer"])
+def test_a_checkpoint_without_a_decoder_is_refused_before_anything_runs(
+    nano: Path, tmp_path: Path, component: str
+) -> None:
+    damaged = tmp_path / "damaged"
+    shutil.copytree(nano, damaged)
+    for file in (damaged / component).glob("*.safetensors"):
+        file.unlink()
+    with pytest.raises(CheckpointError, match=component):
+        LocalPipeline.from_pretrained(damaged, device="cpu")
+
+
+@pytest.mark.parametrize(
+    "setting", [{"device": "tpu"}, {"device": "cuda:99"}, {"dtype": "int4"}, {"attention": "fast"}], ids=str
+)
+def test_a_setting_this_machine_cannot_run_is_refused_by_name(nano: Path, setting: dict[str, Any]) -> None:
+    with pytest.raises(RequestError) as caught:
+        LocalPipeline.from_pretrained(nano, **setting)
+    assert caught.value.field == next(iter(setting))
 
 
 def test_events_tell_the_stages_and_every_step(pipeline: LocalPipeline) -> None:

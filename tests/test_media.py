@@ -397,3 +397,17 @@ def test_encode_mp4_refuses(tmp_path: Path) -> None:
     for sound in (tone(1)[0], tone(1, channels=3), tone(0), tone(1) + np.inf, np.ones((2, 9), np.int16)):
         refused("use finite float32", picture(), sound=sound)
     assert not list(tmp_path.iterdir())
+
+
+def test_bytes_do_not_depend_on_what_memory_held_before() -> None:
+    rng = np.random.default_rng(0)
+    frames = rng.integers(0, 255, (5, 64, 64, 3), dtype=np.uint8)
+    made = set()
+    for _ in range(8):
+        # x264 once read memory it had never written; this leaves other leftovers for every encoding.
+        rubbish = [rng.integers(0, 255, int(size), dtype=np.uint8) for size in rng.integers(1_000, 200_000, 200)]
+        del rubbish
+        target = io.BytesIO()
+        encode_mp4(target, frames, 24.0)
+        made.add(target.getvalue())
+    assert len(made) == 1

@@ -14,6 +14,8 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import scaled_dot_product_attention
 
+from cosmos3_core.errors import RequestError
+
 
 class AttentionBackend(StrEnum):
     """Which kernel computes attention. `auto` lets torch choose by device, dtype and shape."""
@@ -69,13 +71,8 @@ def check_backend(backend: AttentionBackend, device: torch.device) -> None:
     """Refuse a kernel that this device cannot run, at start and not in the first request.
 
     Raises:
-        ValueError: with the backends that work here.
+        RequestError: with the backends that work here.
     """
-    if device.type != "cuda" and backend not in (
-        AttentionBackend.AUTO,
-        AttentionBackend.MATH,
-        AttentionBackend.FLASH,
-    ):
-        raise ValueError(
-            f"attention backend {backend.value!r} needs a CUDA device; use auto, math or flash on {device}"
-        )
+    portable = (AttentionBackend.AUTO, AttentionBackend.MATH, AttentionBackend.FLASH)
+    if device.type != "cuda" and backend not in portable:
+        raise RequestError("attention", f"is {backend.value}, which needs a CUDA device; use auto, math or flash")

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cosmos3_core.checkpoint import Checkpoint
+from cosmos3_core.codecs import sound, video_vae
 from cosmos3_core.codecs.pixels import Frames
 from cosmos3_core.codecs.sound import SoundDecoder
 from cosmos3_core.codecs.video_vae import VideoDecoder
@@ -16,9 +17,12 @@ from cosmos3_core.settings import ExecutionSettings
 
 
 class Decoder:
-    """VAE and sound decoders; each is loaded at its first use."""
+    """VAE and sound decoders; each is loaded at its first use, and must be there from the start."""
 
     def __init__(self, checkpoint: Checkpoint, settings: ExecutionSettings) -> None:
+        checkpoint.require(video_vae.COMPONENT)
+        if checkpoint.facts.sound is not None:
+            checkpoint.require(sound.COMPONENT)
         self.checkpoint = checkpoint
         self.settings = settings
         self._video: VideoDecoder | None = None

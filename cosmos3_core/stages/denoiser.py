@@ -160,12 +160,13 @@ class Denoiser:
 
 
 def _given_noise(noise: Mapping[str, Tensor], shapes: Mapping[Modality, tuple[int, ...]]) -> Latents:
+    if set(noise) != set(shapes):
+        raise RequestError("noise", f"has {', '.join(noise) or 'nothing'}; expected {', '.join(shapes)}")
     given: Latents = {}
     for name, shape in shapes.items():
-        if name not in noise:
-            raise RequestError("noise", f"lacks {name.value!r}; expected {', '.join(shapes)}")
-        tensor = noise[name]
-        if tensor.numel() != torch.Size(shape).numel():
-            raise RequestError("noise", f"{name.value!r} is {list(tensor.shape)}; expected {list(shape)}")
+        tensor = torch.as_tensor(noise[name])
+        if tuple(tensor.shape) not in (shape, (1, *shape)) or not bool(torch.isfinite(tensor).all()):
+            reason = f"of {name.value} is {list(tensor.shape)}; expected finite values {list(shape)}"
+            raise RequestError("noise", reason)
         given[name] = tensor.reshape(shape)
     return given

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from transformers import AutoTokenizer
 
-from cosmos3_core.checkpoint import Checkpoint
+from cosmos3_core.checkpoint import Checkpoint, CheckpointError
 from cosmos3_core.codecs import pixels
 from cosmos3_core.codecs.video_vae import VideoEncoder
 from cosmos3_core.inputs import MediaInputs
@@ -83,7 +83,11 @@ class Encoder:
     @classmethod
     def from_checkpoint(cls, checkpoint: Checkpoint, settings: ExecutionSettings) -> Encoder:
         """Load the tokenizer and the understanding tower."""
-        tokenizer = AutoTokenizer.from_pretrained(checkpoint.folder("text_tokenizer"))
+        folder = checkpoint.folder("text_tokenizer")
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(folder)
+        except (OSError, ValueError) as error:
+            raise CheckpointError(f"{checkpoint.name}: text_tokenizer/ cannot be read: {error}") from error
         return cls(checkpoint, settings, tokenizer, Understanding.from_checkpoint(checkpoint, settings))
 
     @property
