@@ -6,12 +6,12 @@ comma := ,
 # Python for the virtual environment: 3.11 where it is installed, else whatever python3 is.
 PYTHON ?= $(shell python3.11 --version >/dev/null 2>&1 && echo python3.11 || echo python3)
 
-# The extras of pyproject.toml to install: `make setup EXTRAS=gpu,dev` on a machine with GPUs. The stamp of a finished
+# The extras of pyproject.toml to install: `make setup EXTRAS=gpu,serve,dev` on a machine with GPUs. The stamp of a finished
 # setup carries them in its name: later calls keep to what was chosen, and another choice starts from an empty
 # environment, because the packages behind `cpu` and `gpu` share their files.
 STAMP_PREFIX := $(VENV)/.setup-
 installed := $(patsubst $(STAMP_PREFIX)%,%,$(firstword $(wildcard $(STAMP_PREFIX)*)))
-EXTRAS ?= $(or $(subst +,$(comma),$(installed)),cpu$(comma)dev)
+EXTRAS ?= $(or $(subst +,$(comma),$(installed)),cpu$(comma)serve$(comma)dev)
 STAMP := $(STAMP_PREFIX)$(subst $(comma),+,$(EXTRAS))
 
 # Pictures, clips and prompts for the tests that want real ones, when they lie beside this repository.
@@ -35,7 +35,7 @@ export DO_NOT_TRACK := 1
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: $(STAMP)  ## build .venv and install everything (EXTRAS=gpu,dev on a machine with GPUs)
+setup: $(STAMP)  ## build .venv and install everything (EXTRAS=gpu,serve,dev on a machine with GPUs)
 
 # One command installs all, so that the pin torch==2.13.0 of the extra `cpu` holds for every package that asks for torch.
 # pip then takes the CPU build of torch where it is set up to find one; elsewhere name PyTorch's own package index for

@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import (
@@ -37,6 +37,7 @@ ROOT_FILES = [
     "*/config.json",
     "*/*.index.json",
 ]
+TINY: dict[str, Literal["nano", "edge"]] = {"tiny:nano": "nano", "tiny:edge": "edge"}
 
 
 class CheckpointError(CosmosError):
@@ -62,12 +63,17 @@ class Checkpoint:
     def find(cls, path_or_id: str | os.PathLike[str], revision: str | None = None) -> Checkpoint:
         """A local folder, or a repository on the Hugging Face hub (`HF_HOME`, `HF_TOKEN`, `HF_HUB_OFFLINE` apply).
 
+        `tiny:nano` and `tiny:edge` are tiny checkpoints in the user's cache folder, made where they are absent.
         Only configuration files are fetched here; weights follow when a stage asks for them.
 
         Raises:
             CheckpointError: it does not exist, is gated, or is not cached while offline.
         """
         name = os.fspath(path_or_id)
+        if name in TINY:
+            from cosmos3_core.tiny import cached_checkpoint
+
+            return cls(name, cached_checkpoint(TINY[name]))
         if name and Path(name).expanduser().is_dir():
             return cls(name, Path(name).expanduser())
         if name.startswith((".", "/", "~")) or name.count("/") != 1:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -17,7 +16,7 @@ from cosmos3_core.checkpoint import Checkpoint
 from cosmos3_core.codecs.pixels import Frames
 from cosmos3_core.inputs import read_inputs
 from cosmos3_core.model.attention import AttentionBackend
-from cosmos3_core.model.sequence import Latents, Modality
+from cosmos3_core.model.sequence import Latents, Modality, sha256_of
 from cosmos3_core.request import Event, Finished, GenerationRequest, StageName, Started
 from cosmos3_core.resolve import ResolvedRequest, resolve
 from cosmos3_core.sampling.denoise import DenoiseState
@@ -54,7 +53,7 @@ class GenerationResult:
     @property
     def latents_sha256(self) -> dict[str, str]:
         """Hash of the final latents per modality; equal hashes mean bit-identical results."""
-        return {m.value: hashlib.sha256(x.contiguous().numpy().tobytes()).hexdigest() for m, x in self.latents.items()}
+        return sha256_of(self.latents)
 
 
 class LocalPipeline:

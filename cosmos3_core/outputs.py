@@ -5,12 +5,17 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from cosmos3_core.errors import RequestError
-from cosmos3_core.local import GenerationResult
 from cosmos3_core.media import encode_image, encode_mp4
 from cosmos3_core.modes import Mode
+
+if TYPE_CHECKING:
+    from cosmos3_core.local import GenerationResult
 
 IMAGE_FORMATS: dict[str, Literal["png", "jpeg", "webp"]] = {
     ".png": "png",
@@ -47,8 +52,10 @@ def write_result(result: GenerationResult, path: Path) -> list[Path]:
         encode_mp4(path, result.frames, result.fps, result.sound, sampling_rate=result.sampling_rate)
     if result.action is None:
         return [path]
+    assert result.request.action is not None
+    content = action_object(result.action, result.request.mode.value, result.request.action.domain)
     actions = path.with_suffix(".action.json")
-    _write_whole(actions, (json.dumps(action_object(result)) + "\n").encode())
+    _write_whole(actions, (json.dumps(content) + "\n").encode())
     return [path, actions]
 
 
@@ -62,14 +69,13 @@ def _write_whole(path: Path, content: bytes) -> None:
         partial.unlink(missing_ok=True)
 
 
-def action_object(result: GenerationResult) -> dict[str, Any]:
-    """Predicted actions in the form other servers return them: `data`, `shape`, `dtype` and where they belong."""
-    assert result.action is not None and result.request.action is not None
+def action_object(rows: NDArray[np.float32], mode: str, domain: int) -> dict[str, Any]:
+    """Predicted actions, fp32 `[rows, width]`, in the form other servers return them."""
     return {
-        "data": result.action.tolist(),
-        "shape": list(result.action.shape),
+        "data": rows.tolist(),
+        "shape": list(rows.shape),
         "dtype": "float32",
-        "raw_action_dim": result.request.action.width,
-        "action_mode": result.request.mode.value,
-        "domain_id": result.request.action.domain,
+        "raw_action_dim": rows.shape[1],
+        "action_mode": mode,
+        "domain_id": domain,
     }

@@ -7,6 +7,7 @@ the whole system runs on a laptop. The same family, size and seed give the same 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderKLWan, Cosmos3AVAEAudioTokenizer
+from filelock import FileLock
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -27,7 +29,11 @@ from cosmos3_core.tiny_configs import MID, TINY, Size
 from cosmos3_core.tiny_text import Family, write_tokenizer
 from cosmos3_core.tiny_vae import make_see_through
 
-__all__ = ["MID", "TINY", "Family", "Size", "write_checkpoint"]
+__all__ = ["MID", "TINY", "Family", "Size", "cached_checkpoint", "write_checkpoint"]
+
+# Part of the cache's folder name: a change of what is written must not meet what was written before.
+CACHE_VERSION = 1
+LOCK_TIMEOUT_S = 300
 
 INDEX = "diffusion_pytorch_model.safetensors.index.json"
 
@@ -59,6 +65,20 @@ def write_checkpoint(out: Path, family: Family = "nano", seed: int = 0, size: Si
     if out.exists():
         out.rmdir()
     partial.rename(out)
+    return out
+
+
+def cached_checkpoint(family: Family) -> Path:
+    """A tiny checkpoint in the user's cache folder, written where it is absent.
+
+    Many processes may ask at once, on one machine or on a shared folder: one of them writes, the others wait.
+    """
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cosmos3"
+    out = cache / f"tiny-{family}-{CACHE_VERSION}"
+    cache.mkdir(parents=True, exist_ok=True)
+    with FileLock(out.with_suffix(".lock"), timeout=LOCK_TIMEOUT_S):
+        if not (out / "model_index.json").is_file():
+            write_checkpoint(out, family)
     return out
 
 

@@ -81,7 +81,7 @@ def test_the_understanding_tower_runs_once_per_branch_and_not_for_a_known_prompt
 
 def test_a_text_cache_without_room_keeps_nothing(nano: Path) -> None:
     pipeline = LocalPipeline.from_pretrained(nano, device="cpu", dtype="float32")
-    pipeline.encoder.understanding.cache_bytes = 0
+    pipeline.encoder.understanding.cache.budget = 0
     run(pipeline, VIDEO)
     run(pipeline, VIDEO)
     assert pipeline.encoder.understanding.runs == 4

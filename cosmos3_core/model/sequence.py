@@ -6,6 +6,7 @@ Order is vision, sound, action; attention is full and positions are explicit, so
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
 from math import ceil
@@ -29,6 +30,11 @@ class Modality(StrEnum):
 
 Latents = dict[Modality, Tensor]
 """A tensor per modality: vision `[48, frames, height, width]`, sound `[64, frames]`, action `[rows, 64]`."""
+
+
+def sha256_of(latents: Latents) -> dict[str, str]:
+    """Hash per modality of latents on the CPU; equal hashes mean bit-identical results."""
+    return {m.value: hashlib.sha256(x.contiguous().numpy().tobytes()).hexdigest() for m, x in latents.items()}
 
 
 @dataclass(frozen=True)

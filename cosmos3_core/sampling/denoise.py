@@ -102,6 +102,12 @@ class Conditioning:
     clean: Latents
     mask: Latents
 
+    @classmethod
+    def none(cls, shapes: Mapping[Modality, tuple[int, ...]], device: torch.device) -> Conditioning:
+        """Nothing given: latents of these shapes are all noise."""
+        zeros = {name: torch.zeros(shape, device=device) for name, shape in shapes.items()}
+        return cls(zeros, {name: x.clone() for name, x in zeros.items()})
+
     def keep(self, latents: Latents) -> Latents:
         """`latents` with the given values put back exactly (spec 5.2)."""
         return {name: x.where(self.mask[name] == 0, self.clean[name]) for name, x in latents.items()}

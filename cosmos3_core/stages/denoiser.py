@@ -17,16 +17,26 @@ from cosmos3_core.checkpoint import Checkpoint
 from cosmos3_core.errors import RequestError
 from cosmos3_core.model.generation import GenerationTower
 from cosmos3_core.model.rope import Rotation, rotation, stack_branches
-from cosmos3_core.model.sequence import Latents, Modality, NoisyTokens, media_positions, noisy_tokens
+from cosmos3_core.model.sequence import (
+    Latents,
+    Modality,
+    NoisyTokens,
+    SequenceLayout,
+    media_positions,
+    noisy_tokens,
+)
 from cosmos3_core.request import Step
 from cosmos3_core.sampling.denoise import Conditioning, DenoiseState, Stochastic, advance
-from cosmos3_core.sampling.guidance import combine
+from cosmos3_core.sampling.guidance import Guidance, combine
 from cosmos3_core.sampling.noise import draw
+from cosmos3_core.sampling.schedule import flow
 from cosmos3_core.settings import ExecutionSettings
 from cosmos3_core.stages.encoder import EncodedRequest, latent_shapes
 from cosmos3_core.stages.understanding import TextKeyValues
 from cosmos3_core.towers import load_tower
 from cosmos3_core.weights import LoadReport
+
+WARM_UP_TOKENS = 16
 
 
 @dataclass(frozen=True)
@@ -76,6 +86,27 @@ class Denoiser:
         """Load the generation tower only."""
         tower, report = load_tower(GenerationTower, checkpoint, settings)
         return cls(tower, report, settings)
+
+    def warm_up(self) -> None:
+        """Make a step of the smallest request, so that the first real one does not pay for kernels and allocators."""
+        config, dtype = self.tower.config, self.tower.proj_in.weight.dtype
+        layers, heads = config.num_hidden_layers, config.num_key_value_heads
+        text = TextKeyValues("warm-up", torch.zeros(layers, 2, heads, WARM_UP_TOKENS, config.head_dim, dtype=dtype))
+        side = config.latent_patch_size
+        layout = SequenceLayout(frames=1, height=side, width=side, fps=config.base_fps)
+        shapes = latent_shapes(config, layout)
+        request = EncodedRequest(
+            conditional=text,
+            unconditional=text,
+            layout=layout,
+            conditioning=Conditioning.none(shapes, torch.device("cpu")),
+            schedule=flow(steps=1, shift=1.0),
+            guidance=Guidance(scale=2.0),
+            seed=0,
+            noise="torch",
+            stochastic=False,
+        )
+        self.step(self.start(request))
 
     def start(
         self,

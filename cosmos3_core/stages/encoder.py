@@ -18,7 +18,7 @@ from cosmos3_core.codecs import pixels
 from cosmos3_core.codecs.video_vae import VideoEncoder
 from cosmos3_core.inputs import MediaInputs
 from cosmos3_core.model.config import TransformerConfig
-from cosmos3_core.model.sequence import VAE_TEMPORAL_STRIDE, Latents, Modality, SequenceLayout
+from cosmos3_core.model.sequence import VAE_TEMPORAL_STRIDE, Modality, SequenceLayout
 from cosmos3_core.modes import Mode
 from cosmos3_core.prompt import tokenize
 from cosmos3_core.resolve import ResolvedRequest
@@ -106,12 +106,12 @@ class Encoder:
     @torch.no_grad()
     def encode(self, request: ResolvedRequest, inputs: MediaInputs) -> EncodedRequest:
         """Prepare a request for denoising."""
-        guided = request.guidance.enabled
+        conditional, unconditional = self.token_ids(request)
         return EncodedRequest(
-            conditional=self._prefill(request, request.positive),
-            unconditional=self._prefill(request, request.negative) if guided else None,
+            conditional=self.understanding.prefill(conditional),
+            unconditional=None if unconditional is None else self.understanding.prefill(unconditional),
             layout=request.layout,
-            conditioning=self._conditioning(request, inputs),
+            conditioning=self.conditioning(request, inputs),
             schedule=request.schedule,
             guidance=request.guidance,
             seed=request.seed,
@@ -119,15 +119,21 @@ class Encoder:
             stochastic=request.stochastic,
         )
 
-    def _prefill(self, request: ResolvedRequest, text: str) -> TextKeyValues:
-        ids = tokenize(self.tokenizer, text, request.system_prompt, request.max_prompt_tokens)
-        return self.understanding.prefill(ids)
+    def token_ids(self, request: ResolvedRequest) -> tuple[list[int], list[int] | None]:
+        """The prompts of the guidance branches; no second one without guidance."""
 
-    def _conditioning(self, request: ResolvedRequest, inputs: MediaInputs) -> Conditioning:
+        def ids(text: str) -> list[int]:
+            return tokenize(self.tokenizer, text, request.system_prompt, request.max_prompt_tokens)
+
+        return ids(request.positive), ids(request.negative) if request.guidance.enabled else None
+
+    @torch.no_grad()
+    def conditioning(self, request: ResolvedRequest, inputs: MediaInputs) -> Conditioning:
+        """Clean latents and masks of what the request gives."""
         layout, device = request.layout, self.settings.torch_device
         shapes = latent_shapes(self.checkpoint.transformer_config, layout)
-        clean: Latents = {name: torch.zeros(shape, device=device) for name, shape in shapes.items()}
-        mask: Latents = {name: torch.zeros(shape, device=device) for name, shape in shapes.items()}
+        conditioning = Conditioning.none(shapes, device)
+        clean, mask = conditioning.clean, conditioning.mask
         if layout.clean_frames:
             frames = list(layout.clean_frames)
             encoded = self._encode_video(request, inputs)
@@ -139,7 +145,7 @@ class Encoder:
             rows = torch.from_numpy(request.action.rows).to(device)
             clean[Modality.ACTION][:, : layout.action_width] = rows
             mask[Modality.ACTION][:] = 1
-        return Conditioning(clean, mask)
+        return conditioning
 
     def _encode_video(self, request: ResolvedRequest, inputs: MediaInputs) -> Tensor:
         """Latents of the conditioning frames; later frames cannot change them, the VAE being causal."""

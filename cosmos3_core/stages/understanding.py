@@ -7,7 +7,6 @@ prompt or a robot's instruction runs the tower once for ever.
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cosmos3_core.byte_cache import ByteCache
 from cosmos3_core.checkpoint import Checkpoint
 from cosmos3_core.model.understanding import UnderstandingTower
 from cosmos3_core.settings import ExecutionSettings
@@ -40,6 +40,11 @@ class TextKeyValues:
         return self.values.shape[3]
 
 
+def key_of(token_ids: Sequence[int]) -> str:
+    """Hash of a prompt's token ids."""
+    return hashlib.sha256(np.asarray(token_ids, dtype=np.int64).tobytes()).hexdigest()
+
+
 class Understanding:
     """The understanding tower and its cache.
 
@@ -50,10 +55,8 @@ class Understanding:
     def __init__(self, tower: UnderstandingTower, report: LoadReport, cache_bytes: int) -> None:
         self.tower = tower
         self.report = report
-        self.cache_bytes = cache_bytes
         self.runs = 0
-        self._cache: OrderedDict[str, TextKeyValues] = OrderedDict()
-        self._cached_bytes = 0
+        self.cache: ByteCache[str, TextKeyValues] = ByteCache(cache_bytes, lambda entry: entry.values.nbytes)
 
     @classmethod
     def from_checkpoint(cls, checkpoint: Checkpoint, settings: ExecutionSettings) -> Understanding:
@@ -63,27 +66,12 @@ class Understanding:
 
     def prefill(self, token_ids: Sequence[int]) -> TextKeyValues:
         """Keys and values of a prompt, from the cache where it was seen before."""
-        ids = np.asarray(token_ids, dtype=np.int64)
-        key = hashlib.sha256(ids.tobytes()).hexdigest()
-        if key in self._cache:
-            self._cache.move_to_end(key)
-            return self._cache[key]
+        key = key_of(token_ids)
+        known = self.cache.get(key)
+        if known is not None:
+            return known
         self.runs += 1
         device = self.tower.embed_tokens.weight.device
-        result = TextKeyValues(key, self.tower(torch.from_numpy(ids).to(device)))
-        self._remember(result)
+        result = TextKeyValues(key, self.tower(torch.tensor(token_ids, dtype=torch.int64, device=device)))
+        self.cache.put(key, result)
         return result
-
-    def forget(self) -> None:
-        """Empty the cache."""
-        self._cache.clear()
-        self._cached_bytes = 0
-
-    def _remember(self, result: TextKeyValues) -> None:
-        if result.values.nbytes > self.cache_bytes:
-            return
-        self._cache[result.key] = result
-        self._cached_bytes += result.values.nbytes
-        while self._cached_bytes > self.cache_bytes:
-            _, dropped = self._cache.popitem(last=False)
-            self._cached_bytes -= dropped.values.nbytes

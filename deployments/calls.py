@@ -1,0 +1,83 @@
+"""A generation as the graph passes it on and the store keeps it: JSON fields, and media by URI."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from cosmos3_core.request import GenerationRequest
+from deployments.handoff import ClipDescription, LatentsMessage
+from deployments.media_store import read_media
+
+MEDIA_FIELDS = ("image", "video")
+FileFormat = Literal["mp4", "png", "jpeg", "webp"]
+
+
+@dataclass(frozen=True)
+class GenerationCall:
+    """A validated request on its way to the Encoder.
+
+    Attributes:
+        job_id: for logs and for cancelling.
+        fields: the fields the client gave, JSON-able.
+        media: URI per media field.
+    """
+
+    job_id: str
+    fields: dict[str, Any]
+    media: dict[str, str]
+
+    @classmethod
+    def of(cls, job_id: str, request: GenerationRequest, media: dict[str, str]) -> GenerationCall:
+        """Take a request apart; its media are already stored at the URIs given."""
+        given = request.model_dump(exclude=set(MEDIA_FIELDS), exclude_unset=True)
+        if request.action is not None:
+            given["action"] = request.action.tolist()
+        # Through JSON, so that what runs now is what would run after a restart.
+        return cls(job_id, json.loads(json.dumps(given)), media)
+
+    def to_request(self) -> GenerationRequest:
+        """The request again, its media read; it blocks.
+
+        Raises:
+            FileNotFoundError: a medium is gone.
+        """
+        given: dict[str, Any] = self.fields | {name: read_media(uri) for name, uri in self.media.items()}
+        return GenerationRequest(**given)
+
+
+@dataclass(frozen=True)
+class DecodeCall:
+    """Latents on their way to the Decoder.
+
+    Attributes:
+        job_id: for logs.
+        latents, clip: what to decode and into what.
+        target: URI of the file to write.
+        format: of that file.
+        quality: 1 to 100, for JPEG and WEBP.
+    """
+
+    job_id: str
+    latents: LatentsMessage
+    clip: ClipDescription
+    target: str
+    format: FileFormat
+    quality: int = 95
+
+
+@dataclass(frozen=True)
+class DecodedFile:
+    """What the Decoder wrote.
+
+    Attributes:
+        uri, nbytes: where and how large.
+        num_frames: in the file.
+        action: predicted actions as clients of other servers know them, where the mode predicts any.
+    """
+
+    uri: str
+    nbytes: int
+    num_frames: int
+    action: dict[str, Any] | None

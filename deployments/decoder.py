@@ -1,0 +1,112 @@
+"""The Decoder stage: latents to files. A thin deployment around `cosmos3_core.stages.Decoder`.
+
+Frames go from the VAE into the encoder chunk by chunk and never leave this process; the file goes to the media store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from typing import BinaryIO
+
+import numpy as np
+import torch
+
+from cosmos3_core.checkpoint import Checkpoint
+from cosmos3_core.codecs.pixels import Frames
+from cosmos3_core.media import encode_image, encode_mp4
+from cosmos3_core.model.sequence import Latents, Modality
+from cosmos3_core.outputs import action_object
+from cosmos3_core.stages import Decoder as CoreDecoder
+from deployments.calls import DecodeCall, DecodedFile
+from deployments.compute import ComputeThread
+from deployments.handoff import fetch_latents
+from deployments.logs import log, logs_for
+from deployments.media_store import write_media
+from deployments.settings import DecoderSettings
+
+WARM_UP_LATENTS = (48, 1, 2, 2)
+
+
+class Abandoned(Exception):
+    """Nobody waits for the file any more."""
+
+
+class Decoder:
+    """Deployment: VAE and sound decoders, shared by all models whose codecs are the same."""
+
+    def __init__(self, settings: DecoderSettings) -> None:
+        self.compute = ComputeThread(settings)
+        self.core = CoreDecoder(Checkpoint.find(settings.checkpoint, settings.revision), self.compute.execution)
+        self._requests = self._frames = self._bytes_in = self._bytes_out = 0
+        warm_up = torch.zeros(WARM_UP_LATENTS, device=self.compute.execution.torch_device)
+        for _ in self.core.decode_frames(warm_up):
+            pass
+
+    async def decode(self, call: DecodeCall) -> DecodedFile:
+        """Decode latents into the file that the call names. Cancelling stops before the next frames."""
+        self._requests += 1
+        abandoned = threading.Event()
+        with logs_for(call.job_id):
+            try:
+                decoded = await self.compute.run(self._decode, call, abandoned)
+            except asyncio.CancelledError:
+                abandoned.set()
+                raise
+            log.info("decoded: %d frames, %d bytes", decoded.num_frames, decoded.nbytes)
+        self._frames += decoded.num_frames
+        self._bytes_in += call.latents.nbytes
+        self._bytes_out += decoded.nbytes
+        return decoded
+
+    def _decode(self, call: DecodeCall, abandoned: threading.Event) -> DecodedFile:
+        latents, clip = fetch_latents(call.latents, self.compute.execution.torch_device), call.clip
+        sound = None
+        if Modality.SOUND in latents:
+            sound = self.core.decode_sound(latents[Modality.SOUND], clip.sound_samples)
+        counted = _Counted(self.core.decode_frames(latents[Modality.VISION]), abandoned)
+
+        def write(target: BinaryIO) -> None:
+            if call.format == "mp4":
+                encode_mp4(target, counted.frames(), clip.fps, sound, sampling_rate=clip.sampling_rate)
+            else:
+                target.write(encode_image(next(counted.frames()), call.format, call.quality))
+
+        nbytes = write_media(call.target, write)
+        return DecodedFile(call.target, nbytes, counted.count, _action(latents, call))
+
+    async def stats(self) -> dict[str, float]:
+        """Counters and gauges for `/metrics`."""
+        return {
+            "bytes_read": self.core.bytes_read,
+            "decode_requests": self._requests,
+            "frames": self._frames,
+            "bytes_received": self._bytes_in,
+            "bytes_written": self._bytes_out,
+        }
+
+
+class _Counted:
+    """Frames one by one, counted, until the call is abandoned."""
+
+    def __init__(self, chunks: Iterator[Frames], abandoned: threading.Event) -> None:
+        self.count = 0
+        self._chunks = chunks
+        self._abandoned = abandoned
+
+    def frames(self) -> Iterator[Frames]:
+        for chunk in self._chunks:
+            if self._abandoned.is_set():
+                raise Abandoned
+            for frame in chunk:
+                self.count += 1
+                yield frame
+
+
+def _action(latents: Latents, call: DecodeCall) -> dict[str, object] | None:
+    width = call.clip.action_width
+    if not width:
+        return None
+    rows = np.asarray(latents[Modality.ACTION][:, :width].cpu().numpy())
+    return action_object(rows, call.clip.mode, call.clip.domain)

@@ -1,0 +1,184 @@
+"""The Encoder stage: prompts to keys and values, conditioning media to clean latents, images to embeddings.
+
+A thin deployment around `cosmos3_core.stages.Encoder` and `codecs.vision`. What it makes it puts into the object store
+once and hands out by reference: a prompt seen before runs no tower and crosses no wire.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from cosmos3_core.byte_cache import ByteCache
+from cosmos3_core.codecs.vision import VisionEncoder
+from cosmos3_core.inputs import read_inputs
+from cosmos3_core.media import decode_image
+from cosmos3_core.resolve import ResolvedRequest, resolve
+from cosmos3_core.stages import Encoder as CoreEncoder
+from cosmos3_core.stages.understanding import key_of
+from deployments.calls import GenerationCall
+from deployments.compute import ComputeThread
+from deployments.handoff import (
+    ArrayReference,
+    ClipDescription,
+    EncodedMessage,
+    KeyValuesReference,
+    publish,
+    publish_conditioning,
+)
+from deployments.logs import log, logs_for
+from deployments.settings import ModelSettings
+
+WARM_UP_TOKENS = 16
+
+
+@dataclass(frozen=True)
+class EmbeddingsReference:
+    """One image's embeddings for the Reasoner.
+
+    Attributes:
+        key: hash of the image file.
+        embeddings: `[tokens, hidden x (1 + deepstack layers)]`.
+        grid: temporal, vertical and horizontal patches.
+    """
+
+    key: str
+    embeddings: ArrayReference
+    grid: tuple[int, int, int]
+
+
+class Encoder:
+    """Deployment: tokenizer, understanding tower, VAE encoder and ViT of one checkpoint, each loaded when needed."""
+
+    def __init__(self, settings: ModelSettings) -> None:
+        self.settings = settings
+        self.checkpoint = settings.find_checkpoint()
+        self.compute = ComputeThread(settings.encoder)
+        self._core: CoreEncoder | None = None
+        self._vision: VisionEncoder | None = None
+        budget = settings.encoder
+        self._prompts: ByteCache[str, KeyValuesReference] = ByteCache(
+            budget.key_value_bytes, lambda entry: entry.values.nbytes
+        )
+        self._images: ByteCache[str, EmbeddingsReference] = ByteCache(
+            budget.embedding_bytes, lambda entry: entry.embeddings.nbytes
+        )
+        self._requests = {"encode": 0, "embed": 0}
+        self._warm_up()
+
+    def _warm_up(self) -> None:
+        """Load and run what every request needs; the constructor may block, a handler may not."""
+        if self.settings.generator is not None:
+            self.core.understanding.prefill(list(range(WARM_UP_TOKENS)))
+        if self.settings.reasoner is not None and self.settings.reasoner.vision == "encoder":
+            self.vision  # noqa: B018 - loaded by its first mention
+
+    @property
+    def core(self) -> CoreEncoder:
+        """Tokenizer and towers; a model that only chats never loads them."""
+        if self._core is None:
+            self._core = CoreEncoder.from_checkpoint(self.checkpoint, self.compute.execution)
+        return self._core
+
+    @property
+    def vision(self) -> VisionEncoder:
+        """The ViT."""
+        if self._vision is None:
+            self._vision = VisionEncoder.from_checkpoint(self.checkpoint, self.compute.execution)
+        return self._vision
+
+    async def encode(self, call: GenerationCall) -> EncodedMessage:
+        """Encode a request.
+
+        Raises:
+            RequestError: it cannot be served as asked; the ingress has refused such a request already.
+        """
+        self._requests["encode"] += 1
+        with logs_for(call.job_id):
+            message = await self.compute.run(self._encode, call)
+            log.info("encoded: %d + %d tokens", message.conditional.tokens, _tokens(message.unconditional))
+        return message
+
+    def _encode(self, call: GenerationCall) -> EncodedMessage:
+        request = call.to_request()
+        inputs = read_inputs(request)
+        resolved = resolve(request, self.checkpoint.facts, inputs)
+        conditional, unconditional = self.core.token_ids(resolved)
+        conditioning, conditioning_bytes = publish_conditioning(self.core.conditioning(resolved, inputs))
+        return EncodedMessage(
+            conditional=self._key_values(conditional),
+            unconditional=None if unconditional is None else self._key_values(unconditional),
+            conditioning=conditioning,
+            conditioning_bytes=conditioning_bytes,
+            layout=resolved.layout,
+            schedule=resolved.schedule,
+            guidance=resolved.guidance,
+            seed=resolved.seed,
+            noise=resolved.noise,
+            stochastic=resolved.stochastic,
+            clip=self._clip(resolved),
+        )
+
+    def _key_values(self, token_ids: list[int]) -> KeyValuesReference:
+        key = key_of(token_ids)
+        known = self._prompts.get(key)
+        if known is None:
+            values = self.core.understanding.prefill(token_ids).values
+            known = KeyValuesReference(key, len(token_ids), publish(values))
+            self._prompts.put(key, known)
+        return known
+
+    def _clip(self, request: ResolvedRequest) -> ClipDescription:
+        sound, action = self.checkpoint.facts.sound, request.action
+        return ClipDescription(
+            mode=request.mode.value,
+            width=request.canvas.width,
+            height=request.canvas.height,
+            num_frames=request.num_frames,
+            fps=request.fps,
+            sound_samples=request.sound_samples,
+            sampling_rate=sound.sampling_rate if sound else 48_000,
+            action_width=action.width if action and request.mode.predicts_action else 0,
+            domain=action.domain if action else 0,
+        )
+
+    async def embed(self, request_id: str, images: list[bytes]) -> list[EmbeddingsReference]:
+        """Embed encoded images for the Reasoner, each from the cache where it was seen before.
+
+        Raises:
+            MediaError: one cannot be decoded.
+        """
+        self._requests["embed"] += 1
+        with logs_for(request_id):
+            return [await self.compute.run(self._embed, image) for image in images]
+
+    def _embed(self, image: bytes) -> EmbeddingsReference:
+        key = hashlib.sha256(image).hexdigest()
+        known = self._images.get(key)
+        if known is None:
+            result = self.vision.encode(decode_image(image))
+            known = EmbeddingsReference(key, publish(result.embeddings), result.grid)
+            self._images.put(key, known)
+        return known
+
+    async def stats(self) -> dict[str, float]:
+        """Counters and gauges for `/metrics`."""
+        understanding = self._core.understanding if self._core else None
+        return {
+            "bytes_read": (self._core.bytes_read if self._core else 0)
+            + (self._vision.report.bytes_read if self._vision else 0),
+            "vision_bytes_read": self._vision.report.bytes_read if self._vision else 0,
+            "encode_requests": self._requests["encode"],
+            "embed_requests": self._requests["embed"],
+            "prefills": understanding.runs if understanding else 0,
+            "prompt_cache_hits": self._prompts.hits,
+            "prompt_cache_misses": self._prompts.misses,
+            "prompt_cache_bytes": self._prompts.held,
+            "image_cache_hits": self._images.hits,
+            "image_cache_misses": self._images.misses,
+            "image_cache_bytes": self._images.held,
+        }
+
+
+def _tokens(branch: KeyValuesReference | None) -> int:
+    return branch.tokens if branch else 0

@@ -1,0 +1,109 @@
+"""Errors as clients of vLLM and vLLM-Omni know them: one JSON envelope, and one place that makes it.
+
+`{"error": {"message", "type", "param", "code", "request_id"}}`, where `code` is the HTTP status as an integer.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from pydantic import ValidationError
+from starlette.responses import JSONResponse
+
+from cosmos3_core.errors import RequestError
+
+MAX_REPORTED = 10
+MAX_MESSAGE = 2000
+MAX_SHOWN = 80
+_PATH = re.compile(r"(?<![\w.])(?:/[\w.\-+@]+){2,}")
+
+
+class ApiError(Exception):
+    """An answer other than success.
+
+    Attributes:
+        status: HTTP status code.
+        message: what is wrong and what would be right.
+        param: the field at fault, if one is.
+        kind: the envelope's `type`; the status' reason phrase by default.
+        headers: sent along, such as `Retry-After`.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        param: str | None = None,
+        kind: str | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.param = param
+        self.kind = kind or HTTPStatus(status).phrase
+        self.headers = headers or {}
+
+    def body(self, request_id: str) -> dict[str, Any]:
+        """The envelope."""
+        return {
+            "error": {
+                "message": without_paths(self.message)[:MAX_MESSAGE],
+                "type": self.kind,
+                "param": self.param,
+                "code": self.status,
+                "request_id": request_id,
+            }
+        }
+
+    def response(self, request_id: str) -> JSONResponse:
+        """The envelope as a response."""
+        return JSONResponse(self.body(request_id), self.status, headers=self.headers)
+
+
+def bad_field(error: RequestError, names: Mapping[str, str] | None = None) -> ApiError:
+    """A refusal by the core as an answer; `names` maps the core's fields to the names the client used."""
+    name = (names or {}).get(error.field, error.field)
+    return ApiError(400, f"{name} {error.reason}", param=name)
+
+
+def bad_fields(error: ValidationError, names: Mapping[str, str] | None = None) -> ApiError:
+    """pydantic's findings in our own words, at most ten of them; `param` names the first.
+
+    `names` maps the schema's fields to the names the client used.
+    """
+    problems = [(_place(found["loc"], names or {}), _sentence(dict(found))) for found in error.errors()]
+    reported = [f"{field} {sentence}" for field, sentence in problems[:MAX_REPORTED]]
+    more = len(problems) - len(reported)
+    message = "; ".join(reported) + (f"; and {more} more" if more > 0 else "")
+    return ApiError(400, message, param=problems[0][0] or None)
+
+
+def without_paths(message: str) -> str:
+    """A message without absolute paths of the server."""
+    return _PATH.sub("<path>", message)
+
+
+def _place(parts: tuple[int | str, ...], names: Mapping[str, str]) -> str:
+    field, *inner = (str(part) for part in parts or ("",))
+    return ".".join((names.get(field, field), *inner))
+
+
+def _sentence(found: dict[str, Any]) -> str:
+    if found["type"] == "missing":
+        return "is missing"
+    said = str(found["msg"]).removeprefix("Value error, ")
+    value = found.get("input")
+    shown = _shown(value) if isinstance(value, (str, int, float)) else None
+    expectation = said if said.startswith(("must", "is ")) else said[0].lower() + said[1:]
+    return expectation if shown is None else f"is {shown}: {expectation}"
+
+
+def _shown(value: str | float) -> str:
+    if isinstance(value, str) and len(value) > MAX_SHOWN:
+        return f"{value[:MAX_SHOWN]!r}..."
+    return repr(value)[:MAX_SHOWN]

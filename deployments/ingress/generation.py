@@ -1,0 +1,277 @@
+"""From the fields of a request to what shall be generated: names, defaults and the mode that the inputs ask for."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from cosmos3_core.errors import RequestError
+from cosmos3_core.geometry import MAX_FRAMES
+from cosmos3_core.modes import Mode
+from cosmos3_core.presets import VLLM_OMNI
+from cosmos3_core.request import GenerationRequest
+from deployments.ingress import fields as tables
+from deployments.ingress.body import Body
+from deployments.ingress.coercions import is_absent, is_harmless, structure
+from deployments.ingress.errors import ApiError, bad_field, bad_fields
+from deployments.ingress.references import Media
+
+DEFAULT_SECONDS = "4"
+MAX_IGNORED = 20
+_REFERENCES = ("input_reference", "image_reference", "video_reference")
+_NOT_IN_HEADERS = re.compile(r"[^\w.\-\[\]]", re.ASCII)
+_NAME_CHARACTERS = 64
+_REQUEST_FIELDS = frozenset(GenerationRequest.model_fields) - {"mode", "image", "video"}
+
+
+@dataclass(frozen=True)
+class Generation:
+    """A request to generate, read and checked as far as that is possible without a checkpoint.
+
+    Attributes:
+        request: image and video are encoded bytes, never a path.
+        model: as the client named it.
+        guardrails: what the client asked for.
+        ignored: names of fields we do not know, safe for a header.
+        size, seconds: as the client sent them, for the job's record.
+        return_stage_metrics: whether the answer shall carry detailed timings.
+        names: the names the client used, by the request's fields.
+    """
+
+    request: GenerationRequest
+    model: str | None
+    guardrails: bool | None
+    ignored: tuple[str, ...]
+    size: str | None
+    seconds: str
+    return_stage_metrics: bool
+    names: Mapping[str, str]
+
+    def refusal(self, error: RequestError) -> ApiError:
+        """A later refusal of the request, in the client's names."""
+        return bad_field(error, self.names)
+
+
+@dataclass(frozen=True)
+class ImageGeneration(Generation):
+    """A request for images. The first image takes the request's seed.
+
+    Attributes:
+        n: how many.
+        response_format: base64 in JSON, or the bytes themselves.
+        output_format, output_compression: of each image.
+    """
+
+    n: int
+    response_format: Literal["b64_json", "file"]
+    output_format: Literal["png", "jpeg", "webp"]
+    output_compression: int
+
+
+def read_video(body: Body) -> Generation:
+    """What a body on the video routes asks for. Decodes references, so call it in a thread.
+
+    Raises:
+        ApiError: 400, naming the field as the client did.
+    """
+    given = _Given.collect(body, tables.VIDEO)
+    reference, media = _reference(given)
+    mode = _mode(given, media)
+    names = {"image": reference, "video": reference}
+    values: dict[str, Any] = {} if media is None else {media.kind: media.content}
+    _one_rate(given)
+    if "num_frames" not in given and not (mode.is_action and ("action" in given or "action_chunk_size" in given)):
+        frames = _frames_of_seconds(given)
+        if frames is not None:
+            values["num_frames"], names["num_frames"] = frames, given.name("seconds")
+    return _generation(given, mode, values, names)
+
+
+def read_image(body: dict[str, Any]) -> ImageGeneration:
+    """What a body on the image route asks for.
+
+    Raises:
+        ApiError: 400, naming the field as the client did.
+    """
+    given = _Given.collect(Body(body), tables.IMAGE)
+    if given.value("mode", Mode.TEXT_TO_IMAGE) is not Mode.TEXT_TO_IMAGE:
+        raise given.refusal("mode", f"is {given.value('mode').value}; this route makes images from text")
+    # Other servers draw one per request here, while their videos have a fixed default.
+    values = {} if "seed" in given else {"seed": secrets.randbits(32)}
+    return ImageGeneration(
+        **vars(_generation(given, Mode.TEXT_TO_IMAGE, values, {})),
+        n=given.value("num_outputs_per_prompt", 1),
+        response_format=given.value("response_format", "b64_json"),
+        output_format=given.value("output_format", "png"),
+        output_compression=given.value("output_compression", 100),
+    )
+
+
+@dataclass(frozen=True)
+class _Field:
+    name: str
+    sent: Any
+    value: Any
+
+
+class _Given:
+    """A body's fields by their canonical names, coerced, each with the name and the value the client sent."""
+
+    def __init__(self) -> None:
+        self.fields: dict[str, _Field] = {}
+        self.ignored: list[str] = []
+
+    @classmethod
+    def collect(cls, body: Body, schema: tables.Schema) -> _Given:
+        given = cls()
+        for prefix, layer in _layers(body):
+            given.fields |= given._read(prefix, layer, schema)
+        return given
+
+    def __contains__(self, field: str) -> bool:
+        return field in self.fields
+
+    def value(self, field: str, default: Any = None) -> Any:
+        return self.fields[field].value if field in self.fields else default
+
+    def sent(self, field: str) -> str | None:
+        return str(self.fields[field].sent) if field in self.fields else None
+
+    def name(self, field: str) -> str:
+        return self.fields[field].name if field in self.fields else field
+
+    def refusal(self, field: str, reason: str) -> ApiError:
+        return bad_field(RequestError(field, reason), {field: self.name(field)})
+
+    def _read(self, prefix: str, layer: Mapping[str, Any], schema: tables.Schema) -> dict[str, _Field]:
+        read: dict[str, _Field] = {}
+        for name, sent in layer.items():
+            canonical = tables.ALIASES.get(name, name)
+            if is_absent(sent) or canonical in tables.COSMETIC:
+                continue
+            reason = schema.refused.get(name) or schema.refused.get(canonical)
+            if reason is not None:
+                if not is_harmless(sent):
+                    raise ApiError(400, f"{name} {reason}", param=name)
+                continue
+            value = self._coerced(name, canonical, sent, schema)
+            if value is None:
+                self.ignored.append(prefix + name)
+                continue
+            prior = read.get(canonical)
+            if prior is not None and prior.value != value:
+                reason = f"contradicts {prior.name}, another name for the same; give one of them"
+                raise ApiError(400, f"{name} {reason}", param=name)
+            read[canonical] = _Field(name, sent, value)
+        return read
+
+    @staticmethod
+    def _coerced(name: str, canonical: str, sent: Any, schema: tables.Schema) -> Any:
+        coerce = schema.accepted.get(name) or schema.accepted.get(canonical)
+        if coerce is None:
+            return None
+        try:
+            return coerce(sent)
+        except ValueError as error:
+            raise ApiError(400, f"{name} {error}", param=name) from None
+
+
+def _layers(body: Body) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Weakest first: what fills gaps, the fields themselves, then the extra parameters."""
+    top = dict(body.fields)
+    containers = {name: _container(name, top.pop(name, None)) for name in ("video_params", *tables.CONTAINERS)}
+    for name, uploads in body.uploads.items():
+        if name in top or name in containers:
+            raise ApiError(400, f"{name} is given as a file; expected text, and only once", param=name)
+        top[name] = uploads if len(uploads) > 1 else uploads[0]
+    yield "video_params.", containers.pop("video_params")
+    yield "", top
+    for name, layer in containers.items():
+        yield f"{name}.", layer
+
+
+def _container(name: str, value: Any) -> Mapping[str, Any]:
+    if is_absent(value):
+        return {}
+    try:
+        fields: Mapping[str, Any] = structure(value, dict)
+    except ValueError as error:
+        raise ApiError(400, f"{name} {error}", param=name) from None
+    return fields
+
+
+def _reference(given: _Given) -> tuple[str, Media | None]:
+    """The reference and the name to call it by."""
+    present = [field for field in _REFERENCES if field in given]
+    if len(present) > 1:
+        reason = f"cannot be combined with {given.name(present[0])}; give one reference"
+        raise given.refusal(present[1], reason)
+    if not present:
+        return _REFERENCES[0], None
+    return given.name(present[0]), given.value(present[0])
+
+
+def _mode(given: _Given, media: Media | None) -> Mode:
+    from_inputs = Mode.TEXT_TO_VIDEO
+    if media is not None:
+        from_inputs = Mode.IMAGE_TO_VIDEO if media.kind == "image" else Mode.VIDEO_TO_VIDEO
+    asked: Mode = given.value("mode", from_inputs)
+    if not asked.is_action and asked is not from_inputs:
+        carries = "no reference" if media is None else f"a reference {media.kind}"
+        raise given.refusal("mode", f"is {asked.value}; with {carries} this route does {from_inputs.value}")
+    return asked
+
+
+def _one_rate(given: _Given) -> None:
+    """Let `action_fps` stand for `fps`; the model has one rate for frames and actions."""
+    if "action_fps" not in given:
+        return
+    if "fps" in given and given.value("fps") != given.value("action_fps"):
+        reason = f"is {given.value('action_fps'):g} while fps is {given.value('fps'):g}; expected one rate for both"
+        raise given.refusal("action_fps", reason)
+    given.fields["fps"] = given.fields["action_fps"]
+
+
+def _frames_of_seconds(given: _Given) -> int | None:
+    fps = given.value("fps", VLLM_OMNI.video.fps)
+    if "seconds" not in given or fps <= 0:
+        return None
+    frames: float = given.value("seconds") * fps
+    if not 1 <= frames <= MAX_FRAMES:
+        reason = f"is {given.value('seconds'):g} at {fps:g} frames per second; expected at most {MAX_FRAMES} frames"
+        raise given.refusal("seconds", reason)
+    return int(frames)
+
+
+def _generation(given: _Given, mode: Mode, values: dict[str, Any], names: dict[str, str]) -> Generation:
+    """`values` and `names` are those that are not simply a field of the body."""
+    if "prompt" not in given:
+        raise ApiError(400, "prompt is missing; expected text", param="prompt")
+    values = {field: given.value(field) for field in _REQUEST_FIELDS if field in given} | values
+    names = {field: found.name for field, found in given.fields.items()} | names
+    if given.value("size"):
+        values["width"], values["height"] = given.value("size")
+        names["width"] = names["height"] = given.name("size")
+    try:
+        request = GenerationRequest(mode=mode, **values)
+    except ValidationError as error:
+        raise bad_fields(error, names) from None
+    return Generation(
+        request=request,
+        model=given.value("model"),
+        guardrails=given.value("guardrails"),
+        ignored=tuple(_header_safe(name) for name in dict.fromkeys(given.ignored))[:MAX_IGNORED],
+        size=given.sent("size"),
+        seconds=given.sent("seconds") or DEFAULT_SECONDS,
+        return_stage_metrics=given.value("return_stage_metrics", False),
+        names=names,
+    )
+
+
+def _header_safe(name: str) -> str:
+    return _NOT_IN_HEADERS.sub("?", name[:_NAME_CHARACTERS])

@@ -1,0 +1,225 @@
+"""What the ingress can ask of the graph behind it: models, jobs, chats, health, figures."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+
+from ray import serve
+from ray.exceptions import RayError, RayTaskError
+from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RayServeException
+
+from deployments.chat_answer import ChatAnswer
+from deployments.ingress.errors import ApiError
+from deployments.jobs import QueueFull
+from deployments.logs import log
+from deployments.media_store import MediaStore
+from deployments.model import ModelCard
+from deployments.settings import FrontSettings, ServedModels
+from deployments.stages import stage
+from deployments.store import Job, JobEvent
+
+REFRESH_S = 10.0
+SEARCH_S = 0.5
+STATUS_AGE_S = 1.0
+RETRY_AFTER = {"Retry-After": "5"}
+FRONT = "front"
+STAGES = ("Jobs", "Encoder", "Reasoner", "Generator", "Decoder")
+
+
+@dataclass(frozen=True)
+class ServedCard:
+    """A model's card and the application that serves it."""
+
+    card: ModelCard
+    application: str
+
+
+class Graph:
+    """Handles of the other deployments, and what is known of the models."""
+
+    def __init__(self, settings: FrontSettings, jobs: Any) -> None:
+        self.settings = settings
+        self.media = MediaStore(settings.media_url)
+        self.jobs = jobs
+        self.configured = ServedModels()
+        self._cards: dict[str, ServedCard] = {}
+        self._search: asyncio.Task[None] | None = None
+        self._status: tuple[float, serve.schema.ServeStatus] | None = None
+
+    # Models
+
+    def configure(self, models: ServedModels) -> None:
+        """Learn which applications serve models; their cards are fetched in the background."""
+        self.configured = models
+        wanted = {model.application for model in models.models}
+        self._cards = {name: card for name, card in self._cards.items() if name in wanted}
+        if self._search is not None:
+            self._search.cancel()
+        self._search = asyncio.create_task(self._keep_cards())
+
+    async def _keep_cards(self) -> None:
+        while True:
+            await asyncio.gather(*(self._fetch_card(model.application) for model in self.configured.models))
+            await asyncio.sleep(SEARCH_S if self.missing() else REFRESH_S)
+
+    async def _fetch_card(self, application: str) -> None:
+        try:
+            if application in (await self.status()).applications:
+                entry = serve.get_app_handle(application).options(_by_reference=True)
+                card = await asyncio.wait_for(entry.describe.remote(), REFRESH_S)
+                self._cards[application] = ServedCard(card, application)
+        except (RayError, RayServeException, TimeoutError, RuntimeError) as error:
+            log.debug("no card of %s yet: %s", application, error)
+
+    def missing(self) -> list[str]:
+        """Configured applications that have not said yet what they serve."""
+        return [model.application for model in self.configured.models if model.application not in self._cards]
+
+    def models(self) -> list[ServedCard]:
+        """The models, those that do everything first, because clients take the first one for anything."""
+        known = [self._cards[m.application] for m in self.configured.models if m.application in self._cards]
+        return sorted(known, key=lambda served: -(served.card.chats + served.card.generates))
+
+    # Jobs
+
+    async def submit(self, job: Job) -> Job:
+        """Keep a job and start it.
+
+        Raises:
+            ApiError: 429 where too many wait.
+        """
+        try:
+            stored: Job = await self.jobs.submit.remote(job)
+        except Exception as error:
+            raise as_api_error(error) from error
+        return stored
+
+    async def run(self, job: Job) -> AsyncGenerator[Job | JobEvent, None]:
+        """Run a job that lives as long as this stream is read."""
+        async with aclosing(_stream(self.jobs.options(stream=True).run.remote(job))) as stream:
+            async for item in stream:
+                yield item
+
+    async def watch(self, job_id: str, after: int) -> AsyncGenerator[JobEvent, None]:
+        """A job's events."""
+        async with aclosing(_stream(self.jobs.options(stream=True).watch.remote(job_id, after))) as stream:
+            async for event in stream:
+                yield event
+
+    async def job(self, job_id: str) -> Job | None:
+        """A job, or None."""
+        job: Job | None = await _asked(self.jobs.get.remote(job_id))
+        return job
+
+    async def delete(self, job_id: str) -> Job | None:
+        """Stop and remove a job; returns what it was."""
+        job: Job | None = await _asked(self.jobs.delete.remote(job_id))
+        return job
+
+    # Chat
+
+    async def chat(self, application: str, request_id: str, body: dict[str, Any]) -> ChatAnswer:
+        """A whole answer."""
+        answer: ChatAnswer = await _asked(stage("Reasoner", application).chat.remote(request_id, body))
+        return answer
+
+    async def chat_stream(
+        self, application: str, request_id: str, body: dict[str, Any]
+    ) -> AsyncGenerator[ChatAnswer | str, None]:
+        """An error, or the answer piece by piece."""
+        reasoner = stage("Reasoner", application).options(stream=True)
+        async with aclosing(_stream(reasoner.chat_stream.remote(request_id, body))) as stream:
+            async for part in stream:
+                yield part
+
+    # Health and figures
+
+    async def status(self) -> serve.schema.ServeStatus:
+        """Serve's view of all applications, at most a second old."""
+        now = time.monotonic()
+        if self._status is None or now - self._status[0] > STATUS_AGE_S:
+            self._status = (now, await asyncio.to_thread(serve.status))
+        return self._status[1]
+
+    async def unready(self) -> dict[str, str]:
+        """What is not ready yet, with the reason; empty when every configured stage is."""
+        applications = (await self.status()).applications
+        wanted = {FRONT} | {model.application for model in self.configured.models}
+        wanted |= {served.card.decoder for served in self._cards.values()}
+        reasons = {name: "is not deployed" for name in wanted if name not in applications}
+        for name, overview in applications.items():
+            for deployment, state in overview.deployments.items():
+                if state.status.value != "HEALTHY" and name in wanted:
+                    reasons[f"{name}/{deployment}"] = state.status.value.lower()
+            if name in wanted and not overview.deployments:
+                reasons[name] = overview.status.value.lower()
+        return reasons | {name: "has not described itself" for name in self.missing() if name not in reasons}
+
+    async def figures(self) -> list[tuple[str, str, int, dict[str, float]]]:
+        """Application, deployment, number of the replica, and its figures; silent ones are left out."""
+        applications = (await self.status()).applications
+        asked = [
+            (application, deployment)
+            for application, overview in applications.items()
+            for deployment in overview.deployments
+            if deployment in STAGES
+        ]
+        answers = await asyncio.gather(*(asyncio.to_thread(_broadcast, *names) for names in asked))
+        return [
+            (application, deployment, number, figures)
+            for (application, deployment), replicas in zip(asked, answers, strict=True)
+            for number, figures in enumerate(replicas)
+        ]
+
+
+def _broadcast(application: str, deployment: str) -> list[dict[str, float]]:
+    try:
+        results: list[dict[str, float]] = stage(deployment, application).broadcast("stats").results(timeout_s=2)
+    except Exception as error:  # A replica that starts or dies just now says nothing.
+        log.debug("no figures of %s/%s: %s", application, deployment, error)
+        return []
+    return results
+
+
+async def _asked(response: Any) -> Any:
+    try:
+        return await response
+    except asyncio.CancelledError:
+        response.cancel()
+        raise
+    except Exception as error:
+        raise as_api_error(error) from error
+
+
+async def _stream(response: Any) -> AsyncGenerator[Any, None]:
+    """A handle's stream; whoever stops reading it cancels the call."""
+    finished = False
+    try:
+        async for item in response:
+            yield item
+        finished = True
+    except Exception as error:
+        finished = True
+        raise as_api_error(error) from error
+    finally:
+        if not finished:
+            response.cancel()
+
+
+def as_api_error(error: Exception) -> ApiError:
+    """A failure behind the ingress as an answer."""
+    if isinstance(error, ApiError):
+        return error
+    if isinstance(error, (QueueFull, BackPressureError)):
+        return ApiError(429, "the queue is full; try again later", headers=RETRY_AFTER)
+    unavailable = isinstance(error, (DeploymentUnavailableError, RayError, RayServeException))
+    if unavailable and not isinstance(error, RayTaskError):
+        log.warning("a stage failed: %s: %s", type(error).__name__, error)
+        return ApiError(503, "a stage of the graph is not available; try again", headers=RETRY_AFTER)
+    log.error("unexpected: %s: %s", type(error).__name__, error)
+    return ApiError(500, "an internal error; the log has its details under this request id")

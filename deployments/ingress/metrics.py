@@ -1,0 +1,76 @@
+"""`/metrics`: the graph's own figures in Prometheus' text format. Figures of processes stay with Ray's exporter."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Scope
+
+from deployments.ingress.graph import Graph
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+FIGURES_AGE_S = 1.0
+BUCKETS = (0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 120, 300, 600)
+UNKNOWN_ROUTE = "other"
+
+
+class HttpMetrics:
+    """Requests of this replica, and the graph's figures, gathered at most once a second."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        labels = ("method", "route")
+        self._requests = Counter("cosmos3_http_requests", "Answers", (*labels, "status"), registry=self.registry)
+        self._seconds = Histogram(
+            "cosmos3_http_seconds", "Time to the end of the answer", labels, registry=self.registry, buckets=BUCKETS
+        )
+        self._gathering = asyncio.Lock()
+        self._gathered: tuple[float, list[Metric]] = (-FIGURES_AGE_S, [])
+
+    def count(self, scope: Scope, status: int, seconds: float) -> None:
+        """Count an answer; status 0 is a client that hung up before there was one."""
+        route = scope.get("route")
+        path = getattr(route, "path", UNKNOWN_ROUTE)
+        self._requests.labels(scope["method"], path, str(status)).inc()
+        self._seconds.labels(scope["method"], path).observe(seconds)
+
+    async def exposition(self, graph: Graph) -> bytes:
+        """Everything as text."""
+        async with self._gathering:
+            gathered_at, families = self._gathered
+            if time.monotonic() - gathered_at > FIGURES_AGE_S:
+                families = _families(await graph.figures())
+                self._gathered = (time.monotonic(), families)
+        return generate_latest(self.registry) + generate_latest(_Fixed(families))
+
+
+class _Fixed:
+    """What `generate_latest` wants to read families from."""
+
+    def __init__(self, families: list[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> list[Metric]:
+        return self._families
+
+
+def _families(figures: list[tuple[str, str, int, dict[str, float]]]) -> list[Metric]:
+    families: dict[str, GaugeMetricFamily] = {}
+    for application, deployment, number, values in figures:
+        for name, value in values.items():
+            full = f"cosmos3_{deployment.lower()}_{name}"
+            if full not in families:
+                families[full] = GaugeMetricFamily(full, name.replace("_", " "), labels=("application", "replica"))
+            families[full].add_metric((application, str(number)), value)
+    return list(families.values())
+
+
+async def metrics(request: Request) -> Response:
+    """Prometheus text format 0.0.4."""
+    graph: Graph = request.app.state.graph
+    return Response(await request.app.state.metrics.exposition(graph), media_type=CONTENT_TYPE)

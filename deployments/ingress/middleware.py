@@ -1,0 +1,59 @@
+"""Around every request: its id and a count. Pure ASGI, so that nothing is buffered."""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from deployments.logs import logs_for
+
+HEADER = "x-request-id"
+_ACCEPTABLE = re.compile(r"^[A-Za-z0-9._:\-]{1,128}$")
+
+
+def request_id_of(request: Request) -> str:
+    """The id of a request: the client's where it sent a sound one, else one of ours."""
+    request_id: str = request.scope["state"]["request_id"]
+    return request_id
+
+
+class RequestContext:
+    """Gives each request its id, in the scope, in the log and in the answer.
+
+    Args:
+        app: what it wraps.
+        echo: whether to send the id back; under Serve, Serve does.
+    """
+
+    def __init__(self, app: ASGIApp, echo: bool) -> None:
+        self.app = app
+        self.echo = echo
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        given = Headers(scope=scope).get(HEADER, "")
+        request_id = given if _ACCEPTABLE.match(given) else uuid.uuid4().hex
+        scope.setdefault("state", {})["request_id"] = request_id
+        started, status = time.perf_counter(), 0
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                if self.echo:
+                    MutableHeaders(scope=message)[HEADER] = request_id
+            await send(message)
+
+        with logs_for(request_id):
+            try:
+                await self.app(scope, receive, send_with_id)
+            finally:
+                scope["app"].state.metrics.count(scope, status, time.perf_counter() - started)

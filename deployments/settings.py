@@ -1,0 +1,199 @@
+"""The typed arguments of the applications: what `args:` in a recipe may say. Serve's own options stay Serve's."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from cosmos3_core.checkpoint import Checkpoint
+from cosmos3_core.settings import DtypeName, ExecutionSettings
+
+MEGABYTE = 1024**2
+Bytes = Annotated[int, Field(ge=0)]
+
+
+class Settings(BaseModel):
+    """Base of all settings: unknown names are refused, so that a typing error is not a silent default."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class StageSettings(Settings):
+    """How a stage with weights of ours runs.
+
+    Attributes:
+        device, dtype, attention, batch_guidance, memory_limit_bytes: see `cosmos3_core.settings`.
+        threads: torch's threads in the stage's process; results are equal only for equal numbers.
+    """
+
+    device: str = "auto"
+    dtype: DtypeName = "auto"
+    attention: str = "auto"
+    batch_guidance: bool = True
+    memory_limit_bytes: Bytes | None = None
+    threads: Annotated[int, Field(ge=1)] | None = None
+
+    def execution(self) -> ExecutionSettings:
+        """Settings of the core, with the threads applied to this process.
+
+        The deployments keep keys and values in caches of their own, so the core's is off.
+        """
+        import torch
+
+        if self.threads is not None:
+            torch.set_num_threads(self.threads)
+        return ExecutionSettings(
+            device=self.device,
+            dtype=self.dtype,
+            attention=self.attention,
+            batch_guidance=self.batch_guidance,
+            text_cache_bytes=0,
+            memory_limit_bytes=self.memory_limit_bytes,
+        )
+
+
+class EncoderSettings(StageSettings):
+    """The Encoder.
+
+    Attributes:
+        key_value_bytes: budget for prompts' keys and values kept in the object store for Generators to fetch.
+        embedding_bytes: budget for image embeddings kept there for the Reasoner.
+    """
+
+    key_value_bytes: Bytes = 1024 * MEGABYTE
+    embedding_bytes: Bytes = 256 * MEGABYTE
+
+
+class ReasonerSettings(Settings):
+    """The Reasoner.
+
+    Attributes:
+        vision: who embeds images: our Encoder, or vLLM with a ViT of its own.
+        engine: vLLM's engine arguments, passed through.
+        environment: variables set before vLLM is imported.
+    """
+
+    vision: Literal["encoder", "engine"] = "encoder"
+    engine: dict[str, Any] = Field(default_factory=dict)
+    environment: dict[str, str] = Field(default_factory=dict)
+
+
+class GeneratorSettings(StageSettings):
+    """A Generator: a leader and its gang of ranks.
+
+    Attributes:
+        leader_resources, rank_resources: of one placement group bundle each, such as `{CPU: 1, GPU: 1}`.
+        placement_strategy: Serve's placement group strategy.
+        key_value_bytes: budget of a rank for prompts' keys and values.
+        step_deadline_s: a step that takes longer makes the gang unhealthy.
+    """
+
+    leader_resources: dict[str, float] = Field(default_factory=lambda: {"CPU": 1.0})
+    rank_resources: dict[str, float] = Field(default_factory=lambda: {"CPU": 1.0, "GPU": 1.0})
+    placement_strategy: Literal["PACK", "STRICT_PACK", "SPREAD", "STRICT_SPREAD"] = "STRICT_PACK"
+    key_value_bytes: Bytes = 2048 * MEGABYTE
+    step_deadline_s: Annotated[float, Field(gt=0)] = 300.0
+
+    @property
+    def world_size(self) -> int:
+        """Number of ranks. One until the gang is sharded."""
+        return 1
+
+    def bundles(self) -> list[dict[str, float]]:
+        """The replica's placement group: the leader first, then a bundle per rank."""
+        return [dict(self.leader_resources), *(dict(self.rank_resources) for _ in range(self.world_size))]
+
+
+class ModelSettings(Settings):
+    """One model: an application with the stages that are not null.
+
+    Attributes:
+        name: what clients send as `model`.
+        checkpoint: a folder, a Hugging Face id, or `tiny:nano` or `tiny:edge` for a tiny one made where it is absent.
+        revision: of a Hugging Face id.
+        decoder: the application that decodes this model's latents.
+    """
+
+    name: str
+    checkpoint: str
+    revision: str | None = None
+    decoder: str = "decoder"
+    encoder: EncoderSettings = EncoderSettings()
+    reasoner: ReasonerSettings | None = ReasonerSettings()
+    generator: GeneratorSettings | None = GeneratorSettings()
+
+    def find_checkpoint(self) -> Checkpoint:
+        """The checkpoint's configuration; weights follow when a stage asks for them."""
+        return Checkpoint.find(self.checkpoint, self.revision)
+
+    @property
+    def needs_encoder(self) -> bool:
+        """Whether any stage asks the Encoder for anything."""
+        return self.generator is not None or (self.reasoner is not None and self.reasoner.vision == "encoder")
+
+
+class DecoderSettings(StageSettings):
+    """The shared Decoder: any checkpoint with the codecs to decode with."""
+
+    checkpoint: str
+    revision: str | None = None
+
+
+class FrontSettings(Settings):
+    """Ingress and Jobs.
+
+    Attributes:
+        data: folder for the database and the media, where `database` and `media` name no other place.
+        database: SQLAlchemy URL.
+        media: fsspec URL of a folder.
+        guardrails: `off` is the operator's word that requests run unchecked; every answer says so. No guardrail model
+            can be loaded yet, so `on` refuses requests that ask for one.
+        sync_timeout_s: how long a synchronous generation may take.
+        max_running, max_queued: bounds on jobs; beyond the second, a request is refused with 429.
+        max_tries: how often a job is started before it fails, when processes die under it.
+    """
+
+    data: Path = Path("~/.local/share/cosmos3/default")
+    database: str | None = None
+    media: str | None = None
+    guardrails: Literal["on", "off"] = "on"
+    sync_timeout_s: Annotated[float, Field(gt=0)] = 600.0
+    max_running: Annotated[int, Field(ge=1)] = 16
+    max_queued: Annotated[int, Field(ge=0)] = 256
+    max_tries: Annotated[int, Field(ge=1)] = 3
+
+    @field_validator("guardrails", mode="before")
+    @classmethod
+    def _yaml_word(cls, value: Any) -> Any:
+        # YAML 1.1 reads a bare `off` as false.
+        return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
+
+    @property
+    def folder(self) -> Path:
+        """`data` without a tilde."""
+        return Path(os.path.abspath(self.data.expanduser()))
+
+    @property
+    def database_url(self) -> str:
+        """Where jobs are kept."""
+        return self.database or f"sqlite:///{self.folder / 'jobs.sqlite3'}"
+
+    @property
+    def media_url(self) -> str:
+        """Where media are kept."""
+        return self.media or f"file://{self.folder / 'media'}"
+
+
+class ServedModel(Settings):
+    """One entry of the front's `user_config`: which applications serve models. It restarts nothing to change it."""
+
+    application: str
+
+
+class ServedModels(Settings):
+    """The front's `user_config`."""
+
+    models: tuple[ServedModel, ...] = ()

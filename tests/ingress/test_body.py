@@ -1,0 +1,306 @@
+"""Bodies of requests, as httpx, curl and the openai SDK write them, and broken ones."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import Message
+
+from deployments.ingress import body as body_module
+from deployments.ingress.body import Body, JsonError, Upload, parse_json, read_body, read_json
+from deployments.ingress.errors import ApiError
+
+URL = "http://server/v1/videos"
+
+
+def request_of(content: bytes, content_type: str | None, chunk: int = 2**16, length: str | None = None) -> Request:
+    headers = [] if content_type is None else [(b"content-type", content_type.encode("latin-1"))]
+    if length is not None:
+        headers.append((b"content-length", length.encode()))
+    pieces = [content[start : start + chunk] for start in range(0, len(content), chunk)] or [b""]
+
+    async def receive() -> Message:
+        piece = pieces.pop(0)
+        return {"type": "http.request", "body": piece, "more_body": bool(pieces)}
+
+    scope = {"type": "http", "method": "POST", "path": "/", "query_string": b"", "headers": headers}
+    return Request(scope, receive)
+
+
+def read(request: httpx.Request, chunk: int = 2**16) -> Body:
+    return asyncio.run(read_body(request_of(request.read(), request.headers.get("content-type"), chunk)))
+
+
+def form(data: Mapping[str, Any] | None = None, **files: Any) -> Body:
+    return read(httpx.Request("POST", URL, data=data, files=files or None))
+
+
+def text_parts(*parts: tuple[str, str]) -> httpx.Request:
+    return httpx.Request("POST", URL, files=[(name, (None, text.encode())) for name, text in parts])
+
+
+def refused(reader: Callable[[Request], Awaitable[Any]], content: bytes, content_type: str | None) -> ApiError:
+    with pytest.raises(ApiError) as caught:
+        asyncio.run(_awaited(reader, request_of(content, content_type)))
+    return caught.value
+
+
+async def _awaited(reader: Callable[[Request], Awaitable[Any]], request: Request) -> Any:
+    return await reader(request)
+
+
+def sdk_request(**fields: Any) -> httpx.Request:
+    openai = pytest.importorskip("openai")
+    sent: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        request.read()
+        sent.append(request)
+        return httpx.Response(200, json={"id": "video_1", "object": "video", "status": "queued"})
+
+    with httpx.Client(transport=httpx.MockTransport(answer)) as client:
+        sdk = openai.OpenAI(api_key="none", base_url="http://server/v1", http_client=client)
+        with pytest.warns(DeprecationWarning):
+            sdk.videos.create(**fields)
+    return sent[0]
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "Application/JSON; charset=utf-8"])
+@pytest.mark.parametrize("reader", [read_json, read_body])
+def test_json(content_type: str, reader: Callable[[Request], Awaitable[Any]]) -> None:
+    found = asyncio.run(_awaited(reader, request_of(b'{"prompt": "\xc3\xa9", "seed": 0}', content_type)))
+    assert (found.fields if isinstance(found, Body) else found) == {"prompt": "é", "seed": 0}
+
+
+def test_large_json() -> None:
+    fields = {"prompt": "x" * (3 * 2**20)}
+    found = asyncio.run(read_json(request_of(json.dumps(fields).encode(), "application/json")))
+    assert found == fields
+
+
+@pytest.mark.parametrize("content_type", [None, "", "text/plain", "application/jsonl", "multipart/form-data"])
+def test_json_route_wants_json(content_type: str | None) -> None:
+    error = refused(read_json, b"{}", content_type)
+    assert (error.status, error.message) == (400, "Unsupported Media Type: Only 'application/json' is allowed")
+
+
+def test_video_route_names_the_media_types() -> None:
+    error = refused(read_body, b"{}", "text/plain")
+    assert error.status == 400
+    assert "multipart/form-data" in error.message
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "line 1, column 1"),
+        (b'{"secret": }', "position 11"),
+        (b'{"secret" 1}', "Expecting ':' delimiter at line 1"),
+        (b'{"secret": "\\x"}', "escape"),
+        (b'{"secret": NaN}', "NaN"),
+        (b'{"secret": -Infinity}', "Infinity"),
+        (b'{"secret": 1e999}', "too large"),
+        (b'{"secret": ' + b"9" * 5000 + b"}", "too long"),
+        (b'{"secret": 1, "secret": 2}', "twice"),
+        (b'{"secret": "\xff"}', "utf-8"),
+        (b"[" * 100_000, "nested"),
+        (b'["secret"]', "is a list; expected an object"),
+        (b'"secret"', "is text"),
+        (b"null", "is null"),
+    ],
+)
+def test_bad_json(content: bytes, says: str) -> None:
+    error = refused(read_json, content, "application/json")
+    assert (error.status, error.param) == (400, "body")
+    assert says in error.message
+    assert "secret" not in error.message
+
+
+def test_json_as_rfc_8259() -> None:
+    assert parse_json('{"a": [1, -2.5e3, true, null, "\\u00e9"]}') == {"a": [1, -2500.0, True, None, "é"]}
+    with pytest.raises(JsonError):
+        parse_json("\ufeff{}")
+
+
+def test_multipart_with_a_file() -> None:
+    found = form({"prompt": "a robot", "fps": "24"}, input_reference=("robot.jpg", b"\xff\xd8", "image/jpeg"))
+    assert found.fields == {"prompt": "a robot", "fps": "24"}
+    assert found.uploads == {"input_reference": [Upload("robot.jpg", b"\xff\xd8", "image/jpeg")]}
+
+
+def test_urlencoded() -> None:
+    found = form({"prompt": "a+b & é", "extra_params[guardrails]": "false", "list[]": ["0", "1"]})
+    assert found == Body({"prompt": "a+b & é", "extra_params": {"guardrails": "false"}, "list": ["0", "1"]})
+
+
+def test_small_chunks() -> None:
+    request = text_parts(("prompt", "é" * 50), ("extra_params[a][b]", "1"))
+    assert read(request, chunk=3).fields == {"prompt": "é" * 50, "extra_params": {"a": {"b": "1"}}}
+
+
+@pytest.mark.parametrize("urlencoded", [True, False])
+def test_fields_above_the_default_limit(urlencoded: bool) -> None:
+    text = "data:image/png;base64," + "A" * (2 * 2**20)
+    request = httpx.Request("POST", URL, data={"image_reference": text})
+    found = read(request if urlencoded else text_parts(("image_reference", text)))
+    assert found.fields == {"image_reference": text}
+
+
+@pytest.mark.parametrize(
+    ("parts", "fields"),
+    [
+        ([("seed", "")], {}),
+        ([("extra_params[a]", ""), ("extra_params[b]", "1")], {"extra_params": {"b": "1"}}),
+        ([("a", "1"), ("a", "2"), ("a", "3")], {"a": ["1", "2", "3"]}),
+        ([("a[]", "1")], {"a": ["1"]}),
+        ([("a", "1"), ("a[]", "2")], {"a": ["1", "2"]}),
+        ([("a[b][]", "0"), ("a[b][]", "1")], {"a": {"b": ["0", "1"]}}),
+        ([("a[b][c][d]", "1"), ("a[b][e]", "2")], {"a": {"b": {"c": {"d": "1"}, "e": "2"}}}),
+        ([("r[][image_url]", "x")], {"r": [{"image_url": "x"}]}),
+        ([("r[][b]", "1"), ("r[][c]", "2"), ("r[][b]", "3")], {"r": [{"b": "1", "c": "2"}, {"b": "3"}]}),
+        ([("a[b", "1"), ("[c]", "2"), ("d]e", "3")], {"a[b": "1", "[c]": "2", "d]e": "3"}),
+    ],
+)
+def test_bracket_notation(parts: list[tuple[str, str]], fields: dict[str, Any]) -> None:
+    assert read(text_parts(*parts)).fields == fields
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [("a", "1"), ("a[b]", "2")],
+        [("a[b]", "2"), ("a", "1")],
+        [("a[b]", "2"), ("a[]", "1")],
+        [("a[]", "1"), ("a[][b]", "2")],
+        [("a[][b]", "2"), ("a[]", "1")],
+        [("a[b]", "1"), ("a[][c]", "2")],
+        [("a[][]", "1")],
+        [("a" + "[b]" * 20, "1")],
+    ],
+)
+def test_ambiguous_brackets(parts: list[tuple[str, str]]) -> None:
+    request = text_parts(*parts)
+    error = refused(read_body, request.read(), request.headers["content-type"])
+    assert (error.status, error.param) == (400, "a")
+    assert "JSON text" in error.message
+
+
+def test_openai_sdk() -> None:
+    fields = {"num_frames": 5, "extra_params": {"guardrails": False, "list": [0, 1], "none": None}}
+    found = read(sdk_request(prompt="hi", seconds="4", extra_body=fields))
+    extra = {"guardrails": "false", "list": ["0", "1"]}
+    assert found.fields == {"prompt": "hi", "seconds": "4", "num_frames": "5", "extra_params": extra}
+
+
+def test_openai_sdk_with_a_file() -> None:
+    found = read(sdk_request(prompt="hi", input_reference=("a.png", b"abc", "image/png"), extra_body={"fps": 10}))
+    assert found.fields == {"prompt": "hi", "fps": "10"}
+    assert found.uploads == {"input_reference": [Upload("a.png", b"abc", "image/png")]}
+
+
+def test_several_files_under_one_name() -> None:
+    files = [("input_references[]", ("a.png", b"a")), ("input_references[]", ("b.png", b"b"))]
+    found = read(httpx.Request("POST", URL, files=files))
+    assert [upload.content for upload in found.uploads["input_references"]] == [b"a", b"b"]
+
+
+def test_file_input_left_empty() -> None:
+    part = b'--x\r\nContent-Disposition: form-data; name="input_reference"; filename=""\r\n\r\n\r\n--x--\r\n'
+    assert asyncio.run(read_body(request_of(part, "multipart/form-data; boundary=x"))) == Body({})
+
+
+def test_large_file_comes_whole() -> None:
+    content = bytes(range(256)) * 2**13
+    assert form(video=("v.mp4", content)).uploads["video"][0].content == content
+
+
+@pytest.mark.parametrize(
+    ("content", "content_type"),
+    [
+        (b"--x--", "multipart/form-data"),
+        (b"nothing of the kind", "multipart/form-data; boundary=x"),
+        (b"--x\r\nContent-Disposition: form-data\r\n\r\n1\r\n--x--\r\n", "multipart/form-data; boundary=x"),
+        (
+            b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n\xff\r\n--x--\r\n',
+            "multipart/form-data; boundary=x; charset=undefined",
+        ),
+    ],
+)
+def test_malformed_forms(content: bytes, content_type: str) -> None:
+    error = refused(read_body, content, content_type)
+    assert (error.status, error.param) == (400, "body")
+
+
+def test_too_many_fields(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(body_module, "MAX_FIELDS", 3)
+    assert "Too many fields" in refused(read_body, b"a=1&b=1&c=1&d=1", "application/x-www-form-urlencoded").message
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "application/x-www-form-urlencoded"])
+@pytest.mark.parametrize("declared", [False, True])
+def test_body_too_large(monkeypatch: pytest.MonkeyPatch, content_type: str, declared: bool) -> None:
+    monkeypatch.setattr(body_module, "MAX_BODY_BYTES", 100)
+    request = request_of(b'{"a":"' + b"x" * (10 if declared else 200), content_type, 50, "101" if declared else None)
+    with pytest.raises(ApiError) as caught:
+        asyncio.run(read_body(request))
+    assert caught.value.status == 413
+
+
+async def _echo(request: Request) -> Response:
+    try:
+        found = await read_body(request)
+    except ApiError as error:
+        return error.response("id")
+    sizes = {name: [len(upload.content) for upload in uploads] for name, uploads in found.uploads.items()}
+    return JSONResponse({"fields": found.fields, "uploads": sizes})
+
+
+async def _posted(**arguments: Any) -> httpx.Response:
+    transport = httpx.ASGITransport(app=Starlette(routes=[Route("/", _echo, methods=["POST"])]))
+    async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
+        return await client.post("/", **arguments)
+
+
+def test_within_an_application() -> None:
+    answer = asyncio.run(_posted(data={"extra_params[a]": "1"}, files={"image": b"abc"}))
+    assert answer.json() == {"fields": {"extra_params": {"a": "1"}}, "uploads": {"image": [3]}}
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b'{"a":'
+        yield b" 1}"
+
+    answer = asyncio.run(_posted(content=chunks(), headers={"content-type": "application/json"}))
+    assert answer.json()["fields"] == {"a": 1}
+    answer = asyncio.run(_posted(content=b"?", headers={"content-type": "multipart/form-data"}))
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == "body"
+
+
+@given(
+    st.binary(max_size=200),
+    st.sampled_from(["application/json", *body_module.FORMS, "multipart/form-data; boundary=x"]),
+)
+def test_any_bytes(content: bytes, content_type: str) -> None:
+    try:
+        asyncio.run(read_body(request_of(content, content_type, chunk=7)))
+    except ApiError as error:
+        assert error.status == 400
+
+
+@given(st.lists(st.tuples(st.text("ab[]", max_size=12), st.sampled_from(["", "1", "2"])), max_size=8))
+def test_any_bracketed_names(parts: list[tuple[str, str]]) -> None:
+    try:
+        body_module._nested(parts)
+    except ApiError as error:
+        assert error.status == 400
