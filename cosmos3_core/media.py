@@ -71,6 +71,10 @@ class MediaError(CosmosError, ValueError):
     """Media that cannot be decoded or encoded; the message says what is wrong and what would be right."""
 
 
+class TooManyPixels(MediaError):
+    """A picture above `MAX_PIXELS`, refused before any of it is decoded."""
+
+
 @dataclass(frozen=True)
 class VideoClip:
     """RGB frames, uint8 [T, H, W, 3] with T >= 1, upright, in display order; their average rate in Hz."""
@@ -225,6 +229,10 @@ def _opened(kind: str, source: Source) -> Iterator[IO[bytes]]:
     try:
         with io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as stream:
             yield stream
+    except TooManyPixels:
+        raise
+    except Image.DecompressionBombError as error:
+        raise TooManyPixels(f"the {kind} is above the limit of {MAX_PIXELS} pixels") from error
     except Exception as error:
         # Damage shows in too many ways (struct.error, SyntaxError, zlib.error, ...) for a complete list.
         reason = str(error) or type(error).__name__
@@ -245,7 +253,7 @@ def _demuxed(kind: str, source: Source) -> Iterator[InputContainer]:
 
 def _check_size(width: int, height: int) -> None:
     if width * height > MAX_PIXELS:
-        raise MediaError(f"{width}x{height} is above the limit of {MAX_PIXELS} pixels")
+        raise TooManyPixels(f"{width}x{height} is above the limit of {MAX_PIXELS} pixels")
 
 
 def _check_frame(pixels: NDArray[np.uint8], name: str) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosmos3_core.errors import RequestError
-from cosmos3_core.media import encode_image, encode_mp4
+from cosmos3_core.media import decode_image, encode_image, encode_mp4
 from cosmos3_core.modes import Mode
 
 if TYPE_CHECKING:
@@ -53,10 +53,27 @@ def write_result(result: GenerationResult, path: Path) -> list[Path]:
     if result.action is None:
         return [path]
     assert result.request.action is not None
-    content = action_object(result.action, result.request.mode.value, result.request.action.domain)
+    action = action_object(result.action, result.request.mode.value, result.request.action.domain)
+    return [path, _write_action(path, action)]
+
+
+def write_files(path: Path, content: bytes, action: dict[str, Any] | None) -> list[Path]:
+    """Write a file that a server made, in the format that its suffix says, and the actions beside it.
+
+    Returns:
+        The files written.
+    """
+    suffix = path.suffix.lower()
+    if suffix in IMAGE_FORMATS and suffix != ".png":
+        content = encode_image(decode_image(content), IMAGE_FORMATS[suffix])
+    _write_whole(path, content)
+    return [path] if action is None else [path, _write_action(path, action)]
+
+
+def _write_action(path: Path, action: dict[str, Any]) -> Path:
     actions = path.with_suffix(".action.json")
-    _write_whole(actions, (json.dumps(content) + "\n").encode())
-    return [path, actions]
+    _write_whole(actions, (json.dumps(action) + "\n").encode())
+    return actions
 
 
 def _write_whole(path: Path, content: bytes) -> None:

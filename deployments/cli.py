@@ -1,11 +1,10 @@
-"""The `cosmos3` command: make a tiny checkpoint, generate from the terminal."""
+"""The `cosmos3` command: serve, generate, ask, make a tiny checkpoint."""
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 from pydantic import ValidationError
@@ -13,6 +12,9 @@ from rich.console import Console
 from rich.markup import escape
 
 from cosmos3_core.errors import CosmosError
+from deployments.ask_command import ask
+from deployments.generate_command import generate
+from deployments.serve_command import serve
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Serve and run NVIDIA Cosmos 3.")
 console = Console(stderr=True)
@@ -32,116 +34,9 @@ def tiny(
     print(out)
 
 
-@app.command()
-def generate(
-    checkpoint: Annotated[str, typer.Option(help="A folder or a Hugging Face id.")],
-    mode: Annotated[str, typer.Option(help="text2image, text2video, image2video, video2video, forward_dynamics, ...")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="out.png or out.mp4")],
-    prompt: Annotated[str, typer.Option(help="Plain text or a JSON caption; @FILE reads a file.")] = "",
-    negative_prompt: Annotated[str | None, typer.Option(help="Text or @FILE.")] = None,
-    image: Annotated[Path | None, typer.Option(help="Conditioning image.")] = None,
-    video: Annotated[Path | None, typer.Option(help="Conditioning video.")] = None,
-    action: Annotated[Path | None, typer.Option(help="JSON file with a list of action rows.")] = None,
-    domain_name: Annotated[str | None, typer.Option(help="Robot embodiment, such as av or umi.")] = None,
-    action_chunk_size: Annotated[int | None, typer.Option(help="Number of actions.")] = None,
-    view_point: Annotated[str | None, typer.Option(help="Camera named in the action caption.")] = None,
-    size: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT in pixels, multiples of 16.")] = None,
-    resolution: Annotated[str | None, typer.Option(help="Size tier: 256, 480, 704, 720, 768.")] = None,
-    aspect_ratio: Annotated[str | None, typer.Option(help='Such as "16,9", with --resolution.')] = None,
-    num_frames: Annotated[int | None, typer.Option(help="Rounded up to 4k + 1.")] = None,
-    fps: Annotated[float | None, typer.Option(help="Frames per second.")] = None,
-    steps: Annotated[int | None, typer.Option(help="Denoising steps.")] = None,
-    guidance_scale: Annotated[float | None, typer.Option(help="1 switches guidance off.")] = None,
-    flow_shift: Annotated[float | None, typer.Option(help="Shift of the noise schedule.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the noise.")] = 42,
-    sound: Annotated[bool, typer.Option("--sound", help="Generate a soundtrack.")] = False,
-    preset: Annotated[str, typer.Option(help="vllm-omni, diffusers or framework.")] = "vllm-omni",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
-    dtype: Annotated[Literal["auto", "float32", "bfloat16"], typer.Option(help="Compute dtype.")] = "auto",
-    attention: Annotated[str, typer.Option(help="auto, math, flash, efficient or cudnn.")] = "auto",
-    set_: Annotated[list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Any other field.")] = None,
-) -> None:
-    """Generate an image, a video or actions in this process."""
-    fields = {
-        "mode": mode,
-        "prompt": _text(prompt, "prompt"),
-        "negative_prompt": None if negative_prompt is None else _text(negative_prompt, "negative-prompt"),
-        "image": image,
-        "video": video,
-        "action": None if action is None else _rows(action),
-        "domain_name": domain_name,
-        "action_chunk_size": action_chunk_size,
-        "view_point": view_point,
-        "resolution": resolution,
-        "aspect_ratio": aspect_ratio,
-        "num_frames": num_frames,
-        "fps": fps,
-        "num_inference_steps": steps,
-        "guidance_scale": guidance_scale,
-        "flow_shift": flow_shift,
-        "seed": seed,
-        "generate_sound": sound,
-        "preset": preset,
-        **_size(size),
-        **dict(_field(item) for item in set_ or []),
-    }
-    _generate(fields, checkpoint, output, device=device, dtype=dtype, attention=attention)
-
-
-def _generate(fields: dict[str, Any], checkpoint: str, output: Path, **settings: Any) -> None:
-    from cosmos3_core.local import LocalPipeline
-    from cosmos3_core.outputs import check_output, write_result
-    from cosmos3_core.request import GenerationRequest
-    from deployments.progress import GenerationProgress
-
-    request = GenerationRequest(**{name: value for name, value in fields.items() if value is not None})
-    check_output(output, request.mode)
-    with console.status(f"loading {checkpoint}"):
-        pipeline = LocalPipeline.from_pretrained(checkpoint, **settings)
-    with GenerationProgress(console) as progress:
-        result = pipeline.generate(request, on_event=progress.on_event)
-    for path in write_result(result, output):
-        print(path)
-    console.print("  ".join(f"{stage} {seconds:.2f} s" for stage, seconds in result.seconds.items()))
-
-
-def _text(value: str, option: str) -> str:
-    if not value.startswith("@"):
-        return value
-    try:
-        return Path(value[1:]).read_text(encoding="utf-8")
-    except OSError as error:
-        raise typer.BadParameter(f"cannot read {value[1:]}: {error.strerror}", param_hint=f"--{option}") from error
-    except UnicodeDecodeError as error:
-        raise typer.BadParameter(f"{value[1:]} is no UTF-8 text", param_hint=f"--{option}") from error
-
-
-def _rows(path: Path) -> Any:
-    try:
-        return json.loads(_text(f"@{path}", "action"))
-    except ValueError as error:
-        raise typer.BadParameter(f"{path} is no JSON: {error}", param_hint="--action") from error
-
-
-def _field(item: str) -> tuple[str, Any]:
-    name, equals, value = item.partition("=")
-    if not equals:
-        raise typer.BadParameter(f"is {item!r}; expected FIELD=VALUE", param_hint="--set")
-    try:
-        parsed = json.loads(value)
-    except ValueError:
-        return name, value
-    # A JSON object can only be a structured caption, which a request takes as text.
-    return name, value if isinstance(parsed, dict) else parsed
-
-
-def _size(size: str | None) -> dict[str, int]:
-    if size is None:
-        return {}
-    width, _, height = size.partition("x")
-    if not (width.isdecimal() and height.isdecimal() and size.isascii()):
-        raise typer.BadParameter(f"is {size!r}; expected WIDTHxHEIGHT, such as 832x480", param_hint="--size")
-    return {"width": int(width), "height": int(height)}
+app.command()(serve)
+app.command()(generate)
+app.command()(ask)
 
 
 def main() -> None:

@@ -16,6 +16,8 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from cosmos3_core.errors import RequestError
 from cosmos3_core.request import Event, Finished, Started, Step
 from deployments.calls import GenerationCall
@@ -29,6 +31,23 @@ from deployments.store import EventKind, Job, JobEvent, Store
 RETRY_DELAY_S = 1.0
 POLL_S = 1.0
 DELETE_TIMEOUT_S = 10.0
+# A replica that replaces another one may meet it still alive.
+CLAIM_TIMEOUT_S = 20.0
+
+
+def _claim(settings: FrontSettings) -> FileLock:
+    """Keep other graphs away from this one's folder; the operating system frees it, however this process ends.
+
+    Raises:
+        RuntimeError: another graph holds it.
+    """
+    settings.folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(settings.folder / "jobs.lock", timeout=CLAIM_TIMEOUT_S)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise RuntimeError(f"{settings.folder} belongs to another graph; give this one its own `data`") from error
+    return lock
 
 
 class QueueFull(Exception):
@@ -40,6 +59,7 @@ class Jobs:
 
     async def __init__(self, settings: FrontSettings) -> None:  # type: ignore[misc]  # Serve awaits it
         self.settings = settings
+        self._lock = await asyncio.to_thread(_claim, settings) if settings.database is None else None
         self.store = await asyncio.to_thread(Store, settings.database_url)
         self._running = asyncio.Semaphore(settings.max_running)
         self._drivers: dict[str, asyncio.Task[None]] = {}

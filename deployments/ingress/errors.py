@@ -18,7 +18,8 @@ from cosmos3_core.errors import RequestError
 MAX_REPORTED = 10
 MAX_MESSAGE = 2000
 MAX_SHOWN = 80
-_PATH = re.compile(r"(?<![\w.])(?:/[\w.\-+@]+){2,}")
+# Paths of the server's disk; our own routes may be named.
+_PATH = re.compile(r"(?<![\w.])(?!/v\d/)(?:/[\w.\-+@]+){2,}")
 
 
 class ApiError(Exception):

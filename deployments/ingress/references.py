@@ -10,7 +10,7 @@ import binascii
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from cosmos3_core.media import MediaError, decode_image, decode_video
+from cosmos3_core.media import MediaError, TooManyPixels, decode_image, decode_video
 from deployments.ingress.body import JsonError, Upload, json_type, parse_json
 
 Kind = Literal["image", "video"]
@@ -95,6 +95,8 @@ def sniff(content: bytes) -> Kind:
     try:
         decode_image(content)
         return "image"
+    except TooManyPixels as error:
+        raise ValueError(f"cannot be read: {error}") from None
     except MediaError:
         pass
     try:

@@ -1,0 +1,172 @@
+"""A client of a running server, for the terminal: the same routes that everybody else uses, with progress.
+
+It reads server-sent events itself, ten lines, because a client library for them would be the only user of one.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from cosmos3_core.errors import CosmosError
+from cosmos3_core.modes import Mode
+from cosmos3_core.request import Event, Finished, Started, Step
+
+CONNECT_S = 5.0
+ANSWER_S = 600.0
+OnEvent = Callable[[Event], None]
+MEDIA = ("image", "video")
+
+
+class ServerError(CosmosError):
+    """A server that cannot be reached or refuses; the message is the server's own where it sent one."""
+
+
+class Client:
+    """A server at a URL such as `http://127.0.0.1:8000`."""
+
+    def __init__(self, url: str, api_key: str | None = None) -> None:
+        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        timeout = httpx.Timeout(ANSWER_S, connect=CONNECT_S)
+        self._http = httpx.Client(base_url=url.rstrip("/"), headers=headers, timeout=timeout)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def generate(self, fields: dict[str, Any], on_event: OnEvent) -> tuple[bytes, dict[str, Any]]:
+        """Generate an image or a video.
+
+        Args:
+            fields: of a `GenerationRequest`; image and video are paths.
+            on_event: called for each event of a video; images have none.
+
+        Returns:
+            The file's bytes, and what the server says of it.
+
+        Raises:
+            ServerError: refused, failed or not reached.
+        """
+        if Mode(fields["mode"]).is_image:
+            return self._image(fields)
+        job = self._submit(fields)
+        try:
+            self._follow(job["id"], on_event)
+            job = self._json("GET", f"/v1/videos/{job['id']}")
+            if job["status"] != "completed":
+                raise ServerError(f"the generation failed: {(job['error'] or {}).get('message', job['status'])}")
+            content = self._request("GET", f"/v1/videos/{job['id']}/content").content
+        finally:
+            # A job that is not waited for any more shall not run on, and one that was fetched need not be kept.
+            self._request("DELETE", f"/v1/videos/{job['id']}")
+        return content, job
+
+    def ask(self, question: str, image: Path | None, max_tokens: int, on_text: Callable[[str], None]) -> None:
+        """Ask about an image, or about nothing; `on_text` gets the answer piece by piece."""
+        content: list[dict[str, Any]] = [{"type": "text", "text": question}]
+        if image is not None:
+            encoded = base64.b64encode(image.read_bytes()).decode()
+            content.insert(0, {"type": "image_url", "image_url": {"url": f"data:image/*;base64,{encoded}"}})
+        body = {"messages": [{"role": "user", "content": content}], "max_tokens": max_tokens, "stream": True}
+        with self._stream("POST", "/v1/chat/completions", json=body) as response:
+            for _, data in _events(response):
+                if data == "[DONE]":
+                    return
+                chunk = json.loads(data)
+                if "error" in chunk:
+                    raise ServerError(chunk["error"]["message"])
+                for choice in chunk["choices"]:
+                    on_text(choice["delta"].get("content") or "")
+
+    def _image(self, fields: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
+        body = {name: value for name, value in _sendable(fields).items() if name != "mode"}
+        answer = self._json("POST", "/v1/images/generations", json=body)
+        (image,) = answer["data"]
+        metrics = answer["metrics"]
+        return base64.b64decode(image["b64_json"]), {**image, "b64_json": None, **metrics}
+
+    def _submit(self, fields: dict[str, Any]) -> dict[str, Any]:
+        # Always multipart, as other clients send it.
+        parts: list[Any] = [(name, (None, _as_text(value))) for name, value in _sendable(fields).items()]
+        media = [Path(fields[name]) for name in MEDIA if fields.get(name) is not None]
+        parts += [("input_reference", (path.name, path.read_bytes())) for path in media]
+        return self._json("POST", "/v1/videos", files=parts)
+
+    def _follow(self, job_id: str, on_event: OnEvent) -> None:
+        with self._stream("GET", f"/v1/videos/{job_id}/events") as response:
+            for kind, data in _events(response):
+                event = _decoded(kind, json.loads(data))
+                if event is not None:
+                    on_event(event)
+
+    def _json(self, method: str, path: str, **options: Any) -> dict[str, Any]:
+        answer: dict[str, Any] = self._request(method, path, **options).json()
+        return answer
+
+    def _request(self, method: str, path: str, **options: Any) -> httpx.Response:
+        with self._reached():
+            response = self._http.request(method, path, **options)
+        _check(response)
+        return response
+
+    @contextmanager
+    def _stream(self, method: str, path: str, **options: Any) -> Iterator[httpx.Response]:
+        with self._reached(), self._http.stream(method, path, **options) as response:
+            if response.is_error:
+                response.read()
+                _check(response)
+            yield response
+
+    @contextmanager
+    def _reached(self) -> Iterator[None]:
+        try:
+            yield
+        except (httpx.TransportError, httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+            raise ServerError(f"{self._http.base_url}: {error or type(error).__name__}; is the server up?") from error
+
+
+def _check(response: httpx.Response) -> None:
+    if not response.is_error:
+        return
+    try:
+        message = str(response.json()["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        message = response.text[:500] or response.reason_phrase
+    raise ServerError(f"{response.status_code}: {message}")
+
+
+def _events(response: httpx.Response) -> Iterator[tuple[str, str]]:
+    """Kind and data of each server-sent event."""
+    kind = "message"
+    for line in response.iter_lines():
+        name, _, value = line.partition(": ")
+        if name == "event":
+            kind = value
+        elif name == "data":
+            yield kind, value
+
+
+def _decoded(kind: str, data: dict[str, Any]) -> Event | None:
+    if kind == "step":
+        return Step(**data)
+    if kind == "stage":
+        return Started(data["stage"]) if data["state"] == "started" else Finished(data["stage"], data["seconds"])
+    return None
+
+
+def _sendable(fields: dict[str, Any]) -> dict[str, Any]:
+    """Fields as the routes take them: `size` for width and height, no media."""
+    sent = {name: value for name, value in fields.items() if value is not None and name not in MEDIA}
+    if "width" in sent and "height" in sent:
+        sent["size"] = f"{sent.pop('width')}x{sent.pop('height')}"
+    return sent
+
+
+def _as_text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

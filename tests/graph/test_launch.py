@@ -1,0 +1,365 @@
+"""Recipes, and graphs that start and end: what comes up, what is reported, and that nothing outlives them."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import yaml
+from rich.console import Console
+
+from deployments import recipes
+from deployments.launch import (
+    ApplicationStatus,
+    DeploymentStatus,
+    GraphError,
+    GraphStatus,
+    Launch,
+    RunningGraph,
+    running_graph,
+)
+from deployments.recipes import RecipeError, find_recipe, load_recipe, override
+from deployments.serve_command import StartProgress, default_data_folder
+
+
+ROOT = Path(__file__).parents[2]
+MARK = "COSMOS3_TEST_MARK"
+# What a stop may take: the grace, the kill, and a machine with two cores.
+STOP_SECONDS = 25.0
+START_SECONDS = 60.0
+OBJECT_STORE = 200 * 1024**2
+
+
+def echo(port: int = 0, **args: Any) -> dict[str, Any]:
+    application = {"name": "front", "import_path": "tests.graph.echo_app:build", "args": args}
+    return {"http_options": {"port": port}, "applications": [application]}
+
+
+# Recipes
+
+
+@pytest.fixture
+def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(recipes, "FOLDERS", (tmp_path,))
+    path = tmp_path / "echo.yaml"
+    path.write_text(yaml.safe_dump(echo(8000, size=1)))
+    return path
+
+
+def test_a_recipe_is_found_by_name_and_by_path(recipe: Path) -> None:
+    assert find_recipe("echo") == find_recipe(str(recipe)) == recipe
+
+
+def test_an_unknown_recipe_is_answered_with_the_names_there_are(recipe: Path) -> None:
+    (recipe.parent / "another.yaml").touch()
+    with pytest.raises(RecipeError, match="recipes: another, echo"):
+        find_recipe("ehco")
+
+
+def test_a_recipe_is_read_as_it_is(recipe: Path) -> None:
+    assert load_recipe(recipe) == echo(8000, size=1)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("applications: [", "is no YAML"),
+        ("- front", "is no mapping"),
+        ("applications: [{name: front, import_path: nothing}]", r"is no Serve config: applications\.0\.import_path"),
+        ("applications: []\nreplicas: 2", "is no Serve config: replicas: unknown"),
+        (
+            "applications: [{name: a, import_path: 'a:b', deployments: [{name: B, replica: 2}]}]",
+            r"applications\.0\.deployments\.0\.replica: unknown",
+        ),
+    ],
+)
+def test_a_wrong_recipe_is_refused_in_a_sentence(recipe: Path, text: str, message: str) -> None:
+    recipe.write_text(text)
+    with pytest.raises(RecipeError, match=message):
+        load_recipe(recipe)
+
+
+def test_overrides_change_a_copy(tmp_path: Path) -> None:
+    config = echo(8000, size=1)
+    changed = override(config, port=9000, host="0.0.0.0", data=tmp_path)
+    assert changed["http_options"] == {"port": 9000, "host": "0.0.0.0"}
+    assert changed["applications"][0]["args"] == {"size": 1, "data": str(tmp_path)}
+    assert config == echo(8000, size=1)
+
+
+def test_without_overrides_only_the_host_is_made_loopback() -> None:
+    assert override(echo(8000))["http_options"] == {"port": 8000, "host": "127.0.0.1"}
+    assert override({"http_options": {"host": "::"}})["http_options"] == {"host": "::"}
+
+
+def test_a_data_folder_without_a_front_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="no application named front"):
+        override({"applications": [{"name": "other", "import_path": "a:b"}]}, data=tmp_path)
+
+
+def test_data_is_kept_where_xdg_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    assert default_data_folder(Path("recipes/tiny-cpu.yaml"), 8000) == tmp_path / "cosmos3" / "tiny-cpu-8000"
+    monkeypatch.setenv("XDG_DATA_HOME", "relative")
+    assert default_data_folder(Path("tiny-cpu.yaml"), 1) == Path.home() / ".local/share/cosmos3/tiny-cpu-1"
+
+
+# Without Ray
+
+
+def test_the_launcher_imports_no_ray() -> None:
+    program = "import sys, deployments.serve_command; sys.exit('ray' in sys.modules or 'torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False).returncode == 0
+
+
+def test_a_taken_port_is_reported_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subprocess, "Popen", None)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with pytest.raises(GraphError, match=f"port {port} on .* is taken"), running_graph(Launch(echo(port))):
+            pass
+
+
+def test_two_graphs_cannot_claim_a_port_that_nobody_listens_on_yet() -> None:
+    first = RunningGraph(Launch(echo()))
+    port = int(first.url.rpartition(":")[2])
+    with pytest.raises(GraphError, match="is taken"):
+        RunningGraph(Launch(echo(port)))
+    first.stop()
+    RunningGraph(Launch(echo(port))).stop()
+
+
+def test_an_address_of_another_machine_is_refused_in_a_sentence() -> None:
+    config = echo()
+    config["http_options"]["host"] = "192.0.2.99"
+    with pytest.raises(GraphError, match=r"cannot listen on 192\.0\.2\.99"):
+        RunningGraph(Launch(config))
+
+
+def status(deployment: str, application: str = "DEPLOYING") -> GraphStatus:
+    stage = DeploymentStatus("Encoder", deployment, "", {"STARTING": 1})
+    return GraphStatus("deploying", "", (ApplicationStatus("nano", application, "", (stage,)),))
+
+
+def test_progress_is_a_line_a_change_and_a_heartbeat_where_there_is_no_terminal() -> None:
+    now = 0.0
+    out = StringIO()
+    progress = StartProgress(Console(file=out), clock=lambda: now)
+    for now in (1.0, 2.0, 3.0, 9.0):
+        progress.update(status("UPDATING" if now < 3 else "HEALTHY"))
+    assert [line.split("  ")[-2:] for line in out.getvalue().splitlines()] == [
+        ["1 s", "deploying: nano/Encoder UPDATING 1 starting"],
+        ["3 s", "deploying: nano/Encoder HEALTHY 1 starting"],
+        ["9 s", "deploying: nano/Encoder HEALTHY 1 starting"],
+    ]
+
+
+def test_the_table_keeps_the_second_at_which_a_stage_was_healthy() -> None:
+    now = 0.0
+    progress = StartProgress(Console(file=StringIO(), force_terminal=True), clock=lambda: now)
+    for second in (4.0, 70.0):
+        now = second
+        progress.update(status("HEALTHY"))
+    out = StringIO()
+    Console(file=out, width=100).print(progress)
+    assert "70 s" in out.getvalue().splitlines()[0]
+    assert out.getvalue().splitlines()[-1].split() == ["nano", "Encoder", "HEALTHY", "1", "starting", "4"]
+
+
+# With Ray
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A short folder for everything temporary but pytest's own, found empty in the end; replicas import the tests."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    with tempfile.TemporaryDirectory(prefix="g", dir="/tmp") as folder:
+        monkeypatch.setenv("TMPDIR", folder)
+        monkeypatch.setattr(tempfile, "tempdir", folder)
+        yield Path(folder)
+        assert os.listdir(folder) == []
+
+
+def answer(url: str) -> dict[str, Any]:
+    with urllib.request.urlopen(url, timeout=10) as response:
+        return dict(json.load(response))
+
+
+def lives(process: psutil.Process | int) -> bool:
+    try:
+        process = psutil.Process(process) if isinstance(process, int) else process
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def eventually(condition: Callable[[], object], seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+@pytest.mark.slow
+def test_two_graphs_serve_beside_each_other_and_end_alone(temporary: Path) -> None:
+    with ExitStack() as second_stack:
+        with ExitStack() as first_stack:
+            args = {"child": True, "subprocess": True}
+            launches = [Launch(echo(who=who, **args), 4, object_store_bytes=OBJECT_STORE) for who in range(2)]
+            first = first_stack.enter_context(running_graph(launches[0]))
+            second = second_stack.enter_context(running_graph(launches[1]))
+            answers = []
+            for who, graph in enumerate((first, second)):
+                graph.wait_ready(START_SECONDS)
+                answers.append(answer(graph.url))
+                assert answers[who]["args"] == {"who": who, **args}
+                assert answers[who]["graph"] == graph.identity
+            assert first.ray_address != second.ray_address
+            assert all(map(lives, answers[0]["pids"] + answers[1]["pids"]))
+        assert first.processes() == []
+        assert not any(map(lives, answers[0]["pids"]))
+        assert answer(second.url) == answers[1]
+        second.check()
+    assert second.processes() == []
+    assert not any(map(lives, answers[1]["pids"]))
+
+
+@pytest.mark.slow
+def test_a_constructor_that_raises_is_reported_with_its_message(temporary: Path) -> None:
+    with (
+        pytest.raises(
+            GraphError, match=r"(?s)application front could not be deployed.*ValueError: no weights"
+        ) as caught,
+        running_graph(Launch(echo(fail="no weights"), 4, object_store_bytes=OBJECT_STORE)) as graph,
+    ):
+        graph.wait_ready(START_SECONDS)
+    assert graph.processes() == []
+    assert str(graph.log) in str(caught.value)
+    assert "no weights" in graph.log.read_text()
+    graph.log.unlink()
+
+
+@pytest.mark.slow
+def test_a_graph_that_is_late_or_dies_is_reported(temporary: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with running_graph(Launch(echo(sleep=600), 4, object_store_bytes=OBJECT_STORE, log=log)) as graph:
+        with pytest.raises(GraphError, match=r"not ready within 0\.1 s: starting"):
+            graph.wait_ready(0.1)
+        assert eventually(lambda: any(one.deployments for one in graph.status().applications), START_SECONDS)
+        before = psutil.Process().children(recursive=True)
+        keeper = psutil.Process().children()[-1]
+        keeper.kill()
+        with pytest.raises(GraphError, match="ended by itself"):
+            graph.wait_ready(START_SECONDS)
+    assert not any(map(lives, before))
+    assert graph.processes() == []
+
+
+class Command:
+    """`cosmos3 serve` in a process of its own, as a terminal has it."""
+
+    def __init__(self, folder: Path, mark: str) -> None:
+        recipe = folder / "echo.yaml"
+        recipe.write_text(yaml.safe_dump(echo(child=True, subprocess=True)))
+        # A shell that runs the tests in the background has them, and their children, ignore SIGINT.
+        program = (
+            "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+            "import typer; from deployments.serve_command import serve; typer.run(serve)"
+        )
+        options = [str(recipe), "--port", "0", "--cpus", "4", "--object-store", "200", "--data", str(folder / "data")]
+        self._output = folder / "output"
+        with self._output.open("w") as output:
+            self.process = psutil.Popen(
+                [sys.executable, "-c", program, *options],
+                env={**os.environ, MARK: mark},
+                stdout=output,
+                stderr=output,
+            )
+        self._mark = mark
+        self._seen: list[psutil.Process] = []
+
+    def wait(self, seconds: float) -> None:
+        """Wait until it serves, that long at most."""
+        eventually(lambda: "serving after" in self.output(), seconds)
+        self._seen = self.process.children(recursive=True)
+
+    def output(self) -> str:
+        return self._output.read_text()
+
+    def left(self) -> list[psutil.Process]:
+        """What lives of those that descended from it, or that carry its mark."""
+        return [one for one in psutil.process_iter() if one in self._seen or self._marked(one) if lives(one)]
+
+    def _marked(self, process: psutil.Process) -> bool:
+        try:
+            return process.environ().get(MARK) == self._mark
+        except psutil.Error:
+            return False
+
+
+@pytest.fixture
+def command(temporary: Path, tmp_path: Path) -> Iterator[Command]:
+    command = Command(tmp_path, f"{os.getpid()}-{time.monotonic_ns()}")
+    yield command
+    for process in command.left():
+        process.kill()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("earliest", "latest"), [(0.0, 1.0), (1.0, 4.0), (4.0, 8.0)])
+def test_ctrl_c_while_it_starts_leaves_nothing(command: Command, earliest: float, latest: float) -> None:
+    seed = int(os.environ.get("COSMOS3_TEST_SEED") or random.SystemRandom().randrange(2**32))
+    moment = random.Random(seed).uniform(earliest, latest)
+    print(f"COSMOS3_TEST_SEED={seed}: SIGINT after {moment:.3f} s")
+    command.wait(moment)
+    started = "starting" in command.output()
+    command.process.send_signal(signal.SIGINT)
+    status = command.process.wait(STOP_SECONDS)
+    assert command.left() == [], command.output()
+    # Before that, Python's own imports end by the signal, with statuses of theirs.
+    assert status == 130 or not started, command.output()
+
+
+@pytest.mark.slow
+def test_a_second_ctrl_c_while_it_stops_leaves_nothing(command: Command) -> None:
+    command.wait(START_SECONDS)
+    command.process.send_signal(signal.SIGINT)
+    assert eventually(lambda: "stopping" in command.output(), 5)
+    command.process.send_signal(signal.SIGINT)
+    assert command.process.wait(STOP_SECONDS) == 130, command.output()
+    assert command.left() == []
+
+
+@pytest.mark.slow
+def test_sigterm_ends_it_with_its_status(command: Command) -> None:
+    assert eventually(lambda: "starting Ray" in command.output(), START_SECONDS)
+    command.wait(2.0)
+    command.process.send_signal(signal.SIGTERM)
+    assert command.process.wait(STOP_SECONDS) == 143, command.output()
+    assert command.left() == []
+
+
+@pytest.mark.slow
+def test_the_death_of_the_caller_leaves_nothing(command: Command) -> None:
+    command.wait(START_SECONDS)
+    assert len(command.left()) > 5
+    command.process.kill()
+    command.process.wait()
+    assert eventually(lambda: command.left() == [], STOP_SECONDS), command.left()
