@@ -30,7 +30,7 @@ export VLLM_NO_USAGE_STATS := 1
 export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint parity bench clean
+.PHONY: help setup demo serve test test-slow lint parity bench clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,8 +50,11 @@ $(STAMP): pyproject.toml scripts/cpu_stack.py scripts/torchvision_cpu_hook.py
 	$(VENV)/bin/python scripts/cpu_stack.py
 	@touch $(STAMP)
 
-demo: setup  ## generate from a tiny checkpoint, on the CPU
-	$(VENV)/bin/python -m examples.demo
+demo: setup  ## start the whole graph on the CPU, use it over HTTP, stop it
+	@exec $(VENV)/bin/python -m examples.demo
+
+serve: setup  ## start the tiny graph and leave it running until Ctrl-C
+	@exec $(VENV)/bin/cosmos3 serve tiny-cpu
 
 test: setup  ## run the fast tests
 	$(VENV)/bin/python -m pytest -m "not slow and not gpu"

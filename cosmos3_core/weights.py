@@ -7,6 +7,7 @@ so is a module that will not fit in memory, with the arithmetic.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,9 @@ from torch import Tensor, nn
 from cosmos3_core.checkpoint import CheckpointError
 
 MAX_NAMED = 6
+# safetensors' names of what checkpoints of this family are stored in, and of what they might be quantised to.
+BYTES = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "BF16": 2, "F16": 2, "I16": 2}
+BYTES |= dict.fromkeys(("F8_E4M3", "F8_E5M2", "I8", "U8", "BOOL"), 1)
 
 
 @dataclass(frozen=True)
@@ -31,10 +35,11 @@ class LoadReport:
 
 @dataclass(frozen=True)
 class StoredTensor:
-    """Where a tensor lies and what shape it has."""
+    """Where a tensor lies, its shape, and the bytes it takes there."""
 
     file: Path
     shape: tuple[int, ...]
+    nbytes: int
 
 
 def stored_tensors(folder: Path) -> dict[str, StoredTensor]:
@@ -57,7 +62,9 @@ def stored_tensors(folder: Path) -> dict[str, StoredTensor]:
         try:
             with safe_open(file, framework="pt") as reader:
                 for name in reader.keys():  # noqa: SIM118 - safe_open is no mapping
-                    found[name] = StoredTensor(file, tuple(reader.get_slice(name).get_shape()))
+                    header = reader.get_slice(name)
+                    shape = tuple(header.get_shape())
+                    found[name] = StoredTensor(file, shape, math.prod(shape) * BYTES[header.get_dtype()])
         except (SafetensorError, OSError) as error:
             raise CheckpointError(f"{file}: damaged or incomplete: {error}") from error
     return found

@@ -1,7 +1,7 @@
 """vLLM: the engine on the unified checkpoint, and vLLM's own chat serving in front of it.
 
-vLLM's modules move between releases. What is imported from it is imported here, in `chat_media` and `chat_worker`, and
-nowhere else; the environment variables it reads must be set before.
+vLLM's modules move between releases. What is imported from it is imported here and in `chat_media`, and nowhere
+else; the environment variables it reads must be set before.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from deployments.chat_answer import ChatAnswer
 from deployments.settings import ReasonerSettings
 
 MAX_IMAGES = 8
-WORKER_EXTENSION = "deployments.chat_worker.WeightBytes"
 
 
 class EngineStats(StatLoggerBase):
@@ -96,14 +95,6 @@ class ChatEngine:
             return ChatAnswer(200, result.model_dump())
         return result
 
-    async def weight_bytes(self) -> dict[str, int]:
-        """Bytes of the engine's own weights, `tower` and `vision`, over all its workers."""
-        totals = {"tower": 0, "vision": 0}
-        for worker in await self.llm.collective_rpc("weight_bytes"):
-            for part, size in worker.items():
-                totals[part] += size
-        return totals
-
     async def check_health(self) -> None:
         """Raise where the engine is dead."""
         await self.llm.check_health()
@@ -124,7 +115,6 @@ def engine_arguments(checkpoint: Checkpoint, settings: ReasonerSettings) -> dict
         "enable_mm_embeds": settings.vision == "encoder",
         "limit_mm_per_prompt": {"image": MAX_IMAGES, "video": 0},
         "distributed_executor_backend": "uni",
-        "worker_extension_cls": WORKER_EXTENSION,
         **settings.engine,
     }
 

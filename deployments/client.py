@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -67,13 +68,16 @@ class Client:
             self._request("DELETE", f"/v1/videos/{job['id']}")
         return content, job
 
-    def ask(self, question: str, image: Path | None, max_tokens: int, on_text: Callable[[str], None]) -> None:
+    def ask(
+        self, question: str, image: Path | None, max_tokens: int, on_text: Callable[[str], None], **sampling: Any
+    ) -> None:
         """Ask about an image, or about nothing; `on_text` gets the answer piece by piece."""
         content: list[dict[str, Any]] = [{"type": "text", "text": question}]
         if image is not None:
             encoded = base64.b64encode(image.read_bytes()).decode()
             content.insert(0, {"type": "image_url", "image_url": {"url": f"data:image/*;base64,{encoded}"}})
-        body = {"messages": [{"role": "user", "content": content}], "max_tokens": max_tokens, "stream": True}
+        message = {"role": "user", "content": content}
+        body = {"messages": [message], "max_tokens": max_tokens, "stream": True, **sampling}
         with self._stream("POST", "/v1/chat/completions", json=body) as response:
             for _, data in _events(response):
                 if data == "[DONE]":
@@ -83,6 +87,32 @@ class Client:
                     raise ServerError(chunk["error"]["message"])
                 for choice in chunk["choices"]:
                     on_text(choice["delta"].get("content") or "")
+
+    def wait_healthy(self, timeout: float) -> None:
+        """Wait until every stage is ready.
+
+        Raises:
+            ServerError: they are not within `timeout` seconds.
+        """
+        deadline = time.monotonic() + timeout
+        while True:
+            with self._reached():
+                response = self._http.get("/health")
+            if response.is_success:
+                return
+            if time.monotonic() > deadline:
+                raise ServerError(f"not ready within {timeout:g} s: {response.text[:500]}")
+            time.sleep(0.25)
+
+    def figures(self) -> dict[str, float]:
+        """The graph's own figures, summed over replicas."""
+        totals: dict[str, float] = {}
+        for line in self._request("GET", "/metrics").text.splitlines():
+            if not line.startswith("#"):
+                name, _, value = line.rpartition(" ")
+                bare = name.partition("{")[0]
+                totals[bare] = totals.get(bare, 0.0) + float(value)
+        return totals
 
     def _image(self, fields: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
         body = {name: value for name, value in _sendable(fields).items() if name != "mode"}

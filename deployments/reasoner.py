@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from cosmos3_core.checkpoint import Checkpoint
+from cosmos3_core.model.names import reasoner_shapes
+from cosmos3_core.weights import stored_tensors
 from deployments.chat_answer import ChatAnswer
 from deployments.chat_images import image_parts, with_parts
 from deployments.encoder import EmbeddingsReference
@@ -24,6 +27,7 @@ from deployments.settings import ModelSettings
 if TYPE_CHECKING:
     from deployments.chat_engine import ChatEngine
 
+VISION = "vision_encoder"
 CONNECTOR_VARIABLE = "VLLM_MEDIA_CONNECTOR"
 WARM_UP: dict[str, Any] = {"messages": [{"role": "user", "content": "hello"}], "max_tokens": 2, "temperature": 0}
 
@@ -42,7 +46,7 @@ class Reasoner:
 
         self.engine: ChatEngine = ChatEngine(settings.name, self.checkpoint, settings.reasoner)
         self._requests = self._active = 0
-        self._weight_bytes = {"tower": 0, "vision": 0}
+        self._bytes_read = _bytes_read(self.checkpoint)
         self._warm = False
 
     async def check_health(self) -> None:
@@ -55,7 +59,6 @@ class Reasoner:
             answer = await self.chat("warm-up", {"model": self.settings.name, **WARM_UP})
             if answer.status != 200:
                 raise RuntimeError(f"the warm-up request failed: {answer.body}")
-            self._weight_bytes = await self.engine.weight_bytes()
             self._requests, self._warm = 0, True
         await self.engine.check_health()
 
@@ -111,8 +114,7 @@ class Reasoner:
         return {
             "chat_requests": self._requests,
             "active_requests": self._active,
-            "vllm_tower_bytes": self._weight_bytes["tower"],
-            "vllm_vision_bytes": self._weight_bytes["vision"],
+            **self._bytes_read,
             "vllm_unfinished_requests": self.engine.llm.get_num_unfinished_requests(),
             "vllm_running_requests": stats.running,
             "vllm_waiting_requests": stats.waiting,
@@ -125,3 +127,14 @@ class Reasoner:
         engine = getattr(self, "engine", None)
         if engine is not None:
             engine.shutdown()
+
+
+def _bytes_read(checkpoint: Checkpoint) -> dict[str, float]:
+    """What vLLM reads for itself: a whole copy of the tower with its head, and of the ViT.
+
+    By the checkpoint's headers, for vLLM does not tell, and repacks its weights for a CPU.
+    """
+    stored = stored_tensors(checkpoint.folder("transformer"))
+    tower = sum(stored[name].nbytes for name in reasoner_shapes(checkpoint.transformer_config))
+    vision = sum(tensor.nbytes for tensor in stored_tensors(checkpoint.folder(VISION)).values())
+    return {"vllm_tower_bytes_read": tower, "vllm_vision_bytes_read": vision}

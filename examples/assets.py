@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cosmos3_core.media import decode_video
+from cosmos3_core.media import decode_video, encode_image
 
 _ACTION_SHAPES = {"av_traj_forward": (60, 9), "umi": (32, 10)}
 
@@ -21,6 +21,16 @@ _ACTION_SHAPES = {"av_traj_forward": (60, 9), "umi": (32, 10)}
 def image(name: str) -> Path | NDArray[np.uint8]:
     """A picture: the path of a real one, or uint8 `[480, 832, 3]`."""
     return _real("images", name) or _clip(1, 480, 832)[0]
+
+
+def image_file(name: str, folder: Path) -> Path:
+    """A picture as a file: the real one, or a stand-in written into `folder`."""
+    found = image(name)
+    if isinstance(found, Path):
+        return found
+    path = folder / f"{name}.png"
+    path.write_bytes(encode_image(found, "png"))
+    return path
 
 
 def video(name: str) -> NDArray[np.uint8]:

@@ -1,134 +1,206 @@
-"""A tour on a laptop: make a tiny checkpoint, generate from NVIDIA's cookbook inputs, check what came out.
+"""A tour on a laptop: start the whole graph, ask it over HTTP, check what comes back, stop all that was started.
 
-The weights are random, so the pictures mean nothing; the path from words to files is the real one.
+The weights are random, so pictures and words mean nothing; the path from a request to a file is the real one. Inputs
+are NVIDIA's cookbook's where COSMOS3_ASSETS names their folder, else stand-ins.
 """
 
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+import numpy as np
 from rich.console import Console
+from rich.live import Live
 from rich.table import Table
 
-from cosmos3_core import GenerationRequest, GenerationResult, LocalPipeline
 from cosmos3_core.media import decode_audio, decode_image, decode_video
-from cosmos3_core.modes import Mode
-from cosmos3_core.outputs import write_result
-from cosmos3_core.tiny import write_checkpoint
+from deployments.client import Client
+from deployments.launch import Launch, running_graph
 from deployments.progress import GenerationProgress
+from deployments.recipes import find_recipe, load_recipe, override
+from deployments.serve_command import StartProgress
 from examples import assets
+from examples.first_frame import rendered_by_vae
 
 console = Console()
+START_TIMEOUT_S = 300
+SAMPLING_RATE = 48_000
+# Of the encoder's 8 bits: what H.264 may do to a frame on average.
+FRAME_TOLERANCE = 8.0
 
 
 @dataclass(frozen=True)
 class Scene:
-    """One generation of the tour: a file name and the request's fields."""
+    """One generation of the tour.
+
+    Attributes:
+        file: its name in the output folder.
+        fields: of the request.
+        frames, size, fps, sound: what has to come out.
+    """
 
     file: str
     fields: dict[str, Any]
+    size: tuple[int, int]
+    frames: int = 1
+    fps: float = 24.0
+    sound: bool = False
 
 
-def scenes() -> list[Scene]:
+def scenes(inputs: Path) -> list[Scene]:
     """What the tour generates; small sizes and few steps."""
     small = {"width": 320, "height": 192, "num_inference_steps": 12, "seed": 0}
-    action = {"resolution": "256", "num_inference_steps": 12, "seed": 0, "flow_shift": 10.0}
+    video = {**small, "num_frames": 33, "fps": 24.0}
+    negative = assets.prompt("negative_text2video")
+    driving = {
+        "prompt": "You are an autonomous vehicle planning system.",
+        "image": assets.image_file("av_0", inputs),
+        "action": assets.action("av_traj_forward").tolist(),
+        "domain_name": "av",
+        "fps": 10,
+        "resolution": "256",
+        "num_inference_steps": 12,
+        "flow_shift": 10.0,
+        "seed": 0,
+    }
     return [
-        Scene("image.png", {"mode": "text2image", "prompt": assets.prompt("t2i_robot_draping"), **small}),
+        Scene("image.png", {"mode": "text2image", "prompt": assets.prompt("t2i_robot_draping"), **small}, (320, 192)),
+        Scene(
+            "video.mp4",
+            {"mode": "text2video", "prompt": assets.prompt("t2v_robot_kitchen"), "negative_prompt": negative, **video},
+            (320, 192),
+            frames=33,
+        ),
         Scene(
             "video_with_sound.mp4",
-            {"mode": "text2video", "prompt": assets.prompt("t2v_robot_pouring_water_audio"), "num_frames": 33}
-            | {"generate_sound": True, "negative_prompt": assets.prompt("negative_text2video"), **small},
+            {"mode": "text2video", "prompt": assets.prompt("t2v_robot_pouring_water_audio"), "generate_sound": True}
+            | {"negative_prompt": negative, **video},
+            (320, 192),
+            frames=33,
+            sound=True,
         ),
         Scene(
             "image_to_video.mp4",
-            {"mode": "image2video", "prompt": assets.prompt("i2v_humanoid_robot"), "num_frames": 33}
-            | {"image": assets.image("humanoid_robot"), **small},
+            {"mode": "image2video", "prompt": assets.prompt("i2v_humanoid_robot"), **video}
+            | {"image": assets.image_file("humanoid_robot", inputs)},
+            (320, 192),
+            frames=33,
         ),
-        Scene(
-            "forward_dynamics.mp4",
-            {
-                "mode": "forward_dynamics",
-                "prompt": "You are an autonomous vehicle planning system.",
-                "fps": 10,
-            }
-            | {"image": assets.image("av_0"), "action": assets.action("av_traj_forward"), "domain_name": "av"}
-            | action,
-        ),
-        Scene(
-            "inverse_dynamics.mp4",
-            {"mode": "inverse_dynamics", "prompt": "pick up the cup", "video": assets.video("umi"), "fps": 20}
-            | {"domain_name": "umi", "action_chunk_size": 32, "view_point": "wrist_view"}
-            | action,
-        ),
+        Scene("forward_dynamics.mp4", {"mode": "forward_dynamics", **driving}, (320, 192), frames=61, fps=10.0),
     ]
 
 
-def check(result: GenerationResult, path: Path) -> str:
+def check(scene: Scene, path: Path, checkpoint: str) -> str:
     """Read a file back and say what it holds.
 
     Raises:
-        SystemExit: it does not hold the frames, size, rate or audio that were asked for.
+        SystemExit: it does not hold the frames, size, rate, audio or first frame that were asked for.
     """
-    request = result.request
-    if request.mode is Mode.TEXT_TO_IMAGE:
+    if path.suffix == ".png":
         height, width, _ = decode_image(path).shape
-        ok, text = (width, height) == (request.canvas.width, request.canvas.height), f"{width}x{height}"
+        found, ok = f"{width}x{height}", (width, height) == scene.size
     else:
         clip = decode_video(path)
         frames, height, width, _ = clip.frames.shape
-        ok = frames == request.num_frames and abs(clip.fps - request.fps) < 1e-6
-        ok = ok and clip.frames.shape == result.frames.shape
-        text = f"{frames} frames {width}x{height} at {clip.fps:g} fps"
-        if result.sound is not None:
-            seconds = decode_audio(path).shape[1] / result.sampling_rate
-            ok = ok and abs(seconds - request.num_frames / request.fps) < 0.05
-            text += f", {seconds:.2f} s of sound"
-    if result.action is not None:
-        text += f", actions {list(result.action.shape)}"
+        found = f"{frames} frames {width}x{height} at {clip.fps:g} fps"
+        ok = (frames, (width, height)) == (scene.frames, scene.size) and abs(clip.fps - scene.fps) < 1e-6
+        if scene.sound:
+            seconds = decode_audio(path).shape[1] / SAMPLING_RATE
+            ok = ok and abs(seconds - scene.frames / scene.fps) < 0.05
+            found += f", {seconds:.2f} s of sound"
+        if ok and scene.fields["mode"] == "image2video":
+            expected = rendered_by_vae(checkpoint, scene.fields["image"], scene.size)
+            error = float(np.abs(clip.frames[0].astype(float) - expected).mean())
+            ok = error < FRAME_TOLERANCE
+            found += f", first frame {error:.1f} levels from the image"
     if not ok:
-        sys.exit(f"{path} holds {text}, which is not what was asked for")
-    return text
+        sys.exit(f"{path} holds {found}, which is not what was asked for")
+    return found
+
+
+@contextmanager
+def served(recipe: str, out: Path) -> Iterator[Client]:
+    """A client of a graph of our own, which ends with the block."""
+    config = override(load_recipe(find_recipe(recipe)), port=0, data=(out / "data").absolute())
+    with running_graph(Launch(config, logical_cpus=2, log=out / "graph.log")) as graph:
+        console.print(f"starting the graph from {recipe}; its log: {graph.log}")
+        progress = StartProgress(console)
+        with Live(progress, console=console, refresh_per_second=4) if console.is_terminal else nullcontext():
+            graph.wait_ready(START_TIMEOUT_S, progress.update)
+        console.print(f"serving at {graph.url} after {progress.elapsed:.0f} s")
+        client = Client(graph.url)
+        try:
+            client.wait_healthy(START_TIMEOUT_S)
+            yield client
+        finally:
+            client.close()
+
+
+def tour(client: Client, out: Path) -> None:
+    """Ask, generate, check, and print what each stage took, loaded and handed over."""
+    question, robot = "What is in this picture?", assets.image_file("robot_153", out / "inputs")
+    console.print(f"[bold]chat[/bold] about {robot.name}: {question}")
+    answer: list[str] = []
+    client.ask(question, robot, 24, answer.append, temperature=0)
+    console.print("".join(answer), markup=False, highlight=False)
+    columns = ("file", "what it holds", "encode, s", "denoise, s", "decode, s", "K/V and media, kB", "latents, kB")
+    table = Table(*columns)
+    for scene in scenes(out / "inputs"):
+        console.print(f"[bold]{scene.file}[/bold]")
+        with GenerationProgress(console) as progress:
+            content, job = client.generate({**scene.fields, "return_stage_metrics": True}, progress.on_event)
+        path = out / scene.file
+        path.write_bytes(content)
+        seconds = (f"{job['stage_durations'][stage]:.2f}" for stage in ("encode", "denoise", "decode"))
+        handed = job.get("metrics") or job["handed_over_bytes"]
+        kilobytes = (f"{handed[border] / 1e3:.0f}" for border in ("fetched", "denoise_decode"))
+        table.add_row(scene.file, check(scene, path, "tiny:nano"), *seconds, *kilobytes)
+    console.print(table)
+    console.print(_loaded(client.figures()))
+
+
+def _loaded(figures: dict[str, float]) -> Table:
+    """What each process holds of the checkpoint."""
+    rows = {
+        "Encoder: understanding tower, ViT, VAE encoder": "encoder_bytes_read",
+        "Generator: generation tower": "generator_bytes_read",
+        "Decoder: VAE and sound decoders": "decoder_bytes_read",
+        "Reasoner: vLLM's own copy of the understanding tower": "reasoner_vllm_tower_bytes_read",
+        "Reasoner: vLLM's own copy of the ViT": "reasoner_vllm_vision_bytes_read",
+    }
+    table = Table("stage", "weights read, MB")
+    for title, name in rows.items():
+        table.add_row(title, f"{figures[f'cosmos3_{name}'] / 1e6:.2f}")
+    return table
+
+
+def _terminated(*_: object) -> NoReturn:
+    raise SystemExit(143)
 
 
 def main() -> None:
-    """Make the checkpoint where it is absent, generate every scene, print a table."""
+    """Start, tour, stop."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--output", type=Path, default=Path("demo-out"), help="folder for checkpoint and results")
-    out = parser.parse_args().output
-    checkpoint = out / "tiny-nano"
-    out.mkdir(parents=True, exist_ok=True)
-    if not checkpoint.exists():
-        with console.status("making a tiny checkpoint with random weights"):
-            write_checkpoint(checkpoint, "nano")
-    with console.status("loading it"):
-        pipeline = LocalPipeline.from_pretrained(checkpoint)
-    table = Table("file", "what it holds", "encode, s", "denoise, s", "decode, s", "write, s")
-    for scene in scenes():
-        console.print(f"[bold]{scene.file}[/bold]")
-        with GenerationProgress(console) as progress:
-            result = pipeline.generate(GenerationRequest(**scene.fields), on_event=progress.on_event)
-        started = time.perf_counter()
-        files = write_result(result, out / scene.file)
-        written = time.perf_counter() - started
-        stages = (f"{result.seconds[stage]:.2f}" for stage in ("encode", "denoise", "decode"))
-        table.add_row(scene.file, check(result, files[0]), *stages, f"{written:.2f}")
-    console.print(table)
-    console.print(f"The files are in {out.absolute()}; weights read: {_megabytes(pipeline)}")
-
-
-def _megabytes(pipeline: LocalPipeline) -> str:
-    parts = {
-        "encoder": pipeline.encoder.bytes_read,
-        "denoiser": pipeline.denoiser.report.bytes_read,
-        "decoder": pipeline.decoder.bytes_read,
-    }
-    return ", ".join(f"{name} {size / 1e6:.1f} MB" for name, size in parts.items())
+    parser.add_argument("--output", type=Path, default=Path("demo-out"), help="folder for results")
+    parser.add_argument("--recipe", default="tiny-cpu", help="which graph to start")
+    arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, _terminated)
+    out: Path = arguments.output
+    (out / "inputs").mkdir(parents=True, exist_ok=True)
+    try:
+        with served(arguments.recipe, out) as client:
+            tour(client, out)
+            console.print("stopping the graph")
+    except KeyboardInterrupt:
+        sys.exit(130)
+    console.print(f"The files are in {out.absolute()}")
 
 
 if __name__ == "__main__":

@@ -14,15 +14,22 @@ from cosmos3_core.model.understanding import UnderstandingLayer, UnderstandingTo
 LEGACY_NAMES = {"action_pos_embed", "action_pos_embed.weight"}
 
 
-def published_shapes(config: TransformerConfig) -> dict[str, tuple[int, ...]]:
-    """Every tensor of `transformer/`: both towers, and what only the Reasoner reads."""
+def reasoner_shapes(config: TransformerConfig) -> dict[str, tuple[int, ...]]:
+    """The tensors that a Reasoner reads: the understanding tower with its last layer whole, and the head."""
     with torch.device("meta"):
-        tensors = UnderstandingTower(config).state_dict() | GenerationTower(config).state_dict()
+        tensors = UnderstandingTower(config).state_dict()
         last = UnderstandingLayer(config).state_dict()
     tensors |= {f"layers.{config.num_hidden_layers - 1}.{name}": tensor for name, tensor in last.items()}
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     head = {"lm_head.weight": (config.vocab_size, config.hidden_size), "norm.weight": (config.hidden_size,)}
     return shapes | head
+
+
+def published_shapes(config: TransformerConfig) -> dict[str, tuple[int, ...]]:
+    """Every tensor of `transformer/`: what a Reasoner reads, and the generation tower."""
+    with torch.device("meta"):
+        generation = GenerationTower(config).state_dict()
+    return reasoner_shapes(config) | {name: tuple(tensor.shape) for name, tensor in generation.items()}
 
 
 def published_names(config: TransformerConfig) -> set[str]:

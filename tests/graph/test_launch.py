@@ -36,7 +36,6 @@ from deployments.launch import (
 from deployments.recipes import RecipeError, find_recipe, load_recipe, override
 from deployments.serve_command import StartProgress, default_data_folder
 
-
 ROOT = Path(__file__).parents[2]
 MARK = "COSMOS3_TEST_MARK"
 # What a stop may take: the grace, the kill, and a machine with two cores.
