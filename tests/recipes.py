@@ -1,6 +1,6 @@
 """What recipes ask for: their stages with resources, memory and drain times, as the builders and the YAML say together.
 
-Nothing starts Ray. Its modules are imported where they are used, because importing them raises deprecation warnings.
+Nothing starts Ray. Its modules are imported where they are used, because that takes seconds.
 """
 
 from __future__ import annotations
@@ -129,7 +129,11 @@ def _stages(application: Mapping[str, Any]) -> Iterator[Stage]:
         said = overrides.get(name, {})
         scaling, count = said.get("autoscaling_config"), said.get("num_replicas", deployment.num_replicas or 1)
         options = said.get("ray_actor_options", deployment.ray_actor_options)
-        actor = {"CPU": options.get("num_cpus", 1.0), "GPU": options.get("num_gpus", 0.0), **options.get("resources", {})}
+        actor = {
+            "CPU": options.get("num_cpus", 1.0),
+            "GPU": options.get("num_gpus", 0.0),
+            **options.get("resources", {}),
+        }
         yield Stage(
             application=application["name"],
             name=name,

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from deployments.recipes import load_recipe
 from deployments.settings import FrontSettings
 from tests import recipes
 from tests.recipes import RAY_SERVICE, RAY_UP, ROOT, Resources, Stage
-
-# pydantic: Serve's schemas give `Field` arguments that pydantic 3 will drop.
-pytestmark = pytest.mark.filterwarnings("ignore:Using extra keyword arguments on `Field`:DeprecationWarning")
 
 UNITS = {"Gi": 1024**3, "Mi": 1024**2}
 
@@ -53,8 +52,10 @@ def demand(stages: list[Stage], most: int, resource: str) -> float:
 # KubeRay
 
 
-def test_the_serve_config_is_sound() -> None:
-    assert recipes.problems(recipes.ray_service_config()) == []
+def test_the_serve_config_is_sound(tmp_path: Path) -> None:
+    path = tmp_path / "serve.yaml"
+    path.write_text(recipes.load(RAY_SERVICE)["spec"]["serveConfigV2"], encoding="utf-8")
+    assert recipes.problems(load_recipe(path)) == []
 
 
 def test_jobs_and_media_are_where_every_node_reaches_them() -> None:

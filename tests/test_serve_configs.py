@@ -6,12 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from deployments.recipes import load_recipe
 from deployments.settings import FrontSettings, ModelSettings
 from tests import recipes
 from tests.recipes import RECIPES, Stage
-
-# pydantic: Serve's schemas give `Field` arguments that pydantic 3 will drop.
-pytestmark = pytest.mark.filterwarnings("ignore:Using extra keyword arguments on `Field`:DeprecationWarning")
 
 CARDS = {"tiny-cpu": 0, "reasoner-only": 1, "nano-1gpu": 1, "nano-4gpu": 4, "super-8gpu": 8}
 each_recipe = pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
@@ -31,7 +29,7 @@ def test_every_recipe_says_how_many_cards_it_is_for() -> None:
 
 @each_recipe
 def test_a_recipe_is_sound(path: Path) -> None:
-    assert recipes.problems(recipes.load(path)) == []
+    assert recipes.problems(load_recipe(path)) == []
 
 
 @each_recipe
@@ -48,9 +46,14 @@ def test_every_stage_scales_by_itself(path: Path) -> None:
 
 def test_mistakes_are_found() -> None:
     config = recipes.load(RECIPES[0])
-    for application in config["applications"]:
-        application["deployments"][0]["name"] = "Ingres"
-    assert recipes.problems(config)
+    front, model, decoder = config["applications"]
+    front["deployments"][0]["name"] = "Ingres"
+    front["deployments"][0]["user_config"]["models"][0]["application"] = "nan"
+    model["args"]["reasoner"]["engine"]["max_model_length"] = 1
+    decoder["name"] = "decode"
+    found = recipes.problems(config)
+    assert len(found) == 4
+    assert all(any(name in problem for problem in found) for name in ("Ingres", "nan", "max_model_length", "decoder"))
 
 
 def test_tiny_fits_two_logical_cpus() -> None:
@@ -85,7 +88,7 @@ def test_vllm_has_room_for_what_it_is_told_to_hold(path: Path) -> None:
         if not stage.gpus:
             continue
         width = engine.get("tensor_parallel_size", 1)
-        assert stage.gpus in (width, stage.gpus if width == 1 else width)
+        assert width in (1, stage.gpus)
         config = recipes.CONFIGS[recipes.family_of(stage.settings)]
         token = 4 * config["num_hidden_layers"] * config["num_key_value_heads"] * config["head_dim"]
         used = recipes.weights(stage) + recipes.VLLM_ACTIVATIONS + recipes.CONTEXT

@@ -1,0 +1,94 @@
+"""A client that hangs up stops the work: between two steps of a video, in the middle of a chat."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import httpx
+import pytest
+
+from deployments.client import Client
+from tests.graph.figures import Figures, eventually
+
+STEPS = 60
+# Large enough that a step takes a good part of a second on this checkpoint.
+LONG = {"prompt": "a robot", "size": "512x320", "num_frames": "45", "num_inference_steps": str(STEPS)}
+MADE = "cosmos3_generator_steps"
+LONG_CHAT: dict[str, Any] = {
+    "messages": [{"role": "user", "content": "hi"}],
+    "max_tokens": 3500,
+    "ignore_eos": True,
+    "temperature": 0,
+}
+
+
+def idle(figures: Figures) -> bool:
+    return figures["cosmos3_generator_queued_tasks"] == 0 == figures["cosmos3_jobs_unfinished"]
+
+
+def steps_of_an_abandoned_video(client: Client, before: Figures) -> float:
+    """Steps made since `before`, once the Generator is idle again, and no more follow."""
+    after = eventually(client, lambda f: idle(f) and f["cosmos3_generator_cancelled"] > 0, timeout=60)
+    time.sleep(2)
+    last = client.figures()
+    assert last[MADE] == after[MADE]
+    assert last["cosmos3_generator_steps_after_cancel_max"] <= 1
+    return last[MADE] - before[MADE]
+
+
+def test_hanging_up_on_a_synchronous_video(client: Client, http: httpx.Client) -> None:
+    before = eventually(client, idle)
+    with pytest.raises(httpx.ReadTimeout):
+        http.post("/v1/videos/sync", data=LONG, timeout=3)
+    hung_up = time.monotonic()
+    steps = steps_of_an_abandoned_video(client, before)
+    assert 0 < steps < STEPS / 2, f"{steps} steps, idle after {time.monotonic() - hung_up:.1f} s"
+
+
+def test_deleting_a_running_video(client: Client, http: httpx.Client) -> None:
+    before = eventually(client, idle)
+    job = http.post("/v1/videos", data=LONG).json()["id"]
+    deadline = time.monotonic() + 30
+    while http.get(f"/v1/videos/{job}").json()["progress"] == 0:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    at_delete = http.get(f"/v1/videos/{job}").json()["progress"] * STEPS // 100
+    assert http.get(f"/v1/videos/{job}/content").status_code == 404
+    assert http.delete(f"/v1/videos/{job}").status_code == 200
+    assert http.get(f"/v1/videos/{job}").status_code == 404
+    # Between reading the progress and hearing of the delete a few steps of this small model pass.
+    assert steps_of_an_abandoned_video(client, before) <= at_delete + 6
+    quick = {"prompt": "x", "size": "64x64", "num_frames": "5", "num_inference_steps": "1"}
+    assert http.post("/v1/videos/sync", data=quick).status_code == 200
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_hanging_up_on_a_chat(stream: bool, client: Client, http: httpx.Client) -> None:
+    tokens = "cosmos3_reasoner_vllm_generated_tokens"
+    before = client.figures()[tokens]
+    body = LONG_CHAT | {"stream": stream}
+    if stream:
+        with http.stream("POST", "/v1/chat/completions", json=body) as response:
+            lines = response.iter_lines()
+            for _ in range(10):
+                next(lines)
+    else:
+        with pytest.raises(httpx.ReadTimeout):
+            http.post("/v1/chat/completions", json=body, timeout=1.5)
+    running, unfinished = "cosmos3_reasoner_vllm_running_requests", "cosmos3_reasoner_vllm_unfinished_requests"
+    after = eventually(client, lambda f: f[running] == 0 == f[unfinished], timeout=10)
+    assert after["cosmos3_reasoner_active_requests"] == 0
+    time.sleep(1.5)
+    assert client.figures()[tokens] - before < LONG_CHAT["max_tokens"] / 2
+
+
+def test_events_end_with_a_deleted_job(http: httpx.Client) -> None:
+    job = http.post("/v1/videos", data=LONG).json()["id"]
+    with http.stream("GET", f"/v1/videos/{job}/events") as response:
+        lines = response.iter_lines()
+        while "step" not in next(lines):
+            pass
+        http.delete(f"/v1/videos/{job}")
+        rest = list(lines)
+    assert "event: done" not in rest

@@ -1,0 +1,112 @@
+"""Chat through HTTP: the openai client, vLLM's own tokens, images embedded outside the engine."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from openai import BadRequestError, NotFoundError, OpenAI
+from PIL import Image
+from transformers import AutoProcessor
+
+from cosmos3_core.checkpoint import Checkpoint
+from cosmos3_core.media import encode_image
+from deployments.client import Client
+from deployments.launch import RunningGraph
+from tests.graph.figures import eventually
+from tests.parity.cases import picture
+from tests.parity.test_vllm import QUESTION, prompts_of, vllm_tokens
+from tests.parity.vllm_greedy import NEW_TOKENS
+
+MODEL = "cosmos3-tiny"
+
+
+@pytest.fixture
+def openai(graph: RunningGraph) -> Any:
+    with OpenAI(base_url=f"{graph.url}/v1", api_key="EMPTY", max_retries=0) as client:
+        yield client
+
+
+def asked(image: bytes | None = None) -> list[dict[str, Any]]:
+    content: list[dict[str, Any]] = [{"type": "text", "text": QUESTION}]
+    if image is not None:
+        url = f"data:image/png;base64,{base64.b64encode(image).decode()}"
+        content.insert(0, {"type": "image_url", "image_url": {"url": url}})
+    return [{"role": "user", "content": content}]
+
+
+@pytest.mark.slow
+def test_greedy_chat_gives_the_tokens_of_vllm_offline(http: httpx.Client, tmp_path: Path) -> None:
+    """vLLM offline reads pixels with its own ViT; the graph's Encoder embeds them."""
+    root = Checkpoint.find("tiny:nano").root
+    pixels = picture(224, 320, seed=9)
+    processor = AutoProcessor.from_pretrained(str(root))
+    offline = vllm_tokens(root, prompts_of(processor), Image.fromarray(pixels), tmp_path)
+    greedy = {"temperature": 0, "max_tokens": NEW_TOKENS, "ignore_eos": True, "return_token_ids": True}
+    for name, image in (("text", None), ("image", encode_image(pixels, "png"))):
+        answer = http.post("/v1/chat/completions", json={"messages": asked(image), **greedy}).json()
+        assert answer["prompt_token_ids"] == offline["prompts"][name]
+        assert answer["choices"][0]["token_ids"] == offline["tokens"][name]
+
+
+def test_a_plain_answer_has_the_openai_shape(openai: OpenAI) -> None:
+    messages: Any = asked()
+    answer = openai.chat.completions.create(model=MODEL, messages=messages, max_tokens=5, temperature=0)
+    assert answer.object == "chat.completion" and answer.model == MODEL
+    assert answer.choices[0].finish_reason == "length" and answer.choices[0].message.role == "assistant"
+    assert answer.usage is not None and answer.usage.completion_tokens == 5
+
+
+def test_a_streamed_answer_is_the_plain_one_in_pieces(openai: OpenAI, http: httpx.Client) -> None:
+    messages: Any = asked()
+    plain = openai.chat.completions.create(model=MODEL, messages=messages, max_tokens=6, temperature=0)
+    options: Any = {"include_usage": True}
+    stream = openai.chat.completions.create(
+        model=MODEL, messages=messages, max_tokens=6, temperature=0, stream=True, stream_options=options
+    )
+    chunks = list(stream)
+    assert chunks[0].choices[0].delta.role == "assistant"
+    text = "".join(choice.delta.content or "" for chunk in chunks for choice in chunk.choices)
+    assert text == plain.choices[0].message.content
+    assert chunks[-2].choices[0].finish_reason == "length"
+    assert chunks[-1].choices == [] and chunks[-1].usage is not None and chunks[-1].usage.completion_tokens == 6
+    body = {"messages": messages, "max_tokens": 2, "stream": True}
+    raw = http.post("/v1/chat/completions", json=body)
+    assert raw.headers["content-type"].startswith("text/event-stream")
+    assert raw.text.endswith("data: [DONE]\n\n")
+
+
+def test_structured_output_is_obeyed(openai: OpenAI) -> None:
+    messages: Any = asked()
+    body = {"structured_outputs": {"choice": ["left", "right"]}}
+    answer = openai.chat.completions.create(model=MODEL, messages=messages, extra_body=body, temperature=0)
+    assert answer.choices[0].message.content in ("left", "right")
+
+
+def test_an_unknown_model_is_not_found(openai: OpenAI) -> None:
+    messages: Any = asked()
+    with pytest.raises(NotFoundError) as refusal:
+        openai.chat.completions.create(model="wrong", messages=messages)
+    assert (refusal.value.type, refusal.value.param) == ("NotFoundError", "model")
+
+
+def test_stream_options_need_a_stream(openai: OpenAI) -> None:
+    messages: Any = asked()
+    options: Any = {"include_usage": True}
+    with pytest.raises(BadRequestError) as refusal:
+        openai.chat.completions.create(model=MODEL, messages=messages, stream_options=options)
+    assert refusal.value.param == "stream_options"
+
+
+def test_an_image_is_embedded_once(http: httpx.Client, client: Client) -> None:
+    body = {"messages": asked(encode_image(picture(64, 96, seed=77), "png")), "max_tokens": 2, "temperature": 0}
+    before = client.figures()
+    answers = [http.post("/v1/chat/completions", json=body).json() for _ in range(2)]
+    seen = "cosmos3_encoder_embed_requests"
+    after = eventually(client, lambda figures: figures[seen] == before[seen] + 2)
+    assert answers[0]["choices"][0]["message"]["content"] == answers[1]["choices"][0]["message"]["content"]
+    assert after["cosmos3_encoder_image_cache_misses"] == before["cosmos3_encoder_image_cache_misses"] + 1
+    assert after["cosmos3_encoder_image_cache_hits"] == before["cosmos3_encoder_image_cache_hits"] + 1
