@@ -70,8 +70,10 @@ lint: setup  ## check style, formatting and types
 parity: setup  ## compare every mode with diffusers and rewrite docs/parity.md
 	$(VENV)/bin/python -m tests.parity.report
 
-bench: setup  ## measure the pipeline on this machine
+bench: setup  ## measure the pipeline and the graph on this machine
 	$(VENV)/bin/python -m benchmarks.local_pipeline
+	$(VENV)/bin/python -m benchmarks.graph
+	$(VENV)/bin/python -m benchmarks.handoff
 
 clean:  ## remove caches and outputs; .venv stays
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis out demo-out dist build *.egg-info

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import statistics
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import psutil
 import torch
 
-PACKAGES = ("torch", "diffusers", "transformers", "numpy")
+PACKAGES = ("torch", "diffusers", "transformers", "numpy", "ray")
 
 
 def describe() -> dict[str, Any]:
@@ -27,6 +28,15 @@ def describe() -> dict[str, Any]:
         "torch_threads": torch.get_num_threads(),
         "python": platform.python_version(),
         "versions": {package: version(package) for package in PACKAGES},
+    }
+
+
+def milliseconds(samples: list[float]) -> dict[str, float]:
+    """Median and 95th percentile."""
+    ordered = sorted(samples)
+    return {
+        "median_ms": round(1e3 * statistics.median(ordered), 2),
+        "p95_ms": round(1e3 * ordered[int(0.95 * (len(ordered) - 1))], 2),
     }
 
 

@@ -9,7 +9,7 @@ import base64
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +65,8 @@ class Client:
             content = self._request("GET", f"/v1/videos/{job['id']}/content").content
         finally:
             # A job that is not waited for any more shall not run on, and one that was fetched need not be kept.
-            self._request("DELETE", f"/v1/videos/{job['id']}")
+            with suppress(ServerError):
+                self._request("DELETE", f"/v1/videos/{job['id']}")
         return content, job
 
     def ask(

@@ -7,6 +7,7 @@ once and hands out by reference: a prompt seen before runs no tower and crosses 
 from __future__ import annotations
 
 import hashlib
+import time
 from dataclasses import dataclass
 
 from cosmos3_core.byte_cache import ByteCache
@@ -64,6 +65,7 @@ class Encoder:
             budget.embedding_bytes, lambda entry: entry.embeddings.nbytes
         )
         self._requests = {"encode": 0, "embed": 0}
+        self._publish_seconds = 0.0
         self._warm_up()
 
     def _warm_up(self) -> None:
@@ -124,7 +126,9 @@ class Encoder:
         known = self._prompts.get(key)
         if known is None:
             values = self.core.understanding.prefill(token_ids).values
+            started = time.perf_counter()
             known = KeyValuesReference(key, len(token_ids), publish(values))
+            self._publish_seconds += time.perf_counter() - started
             self._prompts.put(key, known)
         return known
 
@@ -170,6 +174,7 @@ class Encoder:
             "vision_bytes_read": self._vision.report.bytes_read if self._vision else 0,
             "encode_requests": self._requests["encode"],
             "embed_requests": self._requests["embed"],
+            "publish_seconds": self._publish_seconds,
             "prefills": understanding.runs if understanding else 0,
             "prompt_cache_hits": self._prompts.hits,
             "prompt_cache_misses": self._prompts.misses,

@@ -16,9 +16,10 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
+import ray
 from filelock import FileLock, Timeout
 
-from cosmos3_core.errors import RequestError
+from cosmos3_core.errors import CosmosError, RequestError
 from cosmos3_core.request import Event, Finished, Started, Step
 from deployments.calls import GenerationCall
 from deployments.flow import GenerationOutcome, Output, generate, is_repeatable
@@ -71,6 +72,20 @@ class Jobs:
                 self._drive(job)
             else:
                 await self._remove(job)
+
+    async def check_health(self) -> None:
+        """Serve asks this at start and ever after.
+
+        Raises:
+            RuntimeError: the cluster has grown beyond the machine whose disk keeps the jobs.
+        """
+        alive = sum(node["Alive"] for node in await asyncio.to_thread(ray.nodes))
+        if alive > 1 and self.settings.local_places and not self.settings.single_host:
+            places = " and ".join(self.settings.local_places)
+            raise RuntimeError(
+                f"{places} on one machine's disk, and the cluster has {alive} nodes: name a shared database and object "
+                "store, or write single_host: true where all nodes are this machine"
+            )
 
     async def submit(self, job: Job) -> Job:
         """Keep a job and start driving it; once this returns, it is not lost.
@@ -173,7 +188,7 @@ class Jobs:
                 self._counts["cancelled"] += 1
                 await self._end(job, "cancelled", {}, status="failed", error={"code": 499, "message": "cancelled"})
             except RequestError as error:
-                await self._fail(job, 400, str(error))
+                await self._fail(job, 400, _reason(error))
             except Exception as error:
                 log.error("failed: %s", "".join(traceback.format_exception(error)))
                 await self._fail(job, 500, _reason(error))
@@ -257,6 +272,10 @@ def _result(outcome: GenerationOutcome) -> dict[str, Any]:
 
 
 def _reason(error: BaseException) -> str:
-    """The last line of an error, for Ray puts whole tracebacks of other processes before it."""
-    lines = [line for line in str(error).strip().splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[-1].strip()}" if lines else type(error).__name__
+    """What went wrong, without the tracebacks of other processes that Ray wraps around it."""
+    while isinstance(cause := getattr(error, "cause", None), BaseException):
+        error = cause
+    if isinstance(error, CosmosError):
+        return str(error)
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[-1]}" if lines else type(error).__name__

@@ -6,6 +6,7 @@ It decides nothing: the leader says which task takes a step. A second thread ans
 from __future__ import annotations
 
 import resource
+import time
 
 import ray
 import torch
@@ -47,6 +48,7 @@ class Rank:
         self._tasks: dict[str, DenoiseTask] = {}
         self._fetched: dict[str, int] = {}
         self._steps = self._fetched_bytes = 0
+        self._fetch_seconds = 0.0
 
     def warm_up(self) -> None:
         """Make one small step before the replica calls itself ready."""
@@ -107,6 +109,7 @@ class Rank:
             "steps": self._steps,
             "resident_tasks": len(self._tasks),
             "bytes_fetched": self._fetched_bytes,
+            "fetch_seconds": self._fetch_seconds,
             "key_value_cache_hits": self._prompts.hits,
             "key_value_cache_misses": self._prompts.misses,
             "key_value_cache_bytes": self._prompts.held,
@@ -134,7 +137,9 @@ class Rank:
     def _key_values(self, reference: KeyValuesReference) -> TextKeyValues:
         known = self._prompts.get(reference.key)
         if known is None:
+            started = time.perf_counter()
             known = TextKeyValues(reference.key, fetch(reference.values, self.execution.torch_device))
+            self._fetch_seconds += time.perf_counter() - started
             self._prompts.put(reference.key, known)
             self._fetched_bytes += reference.values.nbytes
         return known

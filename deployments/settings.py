@@ -149,6 +149,8 @@ class FrontSettings(Settings):
         data: folder for the database and the media, where `database` and `media` name no other place.
         database: SQLAlchemy URL.
         media: fsspec URL of a folder.
+        single_host: the operator's word that all nodes of the cluster see the same disk. Without it, a database or
+            media folder on a disk is refused as soon as there is a second node.
         guardrails: `off` is the operator's word that requests run unchecked; every answer says so. No guardrail model
             can be loaded yet, so `on` refuses requests that ask for one.
         sync_timeout_s: how long a synchronous generation may take.
@@ -159,6 +161,7 @@ class FrontSettings(Settings):
     data: Path = Path("~/.local/share/cosmos3/default")
     database: str | None = None
     media: str | None = None
+    single_host: bool = False
     guardrails: Literal["on", "off"] = "on"
     sync_timeout_s: Annotated[float, Field(gt=0)] = 600.0
     max_running: Annotated[int, Field(ge=1)] = 16
@@ -185,6 +188,15 @@ class FrontSettings(Settings):
     def media_url(self) -> str:
         """Where media are kept."""
         return self.media or f"file://{self.folder / 'media'}"
+
+    @property
+    def local_places(self) -> tuple[str, ...]:
+        """What is kept on this machine's disk, in words; empty where everything is shared."""
+        found = {
+            "the database is": self.database_url.startswith("sqlite"),
+            "the media are": self.media_url.startswith("file:"),
+        }
+        return tuple(name for name, local in found.items() if local)
 
 
 class ServedModel(Settings):

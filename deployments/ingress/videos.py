@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 
 from deployments.ingress.body import read_body
-from deployments.ingress.errors import ApiError
+from deployments.ingress.errors import ApiError, without_paths
 from deployments.ingress.generation import Generation, read_video
 from deployments.ingress.graph import Graph, ServedCard
 from deployments.ingress.middleware import request_id_of
@@ -153,7 +153,7 @@ def video_object(job: Job) -> dict[str, Any]:
         "created_at": int(job.created_at),
         "completed_at": None if job.completed_at is None else int(job.completed_at),
         "expires_at": None,
-        "error": job.error,
+        "error": job.error and {**job.error, "message": without_paths(job.error["message"])},
         "remixed_from_video_id": None,
         "media_type": MP4,
         "file_name": f"{job.id}.mp4" if result else None,
