@@ -11,7 +11,7 @@ import contextvars
 import time
 import traceback
 from collections import defaultdict
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Coroutine
 from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
@@ -64,10 +64,11 @@ class Jobs:
         self.store = await asyncio.to_thread(Store, settings.database_url)
         self._running = asyncio.Semaphore(settings.max_running)
         self._drivers: dict[str, asyncio.Task[None]] = {}
+        self._background: set[asyncio.Task[Any]] = set()
         self._listeners: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
         self._counts = dict.fromkeys(("accepted", "refused", "completed", "failed", "cancelled", "retried"), 0)
         for job in await asyncio.to_thread(self.store.unfinished):
-            # A synchronous one has lost the request that waited for it.
+            # Those that somebody waited for have lost the request that did.
             if job.detached:
                 self._drive(job)
             else:
@@ -111,13 +112,16 @@ class Jobs:
         Raises:
             QueueFull: too many wait already.
         """
-        stored = await self.submit(job)
+        stored, completed = await self.submit(job), False
         try:
             yield stored
             async for event in self.watch(job.id):
+                completed = event.kind == "done"
                 yield event
         finally:
-            self._cancel(job.id)
+            # Whoever reads to the end fetches the result and removes the job; nobody else knows of it.
+            if not completed:
+                self._in_background(self.delete(job.id))
 
     async def watch(self, job_id: str, after: int = 0) -> AsyncGenerator[JobEvent, None]:
         """A job's events from the first one after `after` to its last; ends at once where there is no such job."""
@@ -172,9 +176,15 @@ class Jobs:
             driver.cancel()
         return driver
 
-    def _drive(self, job: Job) -> None:
+    def _in_background(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         # A context of its own: a task made inside a request would be cancelled with that request.
-        driver = asyncio.create_task(self._run(job), context=contextvars.Context())
+        task = asyncio.create_task(work, context=contextvars.Context())
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+        return task
+
+    def _drive(self, job: Job) -> None:
+        driver = self._in_background(self._run(job))
         self._drivers[job.id] = driver
         driver.add_done_callback(lambda _: self._drivers.pop(job.id, None))
 

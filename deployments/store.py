@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from sqlalchemy import JSON, Engine, ForeignKey, create_engine, delete, event, select
+from sqlalchemy import JSON, Engine, ForeignKey, create_engine, delete, event, or_, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
@@ -150,8 +150,12 @@ class Store:
             return None if row is None else _job(row)
 
     def unfinished(self) -> list[Job]:
-        """Jobs that are neither completed nor failed, oldest first."""
-        query = select(JobRow).where(JobRow.status.not_in(FINAL)).order_by(JobRow.created_at)
+        """Jobs that a new process has to look after: not over yet, or never fetched by whoever waited for them.
+
+        Oldest first.
+        """
+        open_ends = or_(JobRow.status.not_in(FINAL), JobRow.detached.is_(False))
+        query = select(JobRow).where(open_ends).order_by(JobRow.created_at)
         with Session(self._engine) as session:
             return [_job(row) for row in session.scalars(query)]
 

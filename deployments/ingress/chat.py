@@ -20,7 +20,7 @@ from deployments.ingress.errors import ApiError, bad_field
 from deployments.ingress.graph import Graph, as_api_error
 from deployments.ingress.middleware import request_id_of
 from deployments.ingress.models import chat_model
-from deployments.ingress.waiting import client_gone, hung_up
+from deployments.ingress.waiting import while_connected
 
 MAX_IMAGES = 16
 TEXT_TYPES = ("text", "input_text", "output_text", "refusal", "thinking")
@@ -39,8 +39,8 @@ async def create_chat_completion(request: Request) -> Response:
     await asyncio.to_thread(_check, body)
     body = {**body, "model": served.card.name}
     if body.get("stream"):
-        return await _stream(graph, served.application, request_id_of(request), body)
-    answer = await _unless_hung_up(request, graph.chat(served.application, request_id_of(request), body))
+        return await _stream(request, graph.chat_stream(served.application, request_id_of(request), body))
+    answer = await while_connected(request, graph.chat(served.application, request_id_of(request), body))
     return JSONResponse(_with_request_id(answer, request_id_of(request)), answer.status)
 
 
@@ -83,28 +83,22 @@ def _check_part(part: dict[str, Any], path: str) -> None:
         raise RequestError(path, f"is of type {str(kind)[:40]!r}; expected text, or image_url with a data URI")
 
 
-async def _unless_hung_up(request: Request, call: Any) -> ChatAnswer:
-    answer = asyncio.ensure_future(call)
-    gone = asyncio.create_task(hung_up(request))
-    try:
-        await asyncio.wait({answer, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if not answer.done():
-            raise client_gone()
-        result: ChatAnswer = answer.result()
-        return result
-    finally:
-        gone.cancel()
-        answer.cancel()
-
-
-async def _stream(graph: Graph, application: str, request_id: str, body: dict[str, Any]) -> Response:
+async def _stream(request: Request, stream: AsyncGenerator[ChatAnswer | str, None]) -> Response:
     """A stream, once its first piece shows that it is one; an error before is a plain answer."""
-    stream = graph.chat_stream(application, request_id, body)
-    first = await anext(stream)
+    request_id = request_id_of(request)
+    try:
+        first = await while_connected(request, _first(stream))
+    except BaseException:
+        await stream.aclose()
+        raise
     if isinstance(first, ChatAnswer):
         await stream.aclose()
         return JSONResponse(_with_request_id(first, request_id), first.status)
     return StreamingResponse(_events(first, stream, request_id), media_type="text/event-stream")
+
+
+async def _first(stream: AsyncGenerator[ChatAnswer | str, None]) -> ChatAnswer | str:
+    return await anext(stream)
 
 
 async def _events(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -49,6 +50,7 @@ class Graph:
         self.configured = ServedModels()
         self._cards: dict[str, ServedCard] = {}
         self._search: asyncio.Task[None] | None = None
+        self._discarding: set[asyncio.Task[None]] = set()
         self._status: tuple[float, serve.schema.ServeStatus] | None = None
 
     # Models
@@ -120,6 +122,18 @@ class Graph:
         """Stop and remove a job; returns what it was."""
         job: Job | None = await _asked(self.jobs.delete.remote(job_id))
         return job
+
+    def discard(self, job_id: str) -> None:
+        """Remove a job without waiting for it, also from a request that is being cancelled."""
+        task = asyncio.create_task(self._discard(job_id), context=contextvars.Context())
+        self._discarding.add(task)
+        task.add_done_callback(self._discarding.discard)
+
+    async def _discard(self, job_id: str) -> None:
+        try:
+            await self.delete(job_id)
+        except ApiError as error:
+            log.warning("%s was not removed: %s", job_id, error)
 
     # Chat
 

@@ -43,9 +43,11 @@ async def create_image(request: Request) -> Response:
     started = time.perf_counter()
     jobs = await finished(graph, request, jobs)
     seconds = time.perf_counter() - started
-    images = [await asyncio.to_thread(read_media, job.result["uri"]) for job in jobs if job.result]
-    for job in jobs:
-        await graph.delete(job.id)
+    try:
+        images = [await asyncio.to_thread(read_media, job.result["uri"]) for job in jobs if job.result]
+    finally:
+        for job in jobs:
+            graph.discard(job.id)
     headers = notices(graph, generation) | {"X-Model": served.card.name, "X-Inference-Time-S": f"{seconds:.3f}"}
     if generation.response_format == "file":
         return _files(images, generation, headers)

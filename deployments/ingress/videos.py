@@ -9,7 +9,6 @@ from contextlib import aclosing
 from typing import Any
 
 from sse_starlette import EventSourceResponse, ServerSentEvent
-from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 
@@ -49,9 +48,11 @@ async def create_video_sync(request: Request) -> Response:
         "X-Peak-Memory-MB": f"{job.result['peak_memory_bytes'] / 1e6:.3f}",
         "X-Latents-SHA256": json.dumps(job.result["latents_sha256"], separators=(",", ":")),
     }
-    response = await _file(job, headers)
-    response.background = BackgroundTask(graph.delete, job.id)
-    return response
+    try:
+        content = await asyncio.to_thread(read_media, job.result["uri"])
+    finally:
+        graph.discard(job.id)
+    return Response(content, media_type=MP4, headers=headers)
 
 
 async def retrieve_video(request: Request) -> Response:
