@@ -17,15 +17,15 @@ from vllm.entrypoints.openai.models.protocol import BaseModelPath
 from vllm.entrypoints.openai.models.serving import OpenAIServingModels
 from vllm.entrypoints.serve.engine.protocol import ErrorResponse
 from vllm.entrypoints.serve.exception_handling.error_response import create_error_response
+from vllm.exceptions import VLLMError
 from vllm.renderers.online_renderer import OnlineRenderer
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.metrics.loggers import StatLoggerBase
 
 from cosmos3_core.checkpoint import Checkpoint
 from deployments.chat_answer import ChatAnswer
+from deployments.chat_images import MAX_IMAGES
 from deployments.settings import ReasonerSettings
-
-MAX_IMAGES = 8
 
 
 class EngineStats(StatLoggerBase):
@@ -79,12 +79,17 @@ class ChatEngine:
     async def chat(self, body: dict[str, Any]) -> ChatAnswer | AsyncGenerator[str, None]:
         """Answer a chat request: whole, as an error, or as a stream of server-sent events."""
         try:
-            result = await self._chat.create_chat_completion(ChatCompletionRequest(**body))
+            request = ChatCompletionRequest(**body)
         except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(str(part) for part in first["loc"])
+            field = ".".join(str(part) for part in error.errors()[0]["loc"])
             message = "; ".join(str(found["msg"]) for found in error.errors()[:10])
             return _answer(create_error_response(message, param=field or None))
+        except VLLMError as error:
+            return _answer(create_error_response(error))
+        except Exception as error:  # Whatever vLLM's validators stumble over was in the request.
+            return _answer(create_error_response(f"the request cannot be read: {error}"))
+        try:
+            result = await self._chat.create_chat_completion(request)
         except Exception as error:
             if self.llm.errored:
                 raise

@@ -10,6 +10,7 @@ from typing import Any
 from cosmos3_core.errors import RequestError
 
 IMAGE = "image_url"
+MAX_IMAGES = 8
 
 
 def parts_of(body: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -54,6 +54,22 @@ class LocalMediaConnector(MediaConnector):
         """The embeddings held under a name."""
         return self.fetch_image_embedding(data)
 
+    def fetch_audio_embedding(self, data: str) -> Tensor:
+        """Never: nothing of ours makes one."""
+        return self.fetch_image_embedding(data)
+
+    async def fetch_audio_embedding_async(self, data: str) -> Tensor:
+        """Never."""
+        return self.fetch_image_embedding(data)
+
+    def fetch_video_embedding(self, data: str) -> Tensor:
+        """Never: nothing of ours makes one."""
+        return self.fetch_image_embedding(data)
+
+    async def fetch_video_embedding_async(self, data: str) -> Tensor:
+        """Never."""
+        return self.fetch_image_embedding(data)
+
 
 def _require_data_uri(url: str) -> None:
     if url[:5].lower() != "data:":

@@ -23,7 +23,7 @@ from deployments.calls import DecodeCall, DecodedFile
 from deployments.compute import ComputeThread
 from deployments.handoff import fetch_latents
 from deployments.logs import log, logs_for
-from deployments.media_store import write_media
+from deployments.media_store import delete_media, write_media
 from deployments.settings import DecoderSettings
 
 WARM_UP_LATENTS = (48, 1, 2, 2)
@@ -74,6 +74,10 @@ class Decoder:
                 target.write(encode_image(next(counted.frames()), call.format, call.quality))
 
         nbytes = write_media(call.target, write)
+        if abandoned.is_set():
+            # Its job may have been removed while the file was being finished.
+            delete_media(call.target)
+            raise Abandoned
         return DecodedFile(call.target, nbytes, counted.count, _action(latents, call))
 
     async def stats(self) -> dict[str, float]:

@@ -10,6 +10,8 @@ import hashlib
 import time
 from dataclasses import dataclass
 
+import numpy as np
+
 from cosmos3_core.byte_cache import ByteCache
 from cosmos3_core.codecs.vision import VisionEncoder
 from cosmos3_core.inputs import read_inputs
@@ -31,6 +33,7 @@ from deployments.logs import log, logs_for
 from deployments.settings import ModelSettings
 
 WARM_UP_TOKENS = 16
+WARM_UP_IMAGE = (64, 64)
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ class Encoder:
         if self.settings.generator is not None:
             self.core.understanding.prefill(list(range(WARM_UP_TOKENS)))
         if self.settings.reasoner is not None and self.settings.reasoner.vision == "encoder":
-            self.vision  # noqa: B018 - loaded by its first mention
+            self.vision.encode(np.zeros((*WARM_UP_IMAGE, 3), dtype=np.uint8))
 
     @property
     def core(self) -> CoreEncoder:

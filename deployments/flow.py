@@ -5,20 +5,20 @@ It knows nothing of stores and HTTP: it takes a call and reports events; `jobs` 
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+import ray
 from ray.exceptions import ObjectLostError, RayActorError
 
 from cosmos3_core.request import Event, Finished, StageName, Started, Step
 from deployments.calls import DecodeCall, DecodedFile, FileFormat, GenerationCall
 from deployments.handoff import EncodedMessage, LatentsMessage
 from deployments.rank import HandoffLost
-from deployments.stages import Stages
+from deployments.stages import Stages, answer_of, items_of
 
 Report = Callable[[Event], Awaitable[None]]
 
@@ -73,7 +73,7 @@ async def generate(stages: Stages, call: GenerationCall, output: Output, report:
     timings = Timings()
     await report(Started("encode"))
     with timings.stage("encode"):
-        encoded: EncodedMessage = await _answer(stages.encoder.encode.remote(call))
+        encoded: EncodedMessage = await answer_of(stages.encoder.encode.remote(call))
     timings.handed_over["encode_denoise"] = encoded.nbytes
     await _finish(report, timings, "encode")
     await report(Started("denoise"))
@@ -84,33 +84,24 @@ async def generate(stages: Stages, call: GenerationCall, output: Output, report:
     await report(Started("decode"))
     decode = DecodeCall(call.job_id, latents, encoded.clip, output.target, output.format, output.quality)
     with timings.stage("decode"):
-        file: DecodedFile = await _answer(stages.decoder.decode.remote(decode))
+        file: DecodedFile = await answer_of(stages.decoder.decode.remote(decode))
     await _finish(report, timings, "decode")
     return GenerationOutcome(file, encoded, latents, timings)
 
 
-async def _answer(response: Any) -> Any:
-    """A stage's answer; whoever stops waiting for it cancels the call."""
-    try:
-        return await response
-    except asyncio.CancelledError:
-        response.cancel()
-        raise
-
-
 async def _denoise(generator: Any, job_id: str, encoded: EncodedMessage, report: Report) -> LatentsMessage:
-    stream = generator.denoise.remote(job_id, encoded)
-    try:
-        async for update in stream:
+    async with aclosing(items_of(generator.denoise.remote(job_id, encoded))) as updates:
+        async for update in updates:
             if isinstance(update, Step):
                 await report(update)
             else:
-                latents: LatentsMessage = update
-                return latents
-    except asyncio.CancelledError:
-        stream.cancel()
-        raise
+                return await _owned(update)
     raise RuntimeError("the Generator's stream ended without latents")
+
+
+async def _owned(latents: LatentsMessage) -> LatentsMessage:
+    """The latents as an object of this process: the gang that made them may be scaled down before they are decoded."""
+    return replace(latents, reference=ray.put(await latents.reference))
 
 
 async def _finish(report: Report, timings: Timings, stage: StageName) -> None:

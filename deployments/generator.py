@@ -23,6 +23,7 @@ from deployments.logs import log, logs_for
 from deployments.settings import ModelSettings
 
 PING_TIMEOUT_S = 5.0
+MAX_MISSED_PINGS = 3
 Update = Step | LatentsMessage | BaseException
 
 
@@ -61,25 +62,35 @@ class Generator:
         self._call_started: float | None = None
         self._counts = dict.fromkeys(("tasks", "completed", "cancelled", "failed", "steps_after_cancel_max"), 0)
         self._warm = False
+        self._missed_pings = 0
 
     async def check_health(self) -> None:
         """Serve asks this before the replica is ready and ever after.
 
+        A gang that cannot go on ends itself: Serve would stop an unhealthy replica gracefully, and wait for streams
+        that will never end.
+
         Raises:
-            RuntimeError: a rank does not answer, or a step takes longer than its deadline.
+            RuntimeError: a rank does not answer in time.
         """
         if not self._warm:
             await self.gang.warm_up()
             self._warm = True
         started = self._call_started
         if started is not None and time.monotonic() - started > self.deadline:
-            raise RuntimeError(f"a step runs for more than {self.deadline:g} s")
+            self._end(f"a step runs for more than {self.deadline:g} s")
+        if self._loop is not None and self._loop.done():
+            self._end("the step loop has ended")
         try:
             await asyncio.wait_for(self.gang.ping(), PING_TIMEOUT_S)
         except ray.exceptions.RayActorError:
             self._end("a rank is dead")
         except TimeoutError as error:
+            self._missed_pings += 1
+            if self._missed_pings >= MAX_MISSED_PINGS:
+                self._end(f"a rank did not answer {MAX_MISSED_PINGS} times")
             raise RuntimeError(f"a rank did not answer within {PING_TIMEOUT_S:g} s") from error
+        self._missed_pings = 0
 
     async def denoise(self, job_id: str, message: EncodedMessage) -> AsyncIterator[Step | LatentsMessage]:
         """Denoise a request: a stream of steps, and the latents at its end. Closing the stream cancels.

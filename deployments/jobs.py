@@ -25,6 +25,7 @@ from deployments.calls import GenerationCall
 from deployments.flow import GenerationOutcome, Output, generate, is_repeatable
 from deployments.logs import log, logs_for
 from deployments.media_store import delete_media
+from deployments.redaction import without_paths
 from deployments.settings import FrontSettings
 from deployments.stages import Stages
 from deployments.store import EventKind, Job, JobEvent, Store
@@ -32,8 +33,10 @@ from deployments.store import EventKind, Job, JobEvent, Store
 RETRY_DELAY_S = 1.0
 POLL_S = 1.0
 DELETE_TIMEOUT_S = 10.0
+# How long a synchronous result waits to be fetched, should the ingress die that was to do it.
+FETCH_S = 120.0
 # A replica that replaces another one may meet it still alive.
-CLAIM_TIMEOUT_S = 20.0
+CLAIM_TIMEOUT_S = 45.0
 
 
 def _claim(settings: FrontSettings) -> FileLock:
@@ -94,8 +97,13 @@ class Jobs:
         Raises:
             QueueFull: too many wait already.
         """
+        # Shielded: a caller that gives up in the middle must not leave a row without a driver.
+        return await asyncio.shield(self._in_background(self._accept(job)))
+
+    async def _accept(self, job: Job) -> Job:
         if len(self._drivers) >= self.settings.max_running + self.settings.max_queued:
             self._counts["refused"] += 1
+            await asyncio.to_thread(self._delete_media, job, True)
             raise QueueFull(f"{len(self._drivers)} generations are running or waiting")
         stored = await asyncio.to_thread(self.store.create, job)
         self._counts["accepted"] += 1
@@ -112,16 +120,21 @@ class Jobs:
         Raises:
             QueueFull: too many wait already.
         """
-        stored, completed = await self.submit(job), False
+        accepting, completed = self._in_background(self._accept(job)), False
         try:
-            yield stored
+            yield await asyncio.shield(accepting)
             async for event in self.watch(job.id):
                 completed = event.kind == "done"
                 yield event
         finally:
-            # Whoever reads to the end fetches the result and removes the job; nobody else knows of it.
-            if not completed:
-                self._in_background(self.delete(job.id))
+            self._in_background(self._forget(job.id, accepting, FETCH_S if completed else 0))
+
+    async def _forget(self, job_id: str, accepting: asyncio.Task[Job], delay: float) -> None:
+        """Remove a job that one request waited for. Whoever gets the result removes it sooner than `delay` says."""
+        with suppress(Exception):
+            await accepting
+        await asyncio.sleep(delay)
+        await self.delete(job_id)
 
     async def watch(self, job_id: str, after: int = 0) -> AsyncGenerator[JobEvent, None]:
         """A job's events from the first one after `after` to its last; ends at once where there is no such job."""
@@ -130,6 +143,8 @@ class Jobs:
         try:
             while True:
                 news.clear()
+                # Before the events: what ends a job and the event that tells of it come together.
+                job = await self.get(job_id)
                 found = await asyncio.to_thread(self.store.events, job_id, after)
                 for event in found:
                     after = event.number
@@ -137,7 +152,7 @@ class Jobs:
                     if event.last:
                         return
                 if not found:
-                    if job_id not in self._drivers and await self.get(job_id) is None:
+                    if job is None or job.final:
                         return
                     with suppress(TimeoutError):
                         await asyncio.wait_for(news.wait(), POLL_S)
@@ -145,6 +160,10 @@ class Jobs:
             self._listeners[job_id].discard(news)
             if not self._listeners[job_id]:
                 del self._listeners[job_id]
+
+    async def last_event(self, job_id: str) -> int:
+        """Number of a job's last event, 0 where there is none."""
+        return await asyncio.to_thread(self.store.last_event, job_id)
 
     async def delete(self, job_id: str) -> Job | None:
         """Stop a job where it runs, remove it and its media, and return what it was; None where there is none."""
@@ -164,10 +183,8 @@ class Jobs:
 
     @staticmethod
     def _delete_media(job: Job, with_result: bool) -> None:
-        for uri in job.request["media"].values():
+        for uri in job.media() if with_result else job.request["media"].values():
             delete_media(uri)
-        if with_result:
-            delete_media(job.request["output"]["target"])
 
     def _cancel(self, job_id: str) -> asyncio.Task[None] | None:
         driver = self._drivers.get(job_id)
@@ -243,7 +260,7 @@ class Jobs:
 
     async def _fail(self, job: Job, code: int, message: str) -> None:
         self._counts["failed"] += 1
-        error = {"code": code, "message": message}
+        error = {"code": code, "message": without_paths(message)}
         await self._end(job, "failed", {"error": error}, status="failed", error=error)
 
     async def _end(self, job: Job, kind: EventKind, data: dict[str, Any], **changes: Any) -> None:

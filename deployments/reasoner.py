@@ -23,6 +23,7 @@ from deployments.encoder import EmbeddingsReference
 from deployments.handoff import to_tensor
 from deployments.logs import log, logs_for
 from deployments.settings import ModelSettings
+from deployments.stages import answer_of
 
 if TYPE_CHECKING:
     from deployments.chat_engine import ChatEngine
@@ -97,10 +98,12 @@ class Reasoner:
 
     async def _images(self, request_id: str, body: dict[str, Any]) -> list[tuple[Tensor, tuple[int, int, int]]]:
         """Embeddings of the images in a chat, in order; none where vLLM embeds them itself."""
-        images = image_parts(body) if self.encoder is not None else []
-        if self.encoder is None or not images:
+        if self.encoder is None:
             return []
-        references: list[EmbeddingsReference] = await self.encoder.embed.remote(request_id, images)
+        images = await asyncio.to_thread(image_parts, body)
+        if not images:
+            return []
+        references: list[EmbeddingsReference] = await answer_of(self.encoder.embed.remote(request_id, images))
         arrays = await asyncio.gather(*(reference.embeddings.reference for reference in references))
         cpu = torch.device("cpu")
         return [

@@ -6,12 +6,13 @@ Synchronous; callers run it in a thread.
 
 from __future__ import annotations
 
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from sqlalchemy import JSON, Engine, ForeignKey, create_engine, delete, event, or_, select
+from sqlalchemy import JSON, Engine, ForeignKey, create_engine, delete, event, func, or_, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
@@ -94,6 +95,10 @@ class Job:
     result: dict[str, Any] | None = None
     error: dict[str, Any] | None = None
 
+    def media(self) -> tuple[str, ...]:
+        """URIs of all files that belong to it, whether they exist or not."""
+        return (*self.request["media"].values(), self.request["output"]["target"])
+
     @property
     def final(self) -> bool:
         """Whether nothing more will happen to it."""
@@ -126,6 +131,7 @@ class Store:
         if parsed.get_backend_name() == "sqlite" and parsed.database:
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
         self._engine = create_engine(parsed)
+        self._recording = threading.Lock()
         if parsed.get_backend_name() == "sqlite":
             event.listen(self._engine, "connect", _prepare_sqlite)
         Base.metadata.create_all(self._engine)
@@ -167,14 +173,14 @@ class Store:
             kind, data: the event.
             changes: new values of the job's columns.
         """
-        with Session(self._engine) as session, session.begin():
+        # One at a time: a cancelled task's thread may still be recording when its end is recorded.
+        with self._recording, Session(self._engine) as session, session.begin():
             row = session.get(JobRow, job_id, with_for_update=True)
             if row is None or row.status in FINAL:
                 return None
             for name, value in changes.items():
                 setattr(row, name, value)
-            last = select(EventRow.number).where(EventRow.job_id == job_id).order_by(EventRow.number.desc()).limit(1)
-            number = (session.scalar(last) or 0) + 1
+            number = (session.scalar(select(func.max(EventRow.number)).where(EventRow.job_id == job_id)) or 0) + 1
             entry = EventRow(job_id=job_id, number=number, kind=kind, data=data, created_at=time.time())
             session.add(entry)
             session.flush()
@@ -185,6 +191,11 @@ class Store:
         query = select(EventRow).where(EventRow.job_id == job_id, EventRow.number > after).order_by(EventRow.number)
         with Session(self._engine) as session:
             return [_event(row) for row in session.scalars(query)]
+
+    def last_event(self, job_id: str) -> int:
+        """Number of a job's last event, 0 where there is none."""
+        with Session(self._engine) as session:
+            return session.scalar(select(func.max(EventRow.number)).where(EventRow.job_id == job_id)) or 0
 
     def delete(self, job_id: str) -> Job | None:
         """Remove a job and its events; returns what it was."""

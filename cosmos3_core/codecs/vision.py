@@ -113,7 +113,8 @@ class VisionEncoder:
     @torch.no_grad()
     def encode(self, image: NDArray[np.uint8]) -> ImageEmbeddings:
         """Embed one image, uint8 `[height, width, 3]`."""
-        inputs = self.processor(images=[image], return_tensors="pt")
+        # Said outright: of a picture three pixels high it would be guessed wrong.
+        inputs = self.processor(images=[image], return_tensors="pt", input_data_format="channels_last")
         weight = next(self.module.parameters())
         patches = inputs["pixel_values"].to(weight.device, weight.dtype)
         grid = inputs["image_grid_thw"].to(weight.device)

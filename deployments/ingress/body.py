@@ -29,6 +29,8 @@ MAX_PART_BYTES = 128 * 2**20
 MAX_FIELDS = 10_000
 MAX_FILES = 64
 MAX_NESTING = 8
+# What travels between processes is pickled, which recurses.
+MAX_JSON_DEPTH = 64
 
 JSON = "application/json"
 FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
@@ -113,7 +115,7 @@ def parse_json(text: bytes | str) -> Any:
         JsonError: it is not.
     """
     try:
-        return json.loads(
+        value = json.loads(
             text,
             parse_constant=_no_constant,
             parse_float=_finite,
@@ -127,6 +129,25 @@ def parse_json(text: bytes | str) -> Any:
         raise JsonError(f"not {error.encoding} text at position {error.start}") from None
     except RecursionError:
         raise JsonError("nested too deeply") from None
+    if _deeper_than(value, MAX_JSON_DEPTH):
+        raise JsonError("nested too deeply")
+    return value
+
+
+def _deeper_than(value: Any, depth: int) -> bool:
+    """Whether lists and objects lie in each other more than `depth` times, found without recursion."""
+    level = [value]
+    for _ in range(depth + 1):
+        level = [
+            child
+            for parent in level
+            if isinstance(parent, (dict, list))
+            for child in (parent.values() if isinstance(parent, dict) else parent)
+            if isinstance(child, (dict, list))
+        ]
+        if not level:
+            return False
+    return True
 
 
 def json_type(value: Any) -> str:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -14,12 +13,11 @@ from pydantic import ValidationError
 from starlette.responses import JSONResponse
 
 from cosmos3_core.errors import RequestError
+from deployments.redaction import without_paths
 
 MAX_REPORTED = 10
 MAX_MESSAGE = 2000
 MAX_SHOWN = 80
-# Paths of the server's disk; our own routes may be named.
-_PATH = re.compile(r"(?<![\w.])(?!/v\d/)(?:/[\w.\-+@]+){2,}")
 
 
 class ApiError(Exception):
@@ -82,11 +80,6 @@ def bad_fields(error: ValidationError, names: Mapping[str, str] | None = None) -
     more = len(problems) - len(reported)
     message = "; ".join(reported) + (f"; and {more} more" if more > 0 else "")
     return ApiError(400, message, param=problems[0][0] or None)
-
-
-def without_paths(message: str) -> str:
-    """A message without absolute paths of the server."""
-    return _PATH.sub("<path>", message)
 
 
 def _place(parts: tuple[int | str, ...], names: Mapping[str, str]) -> str:

@@ -18,10 +18,10 @@ from deployments.chat_answer import ChatAnswer
 from deployments.ingress.errors import ApiError
 from deployments.jobs import QueueFull
 from deployments.logs import log
-from deployments.media_store import MediaStore
+from deployments.media_store import MediaStore, delete_media
 from deployments.model import ModelCard
 from deployments.settings import FrontSettings, ServedModels
-from deployments.stages import stage
+from deployments.stages import answer_of, items_of, stage
 from deployments.store import Job, JobEvent
 
 REFRESH_S = 10.0
@@ -62,7 +62,8 @@ class Graph:
         self._cards = {name: card for name, card in self._cards.items() if name in wanted}
         if self._search is not None:
             self._search.cancel()
-        self._search = asyncio.create_task(self._keep_cards())
+        # A context of its own: a task made inside a request would be cancelled with that request.
+        self._search = asyncio.create_task(self._keep_cards(), context=contextvars.Context())
 
     async def _keep_cards(self) -> None:
         while True:
@@ -72,10 +73,9 @@ class Graph:
     async def _fetch_card(self, application: str) -> None:
         try:
             if application in (await self.status()).applications:
-                entry = serve.get_app_handle(application).options(_by_reference=True)
-                card = await asyncio.wait_for(entry.describe.remote(), REFRESH_S)
+                card = await asyncio.wait_for(stage("Model", application).describe.remote(), REFRESH_S)
                 self._cards[application] = ServedCard(card, application)
-        except (RayError, RayServeException, TimeoutError, RuntimeError) as error:
+        except Exception as error:  # Whatever it is, the next round may do better, and there must be one.
             log.debug("no card of %s yet: %s", application, error)
 
     def missing(self) -> list[str]:
@@ -90,15 +90,16 @@ class Graph:
     # Jobs
 
     async def submit(self, job: Job) -> Job:
-        """Keep a job and start it.
+        """Keep a job and start it; a client that does not wait to hear its id has no job.
 
         Raises:
             ApiError: 429 where too many wait.
         """
         try:
-            stored: Job = await self.jobs.submit.remote(job)
-        except Exception as error:
-            raise as_api_error(error) from error
+            stored: Job = await _asked(self.jobs.submit.remote(job))
+        except BaseException:
+            self.discard(job)
+            raise
         return stored
 
     async def run(self, job: Job) -> AsyncGenerator[Job | JobEvent, None]:
@@ -123,17 +124,25 @@ class Graph:
         job: Job | None = await _asked(self.jobs.delete.remote(job_id))
         return job
 
-    def discard(self, job_id: str) -> None:
-        """Remove a job without waiting for it, also from a request that is being cancelled."""
-        task = asyncio.create_task(self._discard(job_id), context=contextvars.Context())
+    async def events_so_far(self, job_id: str) -> int:
+        """Number of a job's last event."""
+        number: int = await _asked(self.jobs.last_event.remote(job_id))
+        return number
+
+    def discard(self, job: Job) -> None:
+        """Remove a job and its media without waiting for it, also from a request that is being cancelled."""
+        task = asyncio.create_task(self._discard(job), context=contextvars.Context())
         self._discarding.add(task)
         task.add_done_callback(self._discarding.discard)
 
-    async def _discard(self, job_id: str) -> None:
+    async def _discard(self, job: Job) -> None:
         try:
-            await self.delete(job_id)
-        except ApiError as error:
-            log.warning("%s was not removed: %s", job_id, error)
+            if await self.delete(job.id) is None:
+                # Jobs never heard of it, or has forgotten it already.
+                for uri in job.media():
+                    await asyncio.to_thread(delete_media, uri)
+        except Exception as error:
+            log.warning("%s was not removed: %s", job.id, error)
 
     # Chat
 
@@ -168,7 +177,11 @@ class Graph:
         reasons = {name: "is not deployed" for name in wanted if name not in applications}
         for name, overview in applications.items():
             for deployment, state in overview.deployments.items():
-                if state.status.value != "HEALTHY" and name in wanted:
+                # One that changes its number of replicas still serves with those it has.
+                serves = state.status.value == "HEALTHY" or any(
+                    count for kind, count in state.replica_states.items() if kind.value == "RUNNING"
+                )
+                if name in wanted and not serves:
                     reasons[f"{name}/{deployment}"] = state.status.value.lower()
             if name in wanted and not overview.deployments:
                 reasons[name] = overview.status.value.lower()
@@ -202,38 +215,30 @@ def _broadcast(application: str, deployment: str) -> list[dict[str, float]]:
 
 async def _asked(response: Any) -> Any:
     try:
-        return await response
-    except asyncio.CancelledError:
-        response.cancel()
-        raise
+        return await answer_of(response)
     except Exception as error:
         raise as_api_error(error) from error
 
 
 async def _stream(response: Any) -> AsyncGenerator[Any, None]:
-    """A handle's stream; whoever stops reading it cancels the call."""
-    finished = False
     try:
-        async for item in response:
-            yield item
-        finished = True
+        async with aclosing(items_of(response)) as items:
+            async for item in items:
+                yield item
     except Exception as error:
-        finished = True
         raise as_api_error(error) from error
-    finally:
-        if not finished:
-            response.cancel()
 
 
-def as_api_error(error: Exception) -> ApiError:
+def as_api_error(error: BaseException) -> ApiError:
     """A failure behind the ingress as an answer."""
+    while isinstance(error, RayTaskError) and isinstance(error.cause, BaseException):
+        error = error.cause
     if isinstance(error, ApiError):
         return error
     if isinstance(error, (QueueFull, BackPressureError)):
         return ApiError(429, "the queue is full; try again later", headers=RETRY_AFTER)
-    unavailable = isinstance(error, (DeploymentUnavailableError, RayError, RayServeException))
-    if unavailable and not isinstance(error, RayTaskError):
-        log.warning("a stage failed: %s: %s", type(error).__name__, error)
+    if isinstance(error, (DeploymentUnavailableError, RayError, RayServeException)):
+        log.warning("a stage is not available: %s: %s", type(error).__name__, error)
         return ApiError(503, "a stage of the graph is not available; try again", headers=RETRY_AFTER)
     log.error("unexpected: %s: %s", type(error).__name__, error)
     return ApiError(500, "an internal error; the log has its details under this request id")

@@ -47,7 +47,7 @@ async def create_image(request: Request) -> Response:
         images = [await asyncio.to_thread(read_media, job.result["uri"]) for job in jobs if job.result]
     finally:
         for job in jobs:
-            graph.discard(job.id)
+            graph.discard(job)
     headers = notices(graph, generation) | {"X-Model": served.card.name, "X-Inference-Time-S": f"{seconds:.3f}"}
     if generation.response_format == "file":
         return _files(images, generation, headers)

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 
 from deployments.ingress.body import read_body
-from deployments.ingress.errors import ApiError, without_paths
+from deployments.ingress.errors import ApiError
 from deployments.ingress.generation import Generation, read_video
 from deployments.ingress.graph import Graph, ServedCard
 from deployments.ingress.middleware import request_id_of
@@ -24,6 +24,7 @@ from deployments.store import Job
 
 MP4 = "video/mp4"
 POLL_AFTER_MS = 500
+MAX_DIGITS = 9
 
 
 async def create_video(request: Request) -> Response:
@@ -51,7 +52,7 @@ async def create_video_sync(request: Request) -> Response:
     try:
         content = await asyncio.to_thread(read_media, job.result["uri"])
     finally:
-        graph.discard(job.id)
+        graph.discard(job)
     return Response(content, media_type=MP4, headers=headers)
 
 
@@ -87,8 +88,11 @@ async def video_events(request: Request) -> Response:
     job = await _job(request)
     graph: Graph = request.app.state.graph
     last = request.headers.get("last-event-id", "0")
-    if not last.isdecimal():
+    if not last.isdecimal() or len(last) > MAX_DIGITS:
         raise ApiError(400, f"Last-Event-ID is {last[:40]!r}; expected a number", param="Last-Event-ID")
+    if job.final and int(last) >= await graph.events_so_far(job.id):
+        # What tells a browser not to ask again.
+        return Response(status_code=204)
 
     async def events() -> AsyncIterator[ServerSentEvent]:
         async with aclosing(graph.watch(job.id, int(last))) as stream:
@@ -154,7 +158,7 @@ def video_object(job: Job) -> dict[str, Any]:
         "created_at": int(job.created_at),
         "completed_at": None if job.completed_at is None else int(job.completed_at),
         "expires_at": None,
-        "error": job.error and {**job.error, "message": without_paths(job.error["message"])},
+        "error": job.error,
         "remixed_from_video_id": None,
         "media_type": MP4,
         "file_name": f"{job.id}.mp4" if result else None,

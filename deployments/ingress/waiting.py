@@ -57,14 +57,13 @@ async def _all_completed(graph: Graph, jobs: list[Job]) -> list[Job]:
     try:
         async with asyncio.TaskGroup() as group:
             running = [group.create_task(_completed(graph, job)) for job in jobs]
-    except* ApiError as failures:
-        # Those that had completed are of no use without the one that failed.
+    except BaseException as error:
+        # Those that had completed are of no use without the others.
         for job in jobs:
-            graph.discard(job.id)
-        first = failures.exceptions[0]
-        while isinstance(first, ExceptionGroup):
-            first = first.exceptions[0]
-        raise first from None
+            graph.discard(job)
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        raise error from None
     return [task.result() for task in running]
 
 
