@@ -63,7 +63,7 @@ def with_parts(body: dict[str, Any], replacements: list[dict[str, Any]]) -> dict
     remaining = iter(replacements)
     messages = []
     for message in body["messages"]:
-        content = message.get("content")
+        content = message.get("content") if isinstance(message, dict) else None
         if isinstance(content, list):
             changed = [next(remaining) if isinstance(part, dict) and is_image(part) else part for part in content]
             message = {**message, "content": changed}

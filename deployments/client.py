@@ -35,7 +35,10 @@ class Client:
     def __init__(self, url: str, api_key: str | None = None) -> None:
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         timeout = httpx.Timeout(ANSWER_S, connect=CONNECT_S)
-        self._http = httpx.Client(base_url=url.rstrip("/"), headers=headers, timeout=timeout)
+        try:
+            self._http = httpx.Client(base_url=url.rstrip("/"), headers=headers, timeout=timeout)
+        except httpx.InvalidURL as error:
+            raise ServerError(f"{url} is no URL: {error}; expected one such as http://127.0.0.1:8000") from error
 
     def close(self) -> None:
         """Close the connections."""
@@ -137,7 +140,11 @@ class Client:
                     on_event(event)
 
     def _json(self, method: str, path: str, **options: Any) -> dict[str, Any]:
-        answer: dict[str, Any] = self._request(method, path, **options).json()
+        response = self._request(method, path, **options)
+        try:
+            answer: dict[str, Any] = response.json()
+        except ValueError as error:
+            raise ServerError(f"{self._http.base_url} answers {path} with no JSON; is it this server?") from error
         return answer
 
     def _request(self, method: str, path: str, **options: Any) -> httpx.Response:
@@ -175,12 +182,22 @@ def _check(response: httpx.Response) -> None:
 def _events(response: httpx.Response) -> Iterator[tuple[str, str]]:
     """Kind and data of each server-sent event."""
     kind = "message"
-    for line in response.iter_lines():
-        name, _, value = line.partition(": ")
+    for line in _lines(response):
+        name, _, value = line.partition(":")
+        value = value.removeprefix(" ")
         if name == "event":
             kind = value
         elif name == "data":
             yield kind, value
+
+
+def _lines(response: httpx.Response) -> Iterator[str]:
+    """Lines as the event stream's standard ends them; httpx also splits at separators that JSON leaves as they are."""
+    rest = ""
+    for text in response.iter_text():
+        *lines, rest = (rest + text).split("\n")
+        yield from (line.removesuffix("\r") for line in lines)
+    yield rest
 
 
 def _decoded(kind: str, data: dict[str, Any]) -> Event | None:

@@ -6,6 +6,8 @@ Inputs and results travel between stages as URIs, so that neither a queue nor th
 from __future__ import annotations
 
 import os
+import tempfile
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
@@ -35,21 +37,23 @@ def write_media(uri: str, write: Callable[[BinaryIO], object]) -> int:
     """Let `write` fill the file at `uri`, whole or not at all, and return its size in bytes."""
     system, path = fsspec.core.url_to_fs(uri)
     system.makedirs(os.path.dirname(path), exist_ok=True)
-    if not isinstance(system, LocalFileSystem):
-        with system.open(path, "wb") as target:
-            write(target)
-        return int(system.size(path))
-    partial = f"{path}.partial"
+    local = isinstance(system, LocalFileSystem)
+    # Beside its target where that is a disk, so that it can take its place at once.
+    folder = os.path.dirname(path) if local else tempfile.gettempdir()
+    partial = Path(folder, f"{uuid.uuid4().hex}.partial")
     try:
-        with open(partial, "wb") as target:
+        with partial.open("wb") as target:
             write(target)
             target.flush()
             # A job is called completed only when its file would survive a power cut.
             os.fsync(target.fileno())
             size = target.tell()
-        os.replace(partial, path)
+        if local:
+            partial.replace(path)
+        else:
+            system.put_file(str(partial), path)
     finally:
-        Path(partial).unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
     return size
 
 
@@ -75,3 +79,9 @@ def local_path(uri: str) -> Path | None:
     """The path behind a URI on this machine's file system, else None."""
     system, path = fsspec.core.url_to_fs(uri)
     return Path(path) if isinstance(system, LocalFileSystem) else None
+
+
+def is_local(url: str) -> bool:
+    """Whether a URL means a disk; asks no driver, which need not be installed for the answer."""
+    protocol, _ = fsspec.core.split_protocol(url)
+    return protocol in (None, "file", "local")

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
+from sqlalchemy import URL
 
 from cosmos3_core.checkpoint import Checkpoint
 from cosmos3_core.settings import DtypeName, ExecutionSettings
+from deployments.media_store import is_local
 
 MEGABYTE = 1024**2
 Bytes = Annotated[int, Field(ge=0)]
@@ -182,7 +184,9 @@ class FrontSettings(Settings):
     @property
     def database_url(self) -> str:
         """Where jobs are kept."""
-        return self.database or f"sqlite:///{self.folder / 'jobs.sqlite3'}"
+        if self.database is not None:
+            return self.database
+        return URL.create("sqlite", database=str(self.folder / "jobs.sqlite3")).render_as_string(hide_password=False)
 
     @property
     def media_url(self) -> str:
@@ -194,7 +198,7 @@ class FrontSettings(Settings):
         """What is kept on this machine's disk, in words; empty where everything is shared."""
         found = {
             "the database is": self.database_url.startswith("sqlite"),
-            "the media are": self.media_url.startswith("file:"),
+            "the media are": is_local(self.media_url),
         }
         return tuple(name for name, local in found.items() if local)
 

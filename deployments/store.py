@@ -6,13 +6,12 @@ Synchronous; callers run it in a thread.
 
 from __future__ import annotations
 
-import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from sqlalchemy import JSON, Engine, ForeignKey, create_engine, delete, event, func, or_, select
+from sqlalchemy import JSON, Engine, ForeignKey, create_engine, delete, event, func, or_, select, update
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
@@ -131,7 +130,6 @@ class Store:
         if parsed.get_backend_name() == "sqlite" and parsed.database:
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
         self._engine = create_engine(parsed)
-        self._recording = threading.Lock()
         if parsed.get_backend_name() == "sqlite":
             event.listen(self._engine, "connect", _prepare_sqlite)
         Base.metadata.create_all(self._engine)
@@ -173,9 +171,9 @@ class Store:
             kind, data: the event.
             changes: new values of the job's columns.
         """
-        # One at a time: a cancelled task's thread may still be recording when its end is recorded.
-        with self._recording, Session(self._engine) as session, session.begin():
-            row = session.get(JobRow, job_id, with_for_update=True)
+        with Session(self._engine) as session, session.begin():
+            self._claim(session, job_id)
+            row = session.get(JobRow, job_id)
             if row is None or row.status in FINAL:
                 return None
             for name, value in changes.items():
@@ -197,9 +195,15 @@ class Store:
         with Session(self._engine) as session:
             return session.scalar(select(func.max(EventRow.number)).where(EventRow.job_id == job_id)) or 0
 
+    @staticmethod
+    def _claim(session: Session, job_id: str) -> None:
+        """Be the only one to change a job until the transaction ends: a write locks where SQLite's reads do not."""
+        session.execute(update(JobRow).where(JobRow.id == job_id).values(tries=JobRow.tries))
+
     def delete(self, job_id: str) -> Job | None:
         """Remove a job and its events; returns what it was."""
         with Session(self._engine) as session, session.begin():
+            self._claim(session, job_id)
             row = session.get(JobRow, job_id)
             if row is None:
                 return None

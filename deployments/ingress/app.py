@@ -22,8 +22,7 @@ ROUTES = [
     Route("/v1/images/generations", images.create_image, methods=["POST"]),
     Route("/v1/videos/sync", videos.create_video_sync, methods=["POST"]),
     Route("/v1/videos", videos.create_video, methods=["POST"]),
-    Route("/v1/videos/{id}", videos.retrieve_video),
-    Route("/v1/videos/{id}", videos.delete_video, methods=["DELETE"]),
+    Route("/v1/videos/{id}", videos.video, methods=["GET", "DELETE"]),
     Route("/v1/videos/{id}/content", videos.video_content),
     Route("/v1/videos/{id}/events", videos.video_events),
     Route("/health", health.health),
@@ -40,8 +39,8 @@ def create_app(graph: Graph, echo_request_id: bool = True) -> Starlette:
     """The application over a graph."""
     app = Starlette(
         routes=ROUTES,
-        middleware=[Middleware(RequestContext, echo=echo_request_id)],
-        exception_handlers={ApiError: _api_error, HTTPException: _http_error, Exception: _unexpected},
+        middleware=[Middleware(RequestContext, echo=echo_request_id, on_error=_unexpected)],
+        exception_handlers={ApiError: _api_error, HTTPException: _http_error},
     )
     app.state.graph = graph
     app.state.metrics = metrics.HttpMetrics()
@@ -63,6 +62,6 @@ async def _http_error(request: Request, error: Exception) -> Response:
     return ApiError(error.status_code, message, headers=headers).response(request_id_of(request))
 
 
-async def _unexpected(request: Request, error: Exception) -> JSONResponse:
+def _unexpected(request: Request, error: Exception) -> JSONResponse:
     log.error("unexpected", exc_info=error)
     return as_api_error(error).response(request_id_of(request))

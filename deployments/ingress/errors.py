@@ -76,7 +76,7 @@ def bad_fields(error: ValidationError, names: Mapping[str, str] | None = None) -
     `names` maps the schema's fields to the names the client used.
     """
     problems = [(_place(found["loc"], names or {}), _sentence(dict(found))) for found in error.errors()]
-    reported = [f"{field} {sentence}" for field, sentence in problems[:MAX_REPORTED]]
+    reported = [f"{field} {sentence}".strip() for field, sentence in problems[:MAX_REPORTED]]
     more = len(problems) - len(reported)
     message = "; ".join(reported) + (f"; and {more} more" if more > 0 else "")
     return ApiError(400, message, param=problems[0][0] or None)

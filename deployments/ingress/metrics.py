@@ -17,6 +17,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 FIGURES_AGE_S = 1.0
 BUCKETS = (0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 120, 300, 600)
 UNKNOWN_ROUTE = "other"
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
 class HttpMetrics:
@@ -36,8 +37,10 @@ class HttpMetrics:
         """Count an answer; status 0 is a client that hung up before there was one."""
         route = scope.get("route")
         path = getattr(route, "path", UNKNOWN_ROUTE)
-        self._requests.labels(scope["method"], path, str(status)).inc()
-        self._seconds.labels(scope["method"], path).observe(seconds)
+        # A client may send any word as a method.
+        method = scope["method"] if scope["method"] in METHODS else "OTHER"
+        self._requests.labels(method, path, str(status)).inc()
+        self._seconds.labels(method, path).observe(seconds)
 
     async def exposition(self, graph: Graph) -> bytes:
         """Everything as text."""

@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 import time
 import uuid
+from collections.abc import Callable
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from deployments.logs import logs_for
 
 HEADER = "x-request-id"
-_ACCEPTABLE = re.compile(r"^[A-Za-z0-9._:\-]{1,128}$")
+_ACCEPTABLE = re.compile(r"[A-Za-z0-9._:\-]{1,128}")
 
 
 def request_id_of(request: Request) -> str:
@@ -28,11 +30,13 @@ class RequestContext:
     Args:
         app: what it wraps.
         echo: whether to send the id back; under Serve, Serve does.
+        on_error: answers what no handler expected; Starlette's own place for that lies outside of all middleware.
     """
 
-    def __init__(self, app: ASGIApp, echo: bool) -> None:
+    def __init__(self, app: ASGIApp, echo: bool, on_error: Callable[[Request, Exception], Response]) -> None:
         self.app = app
         self.echo = echo
+        self.on_error = on_error
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
@@ -40,7 +44,7 @@ class RequestContext:
             await self.app(scope, receive, send)
             return
         given = Headers(scope=scope).get(HEADER, "")
-        request_id = given if _ACCEPTABLE.match(given) else uuid.uuid4().hex
+        request_id = given if _ACCEPTABLE.fullmatch(given) else uuid.uuid4().hex
         scope.setdefault("state", {})["request_id"] = request_id
         started, status = time.perf_counter(), 0
 
@@ -55,5 +59,9 @@ class RequestContext:
         with logs_for(request_id):
             try:
                 await self.app(scope, receive, send_with_id)
+            except Exception as error:
+                if status:
+                    raise
+                await self.on_error(Request(scope), error)(scope, receive, send_with_id)
             finally:
                 scope["app"].state.metrics.count(scope, status, time.perf_counter() - started)

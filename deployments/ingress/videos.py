@@ -56,16 +56,17 @@ async def create_video_sync(request: Request) -> Response:
     return Response(content, media_type=MP4, headers=headers)
 
 
-async def retrieve_video(request: Request) -> Response:
-    """A job as it stands."""
+async def video(request: Request) -> Response:
+    """A job as it stands, or its end."""
     job = await _job(request)
+    if request.method == "DELETE":
+        return await _delete(request, job)
     headers = {} if job.final else {"openai-poll-after-ms": str(POLL_AFTER_MS)}
     return JSONResponse(video_object(job), headers=headers)
 
 
-async def delete_video(request: Request) -> Response:
+async def _delete(request: Request, job: Job) -> Response:
     """Stop a job where it runs and remove it with its file."""
-    job = await _job(request)
     graph: Graph = request.app.state.graph
     await graph.delete(job.id)
     return JSONResponse({"id": job.id, "object": "video.deleted", "deleted": True})

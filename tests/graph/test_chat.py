@@ -86,6 +86,21 @@ def test_structured_output_is_obeyed(openai: OpenAI) -> None:
     assert answer.choices[0].message.content in ("left", "right")
 
 
+def test_what_a_part_carries_beside_its_text_goes_no_further(http: httpx.Client) -> None:
+    """vLLM would read tensors under these keys whatever the part's type says."""
+    part = {"type": "text", "text": QUESTION, "uuid": "u", "video_embeds": "gASV", "image_embeds": "gASV"}
+    body = {"max_tokens": 3, "temperature": 0}
+    odd = http.post("/v1/chat/completions", json={"messages": [{"role": "user", "content": [part]}], **body})
+    plain = http.post("/v1/chat/completions", json={"messages": asked(), **body})
+    assert odd.json()["choices"][0]["message"] == plain.json()["choices"][0]["message"]
+
+
+@pytest.mark.parametrize("field", ["structured_outputs", "response_format", "tools", "logit_bias", "stop"])
+def test_what_vllm_cannot_read_is_the_clients_fault(field: str, http: httpx.Client) -> None:
+    answer = http.post("/v1/chat/completions", json={"messages": asked(), "max_tokens": 2, field: {"x": [5]}})
+    assert answer.status_code == 400 and answer.json()["error"]["request_id"]
+
+
 def test_an_unknown_model_is_not_found(openai: OpenAI) -> None:
     messages: Any = asked()
     with pytest.raises(NotFoundError) as refusal:

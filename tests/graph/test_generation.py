@@ -125,6 +125,10 @@ def test_a_job_goes_from_queued_to_completed_with_its_steps_in_order(http: httpx
     assert [number for number, _, _ in events] == list(range(1, len(events) + 1))
     last = int(events[3][0])
     assert read_events(http, f"/v1/videos/{job['id']}/events", {"Last-Event-ID": str(last)}) == events[4:]
+    end = {"Last-Event-ID": str(len(events))}
+    assert http.get(f"/v1/videos/{job['id']}/events", headers=end).status_code == 204
+    beyond = http.get(f"/v1/videos/{job['id']}/events", headers={"Last-Event-ID": "9" * 30})
+    assert beyond.status_code == 400
     done = http.get(f"/v1/videos/{job['id']}").json()
     assert (done["status"], done["progress"], done["file_name"]) == ("completed", 100, f"{job['id']}.mp4")
     assert (done["num_frames"], done["fps"], done["duration_s"]) == (9, 24, 9 / 24)

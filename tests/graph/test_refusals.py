@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
 from cosmos3_core.media import encode_image
@@ -89,6 +90,19 @@ CHATS: dict[str, tuple[dict[str, Any], int, str]] = {
     "image no base64": (image_chat("data:image/png,abc"), 400, "messages.0.content.0.image_url"),
     "text as image": (image_chat(data_uri(b"hello")), 400, "messages.0.content.0.image_url"),
     "200 megapixels": (image_chat(data_uri(HUGE)), 400, "messages.0.content.0.image_url"),
+    "a message that is none": ({"messages": [5]}, 400, "messages.0"),
+    "content that is none": ({"messages": [{"role": "user", "content": {"a": 1}}]}, 400, "messages.0.content"),
+    "too many choices": (CHAT | {"n": 16384}, 400, "n"),
+    "processor arguments": (
+        CHAT | {"mm_processor_kwargs": {"size": {"longest_edge": 10**9}}},
+        400,
+        "mm_processor_kwargs",
+    ),
+    "a thread of pixels": (
+        image_chat(data_uri(encode_image(np.zeros((1, 400, 3), np.uint8), "png"))),
+        400,
+        "messages.0.content.0.image_url",
+    ),
     "video": (
         {"messages": [{"role": "user", "content": [{"type": "video_url", "video_url": {"url": "data:video/mp4,"}}]}]},
         400,
@@ -151,6 +165,18 @@ def test_chats(name: str, http: httpx.Client) -> None:
 def test_json_that_does_not_parse(route: str, http: httpx.Client) -> None:
     answer = http.post(route, content=b'{"prompt": ', headers={"Content-Type": "application/json"})
     assert "JSON" in refusal_of(answer, 400)["message"]
+
+
+def test_json_that_is_nested_too_deeply(http: httpx.Client) -> None:
+    body = b'{"messages": ' + b"[" * 400 + b"]" * 400 + b"}"
+    answer = http.post("/v1/chat/completions", content=body, headers={"Content-Type": "application/json"})
+    assert "nested" in refusal_of(answer, 400)["message"]
+
+
+def test_a_model_name_that_cannot_be_encoded(http: httpx.Client) -> None:
+    body = b'{"model": "\\ud800", "messages": [{"role": "user", "content": "hi"}]}'
+    answer = http.post("/v1/chat/completions", content=body, headers={"Content-Type": "application/json"})
+    assert refusal_of(answer, 404)["param"] == "model"
 
 
 def test_other_media_types(http: httpx.Client) -> None:
