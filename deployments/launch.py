@@ -33,7 +33,7 @@ from typing import IO, Any
 import psutil
 
 from cosmos3_core.errors import CosmosError
-from deployments.serve_process import GRACE_SECONDS, KILL_SECONDS, Order, kill_until_none
+from deployments.serve_process import ENVIRONMENT, GRACE_SECONDS, KILL_SECONDS, Order, kill_until_none
 
 GRAPH_VARIABLE = "COSMOS3_GRAPH"
 DEFAULT_HOST = "127.0.0.1"
@@ -140,7 +140,7 @@ class RunningGraph:
         self._launch = launch
         self.url = f"http://{_bracketed(self._reachable)}:{self._claim.port}"
         self.identity = uuid.uuid4().hex
-        self.environment = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+        self.environment = {**ENVIRONMENT, "RAY_AUTH_TOKEN": secrets.token_hex(32)}
         self._folder = Path(_short_temporary_folder()) / f"cosmos3-{self.identity[:8]}"
         self.log = launch.log or self._folder / "log"
         self._lifeline: IO[bytes] | None = None

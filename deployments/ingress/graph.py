@@ -67,7 +67,9 @@ class Graph:
 
     async def _keep_cards(self) -> None:
         while True:
-            await asyncio.gather(*(self._fetch_card(model.application) for model in self.configured.models))
+            fetching = (self._fetch_card(model.application) for model in self.configured.models)
+            # Not even a fetch that is cancelled may end the search.
+            await asyncio.gather(*fetching, return_exceptions=True)
             await asyncio.sleep(SEARCH_S if self.missing() else REFRESH_S)
 
     async def _fetch_card(self, application: str) -> None:

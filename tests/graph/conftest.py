@@ -8,23 +8,16 @@ import httpx
 import pytest
 
 from deployments.client import Client
-from deployments.launch import Launch, RunningGraph, running_graph
-from deployments.recipes import find_recipe, load_recipe, override
-
-START_TIMEOUT_S = 300
+from deployments.launch import RunningGraph
+from tests.graph.starting import started, tiny_recipe
 
 
 @pytest.fixture(scope="session")
 def graph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGraph]:
     """The whole graph on two logical CPUs, started once."""
     data = tmp_path_factory.mktemp("graph")
-    config = override(load_recipe(find_recipe("tiny-cpu")), port=0, data=data)
-    with running_graph(Launch(config, logical_cpus=2, object_store_bytes=400 * 1024**2, log=data / "log")) as started:
-        started.wait_ready(START_TIMEOUT_S)
-        client = Client(started.url)
-        client.wait_healthy(START_TIMEOUT_S)
-        client.close()
-        yield started
+    with started(tiny_recipe(data), data / "log") as running:
+        yield running
 
 
 @pytest.fixture

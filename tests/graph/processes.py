@@ -1,21 +1,35 @@
-"""Processes of a graph by the titles that Ray and vLLM give them, and the placement groups of its Ray."""
+"""Processes: commands in the foreground, what Ray and vLLM call those of a graph, and placement groups."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
+import httpx
 import psutil
 
 from deployments.launch import RunningGraph
+from deployments.serve_process import kill_until_none
 
+ROOT = Path(__file__).parents[2]
 RANK = r"ray::Rank\b"
 ENGINE = r"VLLM::EngineCore"
+MARK = "COSMOS3_TEST_MARK"
+# A shell that runs the tests in the background has them, and their children, ignore SIGINT.
+_AS_A_TERMINAL_DOES = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
 _PLACEMENT_GROUPS = """
 import json, ray
 from ray.util import placement_group_table
@@ -60,6 +74,14 @@ def until(condition: Callable[[], object], seconds: float) -> bool:
     return True
 
 
+def healthy(url: str) -> bool:
+    """Whether a graph answers that it is healthy."""
+    try:
+        return httpx.get(f"{url}/health", timeout=5).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
 def placement_groups(ray_address: str, environment: dict[str, str]) -> list[str]:
     """States of a Ray cluster's placement groups, those removed left out."""
     environment = {**os.environ, **environment, "RAY_ADDRESS": ray_address}
@@ -73,3 +95,65 @@ def placement_groups(ray_address: str, environment: dict[str, str]) -> list[str]
 def placement_groups_of(graph: RunningGraph) -> list[str]:
     """States of a graph's placement groups."""
     return placement_groups(graph.ray_address, graph.environment)
+
+
+class Foreground:
+    """A command in a process group of its own, as a terminal has it, and every process that comes of it."""
+
+    def __init__(self, command: list[str], log: Path, environment: dict[str, str] | None = None) -> None:
+        self.log = log
+        self._mark = uuid.uuid4().hex
+        self._family: set[psutil.Process] = set()
+        with log.open("wb") as output:
+            self.process = psutil.Popen(
+                [sys.executable, "-c", _AS_A_TERMINAL_DOES, *command],
+                env={**(os.environ if environment is None else environment), MARK: self._mark},
+                cwd=ROOT,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def output(self) -> str:
+        """What it has printed."""
+        return self.log.read_text(errors="replace")
+
+    def family(self) -> set[psutil.Process]:
+        """Every living process that comes of it: those that carry its mark, and whatever is in their sessions.
+
+        Ray's processes rename themselves, which wipes the environment that can be read from outside.
+        """
+        everything = list(psutil.process_iter())
+        marked = {process for process in everything if self._marked(process)} | self._family
+        sessions = {session for process in marked if (session := _session(process)) is not None}
+        self._family |= marked | {process for process in everything if _session(process) in sessions}
+        return {process for process in self._family if lives(process)}
+
+    def interrupt(self) -> None:
+        """Ctrl-C: SIGINT to its whole process group."""
+        self.family()
+        os.killpg(self.process.pid, signal.SIGINT)
+
+    def _marked(self, process: psutil.Process) -> bool:
+        try:
+            return process.environ().get(MARK) == self._mark
+        except psutil.Error:
+            return False
+
+
+def _session(process: psutil.Process) -> int | None:
+    try:
+        return os.getsid(process.pid) if lives(process) else None
+    except OSError:
+        return None
+
+
+@contextmanager
+def foreground(command: list[str], log: Path, environment: dict[str, str] | None = None) -> Iterator[Foreground]:
+    """Run a command; what is left of it at the end of the block is killed."""
+    running = Foreground(command, log, environment)
+    try:
+        yield running
+    finally:
+        kill_until_none(lambda: list(running.family()))
+        running.process.wait(10)

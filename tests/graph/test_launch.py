@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from io import StringIO
 from pathlib import Path
@@ -35,6 +35,7 @@ from deployments.launch import (
 )
 from deployments.recipes import RecipeError, find_recipe, load_recipe, override
 from deployments.serve_command import StartProgress, default_data_folder
+from tests.graph.processes import lives, until
 
 ROOT = Path(__file__).parents[2]
 MARK = "COSMOS3_TEST_MARK"
@@ -199,23 +200,6 @@ def answer(url: str) -> dict[str, Any]:
         return dict(json.load(response))
 
 
-def lives(process: psutil.Process | int) -> bool:
-    try:
-        process = psutil.Process(process) if isinstance(process, int) else process
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
-def eventually(condition: Callable[[], object], seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
-
-
 @pytest.mark.slow
 def test_two_graphs_serve_beside_each_other_and_end_alone(temporary: Path) -> None:
     with ExitStack() as second_stack:
@@ -261,7 +245,7 @@ def test_a_graph_that_is_late_or_dies_is_reported(temporary: Path, tmp_path: Pat
     with running_graph(Launch(echo(sleep=600), 4, object_store_bytes=OBJECT_STORE, log=log)) as graph:
         with pytest.raises(GraphError, match=r"not ready within 0\.1 s: starting"):
             graph.wait_ready(0.1)
-        assert eventually(lambda: any(one.deployments for one in graph.status().applications), START_SECONDS)
+        assert until(lambda: any(one.deployments for one in graph.status().applications), START_SECONDS)
         before = psutil.Process().children(recursive=True)
         keeper = psutil.Process().children()[-1]
         keeper.kill()
@@ -296,7 +280,7 @@ class Command:
 
     def wait(self, seconds: float) -> None:
         """Wait until it serves, that long at most."""
-        eventually(lambda: "serving after" in self.output(), seconds)
+        until(lambda: "serving after" in self.output(), seconds)
         self._seen = self.process.children(recursive=True)
 
     def output(self) -> str:
@@ -340,7 +324,7 @@ def test_ctrl_c_while_it_starts_leaves_nothing(command: Command, earliest: float
 def test_a_second_ctrl_c_while_it_stops_leaves_nothing(command: Command) -> None:
     command.wait(START_SECONDS)
     command.process.send_signal(signal.SIGINT)
-    assert eventually(lambda: "stopping" in command.output(), 5)
+    assert until(lambda: "stopping" in command.output(), 5)
     command.process.send_signal(signal.SIGINT)
     assert command.process.wait(STOP_SECONDS) == 130, command.output()
     assert command.left() == []
@@ -348,7 +332,7 @@ def test_a_second_ctrl_c_while_it_stops_leaves_nothing(command: Command) -> None
 
 @pytest.mark.slow
 def test_sigterm_ends_it_with_its_status(command: Command) -> None:
-    assert eventually(lambda: "starting Ray" in command.output(), START_SECONDS)
+    assert until(lambda: "starting Ray" in command.output(), START_SECONDS)
     command.wait(2.0)
     command.process.send_signal(signal.SIGTERM)
     assert command.process.wait(STOP_SECONDS) == 143, command.output()
@@ -361,4 +345,4 @@ def test_the_death_of_the_caller_leaves_nothing(command: Command) -> None:
     assert len(command.left()) > 5
     command.process.kill()
     command.process.wait()
-    assert eventually(lambda: command.left() == [], STOP_SECONDS), command.left()
+    assert until(lambda: command.left() == [], STOP_SECONDS), command.left()

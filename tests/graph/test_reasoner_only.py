@@ -9,10 +9,8 @@ import httpx
 import pytest
 
 from cosmos3_core.media import encode_image
-from deployments.client import Client
-from deployments.launch import Launch, RunningGraph, running_graph
-from deployments.recipes import find_recipe, load_recipe, override
-from tests.graph.conftest import START_TIMEOUT_S
+from deployments.launch import RunningGraph
+from tests.graph.starting import started, tiny_recipe
 from tests.graph.test_chat import asked
 from tests.parity.cases import picture
 
@@ -24,18 +22,14 @@ GREEDY: dict[str, Any] = {"temperature": 0, "max_tokens": 16, "ignore_eos": True
 def reasoner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGraph]:
     """tiny-cpu without Generator, Decoder and Encoder."""
     data = tmp_path_factory.mktemp("reasoner")
-    config = override(load_recipe(find_recipe("tiny-cpu")), port=0, data=data)
+    config = tiny_recipe(data)
     front, model, _ = config["applications"]
     model["args"]["generator"] = None
     model["args"]["reasoner"]["vision"] = "engine"
     model["deployments"] = [entry for entry in model["deployments"] if entry["name"] == "Reasoner"]
     config["applications"] = [front, model]
-    with running_graph(Launch(config, logical_cpus=2, object_store_bytes=300 * 1024**2)) as started:
-        started.wait_ready(START_TIMEOUT_S)
-        client = Client(started.url)
-        client.wait_healthy(START_TIMEOUT_S)
-        client.close()
-        yield started
+    with started(config, data / "log") as running:
+        yield running
 
 
 def test_vllms_own_vit_gives_the_same_tokens(reasoner: RunningGraph, graph: RunningGraph) -> None:

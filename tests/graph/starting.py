@@ -1,0 +1,33 @@
+"""Graphs that tests start: the tiny recipe, as it is or changed, ready when the block begins and gone when it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from deployments.client import Client
+from deployments.launch import Launch, RunningGraph, running_graph
+from deployments.recipes import find_recipe, load_recipe, override
+
+START_TIMEOUT_S = 300
+OBJECT_STORE = 400 * 1024**2
+
+
+def tiny_recipe(data: Path) -> dict[str, Any]:
+    """The recipe tiny-cpu on a free port, keeping its files in `data`."""
+    return override(load_recipe(find_recipe("tiny-cpu")), port=0, data=data)
+
+
+@contextmanager
+def started(config: dict[str, Any], log: Path, cpus: int = 2) -> Iterator[RunningGraph]:
+    """Start a graph and wait until it is healthy."""
+    with running_graph(Launch(config, logical_cpus=cpus, object_store_bytes=OBJECT_STORE, log=log)) as graph:
+        graph.wait_ready(START_TIMEOUT_S)
+        client = Client(graph.url)
+        try:
+            client.wait_healthy(START_TIMEOUT_S)
+        finally:
+            client.close()
+        yield graph
