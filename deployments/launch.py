@@ -40,6 +40,9 @@ DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8000
 LOG_LINES = 25
 PORT_ATTEMPTS = 20
+# Below what the kernel hands out by itself, between Ray's workers and Serve's replicas: the many sockets of a graph that
+# starts must not take the port that it was promised.
+FREE_PORTS = range(20_000, 30_000)
 # Ray's sockets need 63 characters more, and a Unix socket's path ends at 107.
 _LONGEST_TEMPORARY_FOLDER = 24
 _COLORS = re.compile(r"\x1b\[[0-9;]*m")
@@ -311,11 +314,13 @@ def running_graph(launch: Launch) -> Iterator[RunningGraph]:
 
 def free_port(host: str = DEFAULT_HOST) -> int:
     """A port that nothing listens on now."""
-    probe = _bind(host, 0)
-    if probe is None:
-        raise GraphError(f"no port is free on {host}")
-    with probe:
-        return int(probe.getsockname()[1])
+    for _ in range(PORT_ATTEMPTS):
+        port = secrets.choice(FREE_PORTS)
+        probe = _bind(host, port)
+        if probe is not None:
+            probe.close()
+            return port
+    raise GraphError(f"no port is free on {host}")
 
 
 class _PortClaim:
