@@ -40,8 +40,8 @@ DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8000
 LOG_LINES = 25
 PORT_ATTEMPTS = 20
-# Below what the kernel hands out by itself, between Ray's workers and Serve's replicas: the many sockets of a graph that
-# starts must not take the port that it was promised.
+# Below what the kernel hands out by itself, between Ray's workers and Serve's replicas: the many sockets of a graph
+# that starts must not take the port that it was promised.
 FREE_PORTS = range(20_000, 30_000)
 # Ray's sockets need 63 characters more, and a Unix socket's path ends at 107.
 _LONGEST_TEMPORARY_FOLDER = 24
