@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from cosmos3_core.media import decode_image, decode_video, encode_image
 from deployments.client import Client
 from deployments.launch import RunningGraph
 from tests.graph.figures import eventually
+from tests.graph.processes import foreground
 from tests.parity.cases import picture
 
 COMMAND = [sys.executable, "-m", "deployments.cli"]
@@ -88,10 +88,10 @@ def test_an_interrupt_stops_the_servers_work(graph: RunningGraph, client: Client
     before = client.figures()
     long = ("--mode", "t2v", "--prompt", "x", "--size", "512x320", "--num-frames", "45", "--steps", "60")
     arguments = [*COMMAND, "generate", "--url", graph.url, *long, "-o", str(tmp_path / "out.mp4")]
-    with subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as running:
+    with foreground(arguments, tmp_path / "output") as running:
         eventually(client, lambda f: f["cosmos3_generator_steps"] > before["cosmos3_generator_steps"], 60)
-        running.send_signal(signal.SIGINT)
-        assert running.wait(20) == 130
+        running.interrupt()
+        assert running.process.wait(20) == 130
     cancelled = "cosmos3_generator_cancelled"
     after = eventually(client, lambda f: f[cancelled] > before[cancelled], 30)
     time.sleep(1.5)
