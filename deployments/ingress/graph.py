@@ -175,7 +175,7 @@ class Graph:
         """What is not ready yet, with the reason; empty when every configured stage is."""
         applications = (await self.status()).applications
         wanted = {FRONT} | {model.application for model in self.configured.models}
-        wanted |= {served.card.decoder for served in self._cards.values()}
+        wanted |= {served.card.decoder for served in self._cards.values() if served.card.generates}
         reasons = {name: "is not deployed" for name in wanted if name not in applications}
         for name, overview in applications.items():
             for deployment, state in overview.deployments.items():
