@@ -1,7 +1,7 @@
-"""Stills, video and sound between files and numpy arrays.
+"""Stills, video and sound from files to numpy arrays, and stills back.
 
-What this is: the one place that decodes images (Pillow), video and audio (PyAV), and encodes images and
-MP4 files. Pixels are RGB uint8, height before width; sound is float32 in [-1, 1], channels before samples.
+What this is: the one place that decodes images (Pillow), video and audio (PyAV), and encodes images; `mp4` writes
+videos. Pixels are RGB uint8, height before width; sound is float32 in [-1, 1], channels before samples.
 Uploads are taken as hostile: sizes are checked before pixels are decoded, only self-contained formats are
 accepted, and whatever a decoder makes of bad input reaches the caller as a `MediaError`.
 
@@ -11,31 +11,23 @@ gives pixels as stored: no ICC profiles, HDR tone mapping, deinterlacing or corr
 
 from __future__ import annotations
 
-import heapq
 import io
 import math
 import os
-import shutil
 import sys
-import tempfile
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from fractions import Fraction
 from itertools import chain, islice
-from operator import attrgetter
-from pathlib import Path
-from typing import IO, Any, BinaryIO, Literal
+from typing import IO, Any, Literal
 
 import av
 import numpy as np
 from av.audio.resampler import AudioResampler
 from av.container import InputContainer
-from av.error import FFmpegError
-from av.frame import Frame
 from av.stream import Disposition
-from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
+from av.video.reformatter import Colorspace, VideoReformatter
 from av.video.reformatter import Interpolation as Scaler
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
@@ -59,12 +51,9 @@ _EXPECTED = {
     "audio": "a complete MP4, MOV, WebM, Matroska, WAV, MP3, FLAC, AAC or Ogg file with a sound track",
 }
 # swscale's default puts flat colours up to 2 levels off and repeats chroma samples instead of filtering.
-_SCALING = Scaler.BILINEAR | Scaler.FULL_CHR_H_INP | Scaler.FULL_CHR_H_INT | Scaler.ACCURATE_RND | Scaler.BITEXACT
-# FFmpeg numbers these as ISO/IEC 23091-2 does: matrix, primaries and transfer 1 are BT.709, and the matrices
-# 0, 2 and 3 (RGB, unspecified, reserved) say nothing about YUV. Its range 1 is the limited one.
-_BT709: dict[str, Any] = {"colorspace": 1, "color_primaries": 1, "color_trc": 1, "color_range": 1}
+SCALING = Scaler.BILINEAR | Scaler.FULL_CHR_H_INP | Scaler.FULL_CHR_H_INT | Scaler.ACCURATE_RND | Scaler.BITEXACT
+# The matrices 0, 2 and 3 of ISO/IEC 23091-2 (RGB, unspecified, reserved) say nothing about YUV.
 _NO_MATRIX = (0, 2, 3)
-_AAC_FRAME = 1024
 
 
 class MediaError(CosmosError, ValueError):
@@ -123,12 +112,12 @@ def encode_image(pixels: NDArray[np.uint8], format: Literal["png", "jpeg", "webp
     Raises:
         MediaError: wrong shape, dtype, format or quality, or more pixels a side than the format allows.
     """
-    _check_frame(pixels, "pixels")
-    _check_range("quality", quality, 1, 100)
+    check_frame(pixels, "pixels")
+    check_range("quality", quality, 1, 100)
     longest = {"png": 2**31 - 1, "jpeg": 65_500, "webp": 16_383}
     if format not in longest:
         raise MediaError(f"format is {format!r}; use 'png', 'jpeg' or 'webp'")
-    _check_range("the longer side", max(pixels.shape), 1, longest[format])
+    check_range("the longer side", max(pixels.shape), 1, longest[format])
     content = io.BytesIO()
     # Pillow passes over the settings a format does not have.
     Image.fromarray(pixels).save(content, format, quality=quality, subsampling=0)
@@ -151,7 +140,7 @@ def decode_video(source: Source, *, first: int | None = None, last: int | None =
     if first is not None and last is not None:
         raise MediaError("both first and last are given; give one of them or neither")
     for name, count in (("first", first), ("last", last)):
-        _check_range(name, 1 if count is None else count, 1, sys.maxsize)
+        check_range(name, 1 if count is None else count, 1, sys.maxsize)
     with _demuxed("video", source) as container:
         stream = _video_stream(container)
         rate = stream.average_rate or stream.base_rate or stream.guessed_rate
@@ -171,56 +160,13 @@ def decode_audio(source: Source, sampling_rate: int = 48_000) -> NDArray[np.floa
     Raises:
         MediaError: unreadable, corrupt, without sound, or a sampling rate out of range.
     """
-    _check_range("sampling_rate", sampling_rate, 1, 768_000)
+    check_range("sampling_rate", sampling_rate, 1, 768_000)
     with _demuxed("audio", source) as container:
         chunks = list(_resampled(container, sampling_rate)) if container.streams.audio else []
         if not chunks:
             raise MediaError("there is no sound track, or an empty one")
         samples = np.clip(np.nan_to_num(np.concatenate(chunks, axis=1), copy=False), -1.0, 1.0)
         return np.repeat(samples, 2, axis=0) if len(samples) == 1 else samples
-
-
-def encode_mp4(
-    target: str | os.PathLike[str] | BinaryIO,
-    frames: Iterable[NDArray[np.uint8]],
-    fps: float,
-    sound: NDArray[np.float32] | None = None,
-    *,
-    sampling_rate: int = 48_000,
-    crf: int = 18,
-    x264_preset: str = "veryfast",
-) -> None:
-    """Encode an MP4 file: H.264 (yuv420p, BT.709, limited range), AAC stereo at 256 kbit/s, fast start.
-
-    Frames are taken one at a time, so memory does not grow with their number. The same input gives the same
-    bytes. Nothing appears at `target` before the file is complete.
-
-    Args:
-        target: a path, replaced if it exists, or a binary file object, written to at its position.
-        frames: RGB uint8 [H, W, 3] each, all of one even height and width.
-        fps: frames per second; kept as the nearest fraction with a denominator up to 1001.
-        sound: float32 [2, N] or [1, N] (duplicated) in [-1, 1], clipped there; None for a silent file.
-        sampling_rate: of the sound, in Hz; AAC takes the usual rates from 7350 to 96000.
-        crf, x264_preset: x264's quality, 0 (lossless) to 51, and its speed, "ultrafast" to "placebo".
-
-    Raises:
-        MediaError: no frames, odd or changing sizes, wrong shape or dtype, or a setting out of range.
-        OSError: the target cannot be written.
-    """
-    _check_range("crf", crf, 0, 51)
-    _check_range("sampling_rate", sampling_rate, 7350, 96_000)
-    chunks: Iterator[av.AudioFrame] = iter(()) if sound is None else _chunks(_stereo(sound), sampling_rate)
-    rate = _fraction(fps)
-    pictures = _pictures(frames, rate)
-    opening = next(pictures)
-    # By time, so that both encoders stay level and the muxer never has to hold one stream back for long.
-    ordered = heapq.merge(chain([opening], pictures), chunks, key=attrgetter("time"))
-    # x264 makes different files for different thread counts, so the machine's core count must not matter.
-    # Its macroblock tree reads memory it never wrote (seen with AVX-512), so that the same frames give other bytes.
-    options = {"crf": str(crf), "preset": x264_preset, "threads": "4", "x264-params": "mbtree=0"}
-    settings = {"rate": rate, "options": options, "width": opening.width, "height": opening.height}
-    with _delivered(target) as path:
-        _write(path, ordered, settings, None if sound is None else sampling_rate)
 
 
 @contextmanager
@@ -256,12 +202,22 @@ def _check_size(width: int, height: int) -> None:
         raise TooManyPixels(f"{width}x{height} is above the limit of {MAX_PIXELS} pixels")
 
 
-def _check_frame(pixels: NDArray[np.uint8], name: str) -> None:
+def check_frame(pixels: NDArray[np.uint8], name: str) -> None:
+    """Refuse what is not RGB uint8 [H, W, 3].
+
+    Raises:
+        MediaError: naming it.
+    """
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
         raise MediaError(f"{name} is {pixels.dtype} {pixels.shape}; use uint8 (height, width, 3)")
 
 
-def _check_range(name: str, value: int, low: int, high: int) -> None:
+def check_range(name: str, value: int, low: int, high: int) -> None:
+    """Refuse a number outside of `low` to `high`, both included.
+
+    Raises:
+        MediaError: naming it.
+    """
     if not low <= value <= high:
         raise MediaError(f"{name} is {value}; use {low} to {high}")
 
@@ -285,7 +241,7 @@ def _upright(frames: Iterable[av.VideoFrame]) -> Iterator[NDArray[np.uint8]]:
         # swscale takes BT.601 for untagged frames of every size; the players that files are made for do not.
         guess = Colorspace.ITU709 if frame.width >= 1280 or frame.height > 576 else Colorspace.ITU601
         matrix = guess if frame.colorspace in _NO_MATRIX else None
-        picture = reformatter.reformat(frame, format="rgb24", src_colorspace=matrix, interpolation=_SCALING)
+        picture = reformatter.reformat(frame, format="rgb24", src_colorspace=matrix, interpolation=SCALING)
         pixels = np.asarray(picture.to_ndarray(), np.uint8)
         yield (pixels.swapaxes(0, 1) if swapped else pixels)[::rows, ::columns]
 
@@ -327,7 +283,7 @@ def _resampled(container: InputContainer, sampling_rate: int) -> Iterator[NDArra
             if frame is None:
                 return
             # A small file at 1 Hz would fill the memory once resampled.
-            _check_range("the file's sampling rate", frame.sample_rate, 1_000, 768_000)
+            check_range("the file's sampling rate", frame.sample_rate, 1_000, 768_000)
             # Asked of the frame, as headers announce some stereo (HE-AAC v2) as mono. FFmpeg's own mono
             # to stereo loses 3 dB, so mono stays mono here and is duplicated by the caller.
             layout = "mono" if frame.layout.nb_channels == 1 else "stereo"
@@ -335,82 +291,3 @@ def _resampled(container: InputContainer, sampling_rate: int) -> Iterator[NDArra
         # With nothing to convert, PyAV hands the flushing None back.
         for chunk in filter(None, resampler.resample(frame)):
             yield np.asarray(chunk.to_ndarray(), np.float32)
-
-
-def _fraction(fps: float) -> Fraction:
-    if math.isfinite(fps) and fps > 0 and (rate := Fraction(fps).limit_denominator(1001)) > 0:
-        return rate
-    raise MediaError(f"fps is {fps}; use a positive number such as 24 or 29.97")
-
-
-def _pictures(frames: Iterable[NDArray[np.uint8]], rate: Fraction) -> Iterator[av.VideoFrame]:
-    reformatter, shape = VideoReformatter(), None
-    for index, pixels in enumerate(frames):
-        _check_frame(pixels, f"frame {index}")
-        for name, length in zip(("height", "width"), pixels.shape, strict=False):
-            if length % 2:
-                raise MediaError(f"{name} is {length}; yuv420p video needs an even {name}")
-        shape = shape or pixels.shape
-        if pixels.shape != shape:
-            raise MediaError(f"frame {index} is {pixels.shape} after {shape}; use one size for all frames")
-        picture = reformatter.reformat(
-            av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), "rgb24"),
-            format="yuv420p",
-            dst_colorspace=Colorspace.ITU709,
-            dst_color_range=ColorRange.MPEG,
-            interpolation=_SCALING,
-            threads=1,
-        )
-        picture.pts, picture.time_base = index, 1 / rate
-        yield picture
-    if shape is None:
-        raise MediaError("there are no frames to encode; give at least one")
-
-
-def _chunks(sound: NDArray[np.float32], sampling_rate: int) -> Iterator[av.AudioFrame]:
-    for start in range(0, sound.shape[1], _AAC_FRAME):
-        samples = np.ascontiguousarray(sound[:, start : start + _AAC_FRAME])
-        chunk = av.AudioFrame.from_ndarray(samples, "fltp", "stereo")
-        chunk.sample_rate, chunk.pts, chunk.time_base = sampling_rate, start, Fraction(1, sampling_rate)
-        yield chunk
-
-
-def _stereo(sound: NDArray[np.float32]) -> NDArray[np.float32]:
-    proper = sound.dtype.kind == "f" and sound.ndim == 2 and len(sound) in (1, 2) and sound.size
-    if not proper or not np.isfinite(sound).all():
-        raise MediaError(f"sound is {sound.dtype} {sound.shape}; use finite float32 (2, N) or (1, N), N >= 1")
-    return np.broadcast_to(np.clip(sound, -1.0, 1.0).astype(np.float32, copy=False), (2, sound.shape[1]))
-
-
-@contextmanager
-def _delivered(target: str | os.PathLike[str] | BinaryIO) -> Iterator[Path]:
-    # FFmpeg writes to a named file even for a file object, as fast start reads the written file again.
-    # The folder is absolute, for FFmpeg takes what stands before a colon for a protocol.
-    beside = Path(target).absolute().parent if isinstance(target, (str, os.PathLike)) else None
-    with tempfile.TemporaryDirectory(prefix=".", dir=beside) as folder:
-        path = Path(folder) / "clip.mp4"
-        try:
-            yield path
-        except FFmpegError as error:
-            if isinstance(error, OSError):
-                raise
-            raise MediaError(f"FFmpeg refuses: {error}; use settings like 'veryfast', 48000 Hz") from error
-        if isinstance(target, (str, os.PathLike)):
-            path.replace(target)
-        else:
-            with path.open("rb") as finished:
-                shutil.copyfileobj(finished, target)
-
-
-def _write(path: Path, frames: Iterable[Frame], settings: dict[str, Any], sound_rate: int | None) -> None:
-    options = {"movflags": "+faststart", "fflags": "+bitexact"}
-    with av.open(str(path), "w", format="mp4", container_options=options) as container:
-        video = container.add_stream("libx264", time_base=1 / settings["rate"], **settings, **_BT709)
-        encoders: dict[type[Frame], Any] = {av.VideoFrame: video}
-        if sound_rate is not None:
-            options = {"flags": "+bitexact"}
-            encoders[av.AudioFrame] = container.add_stream("aac", sound_rate, options, bit_rate=256_000)
-        for frame in frames:
-            container.mux(encoders[type(frame)].encode(frame))
-        for encoder in encoders.values():
-            container.mux(encoder.encode(None))

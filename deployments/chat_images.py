@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Iterator
 from typing import Any
 
 from cosmos3_core.errors import RequestError
+from deployments.data_uri import read_data_uri
 
 IMAGE = "image_url"
 MAX_IMAGES = 8
@@ -29,15 +28,10 @@ def data_of(url: Any, field: str) -> bytes:
     Raises:
         RequestError: it is another scheme or no base64.
     """
-    if not isinstance(url, str) or url[:5].lower() != "data:":
-        raise RequestError(field, "is not a data URI; this server fetches nothing, send data:image/...;base64,...")
-    header, comma, encoded = url.partition(",")
-    if not comma or not header.lower().endswith(";base64"):
-        raise RequestError(field, "is not base64; expected data:image/...;base64,...")
     try:
-        return base64.b64decode(encoded, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise RequestError(field, "is not valid base64") from error
+        return read_data_uri(url if isinstance(url, str) else "").content
+    except ValueError as error:
+        raise RequestError(field, str(error)) from error
 
 
 def image_url(part: dict[str, Any]) -> Any:

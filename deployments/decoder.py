@@ -15,8 +15,9 @@ import torch
 
 from cosmos3_core.checkpoint import Checkpoint
 from cosmos3_core.codecs.pixels import Frames
-from cosmos3_core.media import encode_image, encode_mp4
+from cosmos3_core.media import encode_image
 from cosmos3_core.model.sequence import Latents, Modality
+from cosmos3_core.mp4 import encode_mp4
 from cosmos3_core.outputs import action_object
 from cosmos3_core.stages import Decoder as CoreDecoder
 from deployments.calls import DecodeCall, DecodedFile

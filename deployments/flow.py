@@ -6,8 +6,8 @@ It knows nothing of stores and HTTP: it takes a call and reports events; `jobs` 
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -45,13 +45,6 @@ class Timings:
     seconds: dict[str, float] = field(default_factory=dict)
     handed_over: dict[str, int] = field(default_factory=dict)
 
-    @contextmanager
-    def stage(self, name: StageName) -> Iterator[None]:
-        """Time a stage."""
-        started = time.perf_counter()
-        yield
-        self.seconds[name] = time.perf_counter() - started
-
 
 @dataclass(frozen=True)
 class GenerationOutcome:
@@ -71,22 +64,28 @@ async def generate(stages: Stages, call: GenerationCall, output: Output, report:
         RayActorError, HandoffLost: a process died under it; `is_repeatable` says so, and it may be run again.
     """
     timings = Timings()
-    await report(Started("encode"))
-    with timings.stage("encode"):
+    async with _stage("encode", timings, report):
         encoded: EncodedMessage = await answer_of(stages.encoder.encode.remote(call))
-    timings.handed_over["encode_denoise"] = encoded.nbytes
-    await _finish(report, timings, "encode")
-    await report(Started("denoise"))
-    with timings.stage("denoise"):
+    async with _stage("denoise", timings, report):
         latents = await _denoise(stages.generator, call.job_id, encoded, report)
-    timings.handed_over |= {"fetched": latents.fetched_bytes, "denoise_decode": latents.nbytes}
-    await _finish(report, timings, "denoise")
-    await report(Started("decode"))
     decode = DecodeCall(call.job_id, latents, encoded.clip, output.target, output.format, output.quality)
-    with timings.stage("decode"):
+    async with _stage("decode", timings, report):
         file: DecodedFile = await answer_of(stages.decoder.decode.remote(decode))
-    await _finish(report, timings, "decode")
+    timings.handed_over |= {
+        "encode_denoise": encoded.nbytes,
+        "fetched": latents.fetched_bytes,
+        "denoise_decode": latents.nbytes,
+    }
     return GenerationOutcome(file, encoded, latents, timings)
+
+
+@asynccontextmanager
+async def _stage(name: StageName, timings: Timings, report: Report) -> AsyncIterator[None]:
+    await report(Started(name))
+    started = time.perf_counter()
+    yield
+    timings.seconds[name] = time.perf_counter() - started
+    await report(Finished(name, timings.seconds[name]))
 
 
 async def _denoise(generator: Any, job_id: str, encoded: EncodedMessage, report: Report) -> LatentsMessage:
@@ -102,10 +101,6 @@ async def _denoise(generator: Any, job_id: str, encoded: EncodedMessage, report:
 async def _owned(latents: LatentsMessage) -> LatentsMessage:
     """The latents as an object of this process: the gang that made them may be scaled down before they are decoded."""
     return replace(latents, reference=ray.put(await latents.reference))
-
-
-async def _finish(report: Report, timings: Timings, stage: StageName) -> None:
-    await report(Finished(stage, timings.seconds[stage]))
 
 
 def is_repeatable(error: BaseException) -> bool:

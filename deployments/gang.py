@@ -35,6 +35,7 @@ class Gang:
         """Start a rank per bundle behind the leader's; they load their weights side by side."""
         assert settings.generator is not None
         group = ray.util.get_current_placement_group()
+        assert group is not None, "the leader runs in a placement group: `placement_group_bundles` of its deployment"
         # Ray's decorators, applied here so that `Rank` stays a plain class.
         decorate: Any = ray.remote
         actor = decorate(concurrency_groups=CONTROL)(Rank)
@@ -87,15 +88,14 @@ class Gang:
             ray.kill(rank)
 
 
-def _place(actor: Any, settings: ModelSettings, group: PlacementGroup | None, index: int) -> Any:
+def _place(actor: Any, settings: ModelSettings, group: PlacementGroup, index: int) -> Any:
     generator = settings.generator
     assert generator is not None
-    options: dict[str, Any] = _resources(generator)
-    if group is not None:
-        options["scheduling_strategy"] = PlacementGroupSchedulingStrategy(
-            group, placement_group_bundle_index=index + 1, placement_group_capture_child_tasks=True
-        )
-    return actor.options(name=None, max_restarts=0, **options).remote(settings)
+    strategy = PlacementGroupSchedulingStrategy(
+        group, placement_group_bundle_index=index + 1, placement_group_capture_child_tasks=True
+    )
+    options = _resources(generator) | {"scheduling_strategy": strategy}
+    return actor.options(max_restarts=0, **options).remote(settings)
 
 
 def _resources(generator: GeneratorSettings) -> dict[str, Any]:

@@ -53,7 +53,6 @@ class Generator:
 
     def __init__(self, settings: ModelSettings) -> None:
         assert settings.generator is not None
-        self.settings = settings
         self.deadline = settings.generator.step_deadline_s
         self.gang = Gang.start(settings)
         self._queue: deque[Task] = deque()

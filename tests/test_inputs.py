@@ -12,7 +12,8 @@ from PIL import Image
 
 from cosmos3_core.errors import RequestError
 from cosmos3_core.inputs import MediaInputs, read_inputs
-from cosmos3_core.media import VideoClip, encode_image, encode_mp4
+from cosmos3_core.media import VideoClip, encode_image
+from cosmos3_core.mp4 import encode_mp4
 from cosmos3_core.request import GenerationRequest
 from examples import assets
 

@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cosmos3_core import media
-from cosmos3_core.media import MediaError, decode_audio, decode_image, decode_video, encode_image, encode_mp4
+from cosmos3_core.media import MediaError, decode_audio, decode_image, decode_video, encode_image
+from cosmos3_core.mp4 import encode_mp4
 
 Pixels = NDArray[np.uint8]
 Colour = tuple[int, int, int]

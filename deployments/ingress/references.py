@@ -5,19 +5,17 @@ Nothing is fetched and nothing a client wrote is opened: a text is either a data
 
 from __future__ import annotations
 
-import base64
-import binascii
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from cosmos3_core.media import MediaError, TooManyPixels, decode_image, decode_video
+from deployments.data_uri import EXAMPLE, read_data_uri
 from deployments.ingress.body import JsonError, Upload, json_type, parse_json
 
 Kind = Literal["image", "video"]
 
-EXAMPLE = "a data URI such as data:image/png;base64,... or a file upload"
 _KINDS: dict[str, Kind] = {"image_url": "image", "video_url": "video"}
-_SCHEME_CHARACTERS = 64
+_FIRST_CHARACTERS = 64
 
 
 @dataclass(frozen=True)
@@ -46,44 +44,19 @@ def read_reference(value: Any, kind: Kind | None = None) -> Media | None:
     if isinstance(value, Upload):
         content = value.content
     elif isinstance(value, str):
-        content = decode_data_uri(value, kind)
+        content = _content_of(value, kind)
     else:
-        raise ValueError(f"is {json_type(value)}; expected {EXAMPLE}")
+        raise ValueError(f"is {json_type(value)}; expected {EXAMPLE} or a file upload")
     if not content:
         raise ValueError("is empty")
     return Media(kind or sniff(content), content)
 
 
-def decode_data_uri(text: str, kind: Kind | None = None) -> bytes:
-    """The content of a base64 data URI.
-
-    Raises:
-        ValueError: a URL, a path or other text, another media type than `kind`, or not strict base64.
-    """
-    scheme, colon, _ = text[:_SCHEME_CHARACTERS].partition(":")
-    if not colon or scheme.lower() != "data":
-        if colon and scheme.replace("+", "").isalnum():
-            raise ValueError(f"is a URL; references by URL are not fetched by this server, send {EXAMPLE}")
-        raise ValueError(f"is neither a file nor a data URI; send {EXAMPLE}")
-    head, comma, encoded = text.partition(",")
-    if not comma or not head.lower().endswith(";base64"):
-        raise ValueError("is a data URI without base64; expected data:<type>;base64,<content>")
-    declared = head[len("data:") :].partition(";")[0].partition("/")[0].lower()
-    if kind is not None and declared in _KINDS.values() and declared != kind:
-        raise ValueError(f"holds {_article(declared)}; expected {_article(kind)}")
-    return decode_base64(encoded)
-
-
-def decode_base64(text: str) -> bytes:
-    """Strict base64: the standard alphabet, padded, nothing else.
-
-    Raises:
-        ValueError: it is not.
-    """
-    try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        raise ValueError("is not valid base64; expected the standard alphabet with padding, no spaces") from None
+def _content_of(text: str, kind: Kind | None) -> bytes:
+    uri = read_data_uri(text)
+    if kind is not None and uri.family in _KINDS.values() and uri.family != kind:
+        raise ValueError(f"holds {_article(uri.family)}; expected {_article(kind)}")
+    return uri.content
 
 
 def sniff(content: bytes) -> Kind:
@@ -108,7 +81,7 @@ def sniff(content: bytes) -> Kind:
 
 
 def _unwrapped(value: Any) -> Any:
-    if isinstance(value, str) and value[:_SCHEME_CHARACTERS].lstrip()[:1] in ("{", "["):
+    if isinstance(value, str) and value[:_FIRST_CHARACTERS].lstrip()[:1] in ("{", "["):
         try:
             value = parse_json(value)
         except JsonError as error:

@@ -17,7 +17,8 @@ import torch
 from openai import OpenAI
 
 from cosmos3_core import GenerationRequest, LocalPipeline
-from cosmos3_core.media import decode_audio, decode_image, decode_video, encode_image, encode_mp4
+from cosmos3_core.media import decode_audio, decode_image, decode_video, encode_image
+from cosmos3_core.mp4 import encode_mp4
 from deployments.client import Client
 from deployments.launch import RunningGraph
 from examples.first_frame import rendered_by_vae

@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cosmos3_core.errors import RequestError
-from cosmos3_core.media import encode_image, encode_mp4
+from cosmos3_core.media import encode_image
 from cosmos3_core.modes import Mode
+from cosmos3_core.mp4 import encode_mp4
 from deployments.ingress import fields as tables
 from deployments.ingress.body import Body, Upload
 from deployments.ingress.errors import ApiError
@@ -360,7 +361,7 @@ def test_video_reference(mp4: bytes) -> None:
         ({"image_reference": "data:image/png;base64,é"}, "not valid base64"),
         ({"image_reference": "data:image/png;base64,_-8="}, "not valid base64"),
         ({"image_reference": "data:image/png;base64,"}, "empty"),
-        ({"image_reference": base64.b64encode(PNG).decode()}, "neither"),
+        ({"image_reference": base64.b64encode(PNG).decode()}, "is not a data URI"),
         ({"input_reference": "data:text/plain;base64,aGVsbG8="}, "cannot be read"),
         ({"input_reference": uri(PNG[: len(PNG) // 2])}, "cannot be read"),
     ],
