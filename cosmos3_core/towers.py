@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 import torch
@@ -12,13 +13,24 @@ from cosmos3_core.model.generation import GenerationTower
 from cosmos3_core.model.names import keeps_fp32, published_names
 from cosmos3_core.model.understanding import UnderstandingTower
 from cosmos3_core.settings import ExecutionSettings
-from cosmos3_core.weights import LoadReport, load
+from cosmos3_core.weights import LoadReport, Part, load
 
 Tower = TypeVar("Tower", UnderstandingTower, GenerationTower)
 
 
-def load_tower(kind: type[Tower], checkpoint: Checkpoint, settings: ExecutionSettings) -> tuple[Tower, LoadReport]:
+def load_tower(
+    kind: type[Tower],
+    checkpoint: Checkpoint,
+    settings: ExecutionSettings,
+    shard: Callable[[Tower], Mapping[str, Part]] = lambda tower: {},
+) -> tuple[Tower, LoadReport]:
     """A tower with its weights on the device, and what was read for it.
+
+    Args:
+        kind: which tower.
+        checkpoint: where it is read.
+        settings: device, dtype and attention kernel.
+        shard: cuts the tower, still on the meta device, to what this rank holds, and says which parts those are.
 
     Raises:
         CheckpointError: missing, unexpected or misshapen tensors, or not enough memory.
@@ -33,6 +45,7 @@ def load_tower(kind: type[Tower], checkpoint: Checkpoint, settings: ExecutionSet
         dtype=settings.torch_dtype,
         known=published_names(config),
         keep_fp32=keeps_fp32,
+        parts=shard(tower),
         memory_limit=settings.memory_limit_bytes,
     )
     return tower, report

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +40,14 @@ class StoredTensor:
     file: Path
     shape: tuple[int, ...]
     nbytes: int
+
+
+@dataclass(frozen=True)
+class Part:
+    """Which part of a stored tensor a module holds: the shape in the file, and a slice per axis."""
+
+    whole: tuple[int, ...]
+    index: tuple[slice, ...]
 
 
 def stored_tensors(folder: Path) -> dict[str, StoredTensor]:
@@ -86,6 +94,7 @@ def load(
     known: Collection[str] = (),
     keep_fp32: Callable[[str], bool] = lambda name: False,
     rename: Callable[[str], str] = lambda name: name,
+    parts: Mapping[str, Part] | None = None,
     memory_limit: int | None = None,
 ) -> LoadReport:
     """Give a module built on the meta device its weights.
@@ -98,31 +107,41 @@ def load(
         known: names that may stand in the folder and are left alone, because other stages read them.
         keep_fp32: which names stay in fp32 whatever `dtype`.
         rename: from a module's name to the name in the file.
+        parts: of which tensors the module holds a part only, and only that is read.
         memory_limit: bytes the weights may take; None means what the device has free.
 
     Raises:
         CheckpointError: missing, unexpected or misshapen tensors, or not enough memory.
     """
-    wanted = dict(module.state_dict())
+    wanted, parts = dict(module.state_dict()), parts or {}
     stored = stored_tensors(folder)
-    _check(folder, {rename(name): tensor for name, tensor in wanted.items()}, stored, known)
+    shapes = {name: tuple(tensor.shape) for name, tensor in wanted.items()}
+    shapes |= {name: piece.whole for name, piece in parts.items()}
+    _check(folder, {rename(name): shape for name, shape in shapes.items()}, stored, known)
     dtypes = {name: torch.float32 if keep_fp32(name) else dtype for name in wanted}
     _check_memory(module, wanted, dtypes, device, memory_limit)
     bytes_read = 0
     values: dict[str, Tensor] = {}
-    by_file: dict[Path, list[str]] = {}
-    for name in wanted:
-        by_file.setdefault(stored[rename(name)].file, []).append(name)
-    for file, names in by_file.items():
-        with safe_open(file, framework="pt") as reader:
-            for name in names:
-                tensor = reader.get_tensor(rename(name))
-                bytes_read += tensor.nbytes
-                # A copy, so that nothing keeps the file mapped.
-                values[name] = tensor.to(device=device, dtype=dtypes[name], copy=True)
+    sources = {name: (stored[rename(name)].file, rename(name), parts.get(name)) for name in wanted}
+    for name, tensor in _streamed(sources):
+        bytes_read += tensor.nbytes
+        # A copy, so that nothing keeps the file mapped.
+        values[name] = tensor.to(device=device, dtype=dtypes[name], copy=True)
     module.load_state_dict(values, assign=True)
     module.eval().requires_grad_(False)
     return LoadReport(len(values), bytes_read)
+
+
+def _streamed(sources: Mapping[str, tuple[Path, str, Part | None]]) -> Iterator[tuple[str, Tensor]]:
+    """Tensors by their names in a module, one at a time, from files each opened once."""
+    by_file: dict[Path, list[str]] = {}
+    for name, (file, _, _) in sources.items():
+        by_file.setdefault(file, []).append(name)
+    for file, names in by_file.items():
+        with safe_open(file, framework="pt") as reader:
+            for name in names:
+                _, stored, piece = sources[name]
+                yield name, reader.get_tensor(stored) if piece is None else reader.get_slice(stored)[piece.index]
 
 
 def _list(names: Collection[str]) -> str:
@@ -131,7 +150,10 @@ def _list(names: Collection[str]) -> str:
 
 
 def _check(
-    folder: Path, wanted: Mapping[str, Tensor], stored: Mapping[str, StoredTensor], known: Collection[str]
+    folder: Path,
+    wanted: Mapping[str, tuple[int, ...]],
+    stored: Mapping[str, StoredTensor],
+    known: Collection[str],
 ) -> None:
     missing = wanted.keys() - stored.keys()
     if missing:
@@ -143,9 +165,9 @@ def _check(
             hint = "; quantised checkpoints are not supported, use the bf16 revision"
         raise CheckpointError(f"{folder}: unexpected tensors: {_list(unexpected)}{hint}")
     wrong = [
-        f"{name} is {list(stored[name].shape)}, expected {list(tensor.shape)}"
-        for name, tensor in wanted.items()
-        if stored[name].shape != tuple(tensor.shape)
+        f"{name} is {list(stored[name].shape)}, expected {list(shape)}"
+        for name, shape in wanted.items()
+        if stored[name].shape != shape
     ]
     if wrong:
         raise CheckpointError(f"{folder}: misshapen tensors: {_list(wrong)}")

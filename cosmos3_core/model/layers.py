@@ -43,7 +43,8 @@ def rms_norm(config: TransformerConfig, size: int) -> RMSNorm:
 
 def split_heads(x: Tensor, head_dim: int) -> Tensor:
     """`[..., tokens, heads x head_dim]` to `[..., heads, tokens, head_dim]`."""
-    return x.view(*x.shape[:-1], -1, head_dim).transpose(-3, -2)
+    heads: Tensor = x.unflatten(-1, (x.shape[-1] // head_dim, head_dim))
+    return heads.transpose(-3, -2)
 
 
 class GatedMLP(nn.Module):

@@ -1,13 +1,13 @@
 """The Denoiser stage: an encoded request to latents, one step at a time.
 
-It holds the generation tower only. A task is a small resumable value plus what can be computed from it, so a
-scheduler may run tasks in any order, stop one between two steps, save it and go on elsewhere.
+It holds the generation tower only, or one rank's part of it. A task is a small resumable value plus what can be
+computed from it, so a scheduler may run tasks in any order, stop one between two steps, save it and go on elsewhere.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -25,6 +25,10 @@ from cosmos3_core.model.sequence import (
     media_positions,
     noisy_tokens,
 )
+from cosmos3_core.parallel.guidance import BranchOwners
+from cosmos3_core.parallel.mesh import Mesh
+from cosmos3_core.parallel.tensor import apply_tensor_parallel
+from cosmos3_core.parallel.ulysses import apply_ulysses
 from cosmos3_core.request import Step
 from cosmos3_core.sampling.denoise import Conditioning, DenoiseState, Stochastic, advance
 from cosmos3_core.sampling.guidance import Guidance, combine
@@ -54,16 +58,16 @@ class DenoiseTask:
     Attributes:
         request: what the Encoder sent.
         state: where the run stands; the only thing that changes, and all that a snapshot needs.
-        conditional, unconditional: the branches, prepared for the device.
-        seconds: wall time of the steps done here.
+        branches: the conditional and the unconditional one, prepared for the device; None for one that other ranks
+            compute. Without guidance there is no second one.
+        seconds, steps_here: wall time and number of the steps done here.
     """
 
     request: EncodedRequest
     state: DenoiseState
     conditioning: Conditioning
     noisy: NoisyTokens
-    conditional: Branch
-    unconditional: Branch | None
+    branches: tuple[Branch | None, ...]
     seconds: float = 0.0
     steps_here: int = 0
 
@@ -72,26 +76,56 @@ class DenoiseTask:
         """Whether every step has been made."""
         return self.state.step >= self.request.schedule.steps
 
+    @property
+    def timestep(self) -> float:
+        """Of the next step, in 0..1000."""
+        return self.request.schedule.timesteps[self.state.step]
+
+    @property
+    def active_branches(self) -> range:
+        """Indices of the branches that the next step needs."""
+        return range(len(self.branches) if self.request.guidance.active(self.timestep) else 1)
+
 
 class Denoiser:
-    """The generation tower of one checkpoint and the loop body around it."""
+    """The generation tower of one checkpoint, or a rank's part of it, and the loop body around it."""
 
-    def __init__(self, tower: GenerationTower, report: LoadReport, settings: ExecutionSettings) -> None:
+    def __init__(
+        self, tower: GenerationTower, report: LoadReport, settings: ExecutionSettings, mesh: Mesh | None = None
+    ) -> None:
         self.tower = tower
         self.report = report
         self.settings = settings
+        self.mesh = mesh or Mesh()
+        self.owners = BranchOwners(self.mesh)
 
     @classmethod
-    def from_checkpoint(cls, checkpoint: Checkpoint, settings: ExecutionSettings) -> Denoiser:
-        """Load the generation tower only."""
-        tower, report = load_tower(GenerationTower, checkpoint, settings)
-        return cls(tower, report, settings)
+    def from_checkpoint(cls, checkpoint: Checkpoint, settings: ExecutionSettings, mesh: Mesh | None = None) -> Denoiser:
+        """Load the generation tower only, and of it only what this rank of `mesh` holds.
+
+        Raises:
+            ParallelError: the checkpoint cannot be split that way.
+            CheckpointError: it cannot be read, or does not fit.
+        """
+        mesh = mesh or Mesh()
+        mesh.degrees.check(checkpoint.transformer_config)
+        tower, report = load_tower(
+            GenerationTower, checkpoint, settings, lambda tower: apply_tensor_parallel(tower, mesh)
+        )
+        apply_ulysses(tower, mesh)
+        return cls(tower, report, settings, mesh)
+
+    @property
+    def heads(self) -> slice:
+        """K/V heads of the understanding tower that this rank reads."""
+        return self.mesh.degrees.attention_heads(self.tower.config, self.mesh.rank)
 
     def warm_up(self) -> None:
         """Make a step of the smallest request, so that the first real one does not pay for kernels and allocators."""
         config, dtype = self.tower.config, self.tower.proj_in.weight.dtype
-        layers, heads = config.num_hidden_layers, config.num_key_value_heads
-        text = TextKeyValues("warm-up", torch.zeros(layers, 2, heads, WARM_UP_TOKENS, config.head_dim, dtype=dtype))
+        heads = self.heads.stop - self.heads.start
+        shape = (config.num_hidden_layers, 2, heads, WARM_UP_TOKENS, config.head_dim)
+        text = TextKeyValues("warm-up", torch.zeros(shape, dtype=dtype))
         side = config.latent_patch_size
         layout = SequenceLayout(frames=1, height=side, width=side, fps=config.base_fps)
         shapes = latent_shapes(config, layout)
@@ -117,7 +151,8 @@ class Denoiser:
         """Make a task.
 
         Args:
-            request: what the Encoder sent.
+            request: what the Encoder sent; its keys and values are those of `heads`, and of a branch that other ranks
+                compute they may be on the meta device.
             noise: the initial noise per modality instead of what the seed gives.
             state: continue from here instead of from noise.
 
@@ -126,14 +161,15 @@ class Denoiser:
         """
         device = self.settings.torch_device
         conditioning = request.conditioning.to(device)
-        unconditional = request.unconditional
+        texts = [text for text in (request.conditional, request.unconditional) if text is not None]
         return DenoiseTask(
             request=request,
             state=state.map(lambda tensor: tensor.to(device)) if state else self._initial(request, conditioning, noise),
             conditioning=conditioning,
             noisy=noisy_tokens(request.layout, self.tower.config.latent_patch_size, device),
-            conditional=self._branch(request, request.conditional),
-            unconditional=self._branch(request, unconditional) if unconditional else None,
+            branches=tuple(
+                self._branch(request, text) if self.owners.owns(index) else None for index, text in enumerate(texts)
+            ),
         )
 
     def _initial(
@@ -149,45 +185,66 @@ class Denoiser:
         positions = media_positions(config, request.layout, text.tokens).to(device)
         return Branch(text.values.to(device), rotation(config, positions, self.tower.proj_in.weight.dtype))
 
-    @torch.no_grad()
     def step(self, task: DenoiseTask) -> Step:
         """Make one denoising step of a task, in place.
 
         Returns:
             The event that tells how far the task is.
         """
+        return self.step_together([task])[0]
+
+    @torch.no_grad()
+    def step_together(self, tasks: Sequence[DenoiseTask]) -> list[Step]:
+        """Make one step of each of some tasks with equally many tokens, in one forward.
+
+        Of a single task this is exactly `step`; a batched product differs in the last bit from one by one.
+        """
         started = time.perf_counter()
-        request, state = task.request, task.state
-        velocity = self.velocity(task, request.schedule.timesteps[state.step])
-        stochastic = Stochastic(request.seed, request.noise) if request.stochastic else None
-        task.state = advance(request.schedule, state, velocity, task.conditioning, stochastic)
+        for task, velocity in zip(tasks, self._guided(tasks), strict=True):
+            request = task.request
+            stochastic = Stochastic(request.seed, request.noise) if request.stochastic else None
+            task.state = advance(request.schedule, task.state, velocity, task.conditioning, stochastic)
         if self.settings.torch_device.type == "cuda":
             torch.cuda.synchronize(self.settings.torch_device)
         seconds = time.perf_counter() - started
-        task.seconds += seconds
-        task.steps_here += 1
-        left = (request.schedule.steps - task.state.step) * task.seconds / task.steps_here
-        return Step(task.state.step, request.schedule.steps, seconds, left)
+        return [_stepped(task, seconds) for task in tasks]
 
-    def velocity(self, task: DenoiseTask, timestep: float) -> Latents:
-        """The guided velocity at the task's current latents, fp32 per modality."""
-        branches = [task.conditional]
-        if task.unconditional is not None and task.request.guidance.active(timestep):
-            branches.append(task.unconditional)
-        hidden = self.tower.embed(task.state.latents, task.request.layout, task.noisy, timestep)
-        outputs = self._run(hidden, branches)
-        velocities = [self.tower.velocity(output, task.request.layout, task.noisy) for output in outputs]
-        if len(velocities) == 1:
-            return velocities[0]
-        return combine(velocities[0], velocities[1], task.request.guidance.scale)
+    def _guided(self, tasks: Sequence[DenoiseTask]) -> Iterator[Latents]:
+        """The guided velocity of each task at its current latents, fp32 per modality; the same on every rank."""
+        wanted = [(task, branch) for task in tasks for branch in task.active_branches]
+        computed = self._velocities([(task, branch) for task, branch in wanted if self.owners.owns(branch)])
+        for task in tasks:
+            shared = [
+                self.owners.share(computed.get((id(task), branch)), branch, task.state.latents)
+                for branch in task.active_branches
+            ]
+            yield shared[0] if len(shared) == 1 else combine(shared[0], shared[1], task.request.guidance.scale)
 
-    def _run(self, hidden: Tensor, branches: list[Branch]) -> list[Tensor]:
-        """The tower on every branch, in one forward or one after the other."""
-        if not self.settings.batch_guidance and len(branches) > 1:
-            return [output for branch in branches for output in self._run(hidden, [branch])]
-        rope = stack_branches([branch.rope for branch in branches])
-        stacked = hidden.expand(len(branches), -1, -1)
-        return list(self.tower(stacked, rope, [branch.text for branch in branches]))
+    def _velocities(self, wanted: Sequence[tuple[DenoiseTask, int]]) -> dict[tuple[int, int], Latents]:
+        """Velocities by task and branch: all in one forward, or without guidance batching in one for each branch."""
+        if not self.settings.batch_guidance and len({branch for _, branch in wanted}) > 1:
+            apart = [self._velocities([pair for pair in wanted if pair[1] == branch]) for branch in (0, 1)]
+            return apart[0] | apart[1]
+        if not wanted:
+            return {}
+        embedded = {
+            id(task): self.tower.embed(task.state.latents, task.request.layout, task.noisy, task.timestep)
+            for task, _ in wanted
+        }
+        branches = [branch for task, index in wanted if (branch := task.branches[index]) is not None]
+        hidden = torch.stack([embedded[id(task)] for task, _ in wanted])
+        outputs = self.tower(hidden, stack_branches([b.rope for b in branches]), [b.text for b in branches])
+        return {
+            (id(task), index): self.tower.velocity(output, task.request.layout, task.noisy)
+            for (task, index), output in zip(wanted, outputs, strict=True)
+        }
+
+
+def _stepped(task: DenoiseTask, seconds: float) -> Step:
+    task.seconds += seconds
+    task.steps_here += 1
+    done, count = task.state.step, task.request.schedule.steps
+    return Step(done, count, seconds, (count - done) * task.seconds / task.steps_here)
 
 
 def _given_noise(noise: Mapping[str, Tensor], shapes: Mapping[Modality, tuple[int, ...]]) -> Latents:

@@ -1,0 +1,44 @@
+"""Guidance parallelism: one half of the ranks computes the conditional branch, the other the unconditional one.
+
+What they exchange is velocities, the size of latents, once a step.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.distributed as dist
+
+from cosmos3_core.model.sequence import Latents
+from cosmos3_core.parallel.mesh import Mesh
+
+
+class BranchOwners:
+    """Who computes which guidance branch: branch 0 is the conditional one, branch 1 the unconditional one."""
+
+    def __init__(self, mesh: Mesh) -> None:
+        self.mesh = mesh
+
+    def owner(self, branch: int) -> int:
+        """Coordinate along `cfg` of the ranks that compute a branch."""
+        return branch % self.mesh.degrees.cfg
+
+    def owns(self, branch: int) -> bool:
+        """Whether this rank computes a branch, and so needs its understanding keys and values."""
+        return self.owner(branch) == self.mesh.coordinates.cfg
+
+    def share(self, velocity: Latents | None, branch: int, like: Latents) -> Latents:
+        """A branch's velocity on every rank.
+
+        Args:
+            velocity: what this rank computed, fp32; None where another one did.
+            branch: whose it is.
+            like: latents of the same shapes and device.
+        """
+        if self.mesh.degrees.cfg == 1:
+            assert velocity is not None
+            return velocity
+        source = velocity or {name: torch.empty_like(x) for name, x in like.items()}
+        shared = {name: x.contiguous() for name, x in source.items()}
+        for x in shared.values():
+            dist.broadcast(x, group=self.mesh.group("cfg"), group_src=self.owner(branch))
+        return shared

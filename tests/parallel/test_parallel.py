@@ -1,0 +1,151 @@
+"""Every way to split a Generator gives the single-rank result; a rank holds and reads only its part."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from cosmos3_core import GenerationRequest, LocalPipeline
+from cosmos3_core.checkpoint import Checkpoint
+from cosmos3_core.errors import CosmosError
+from cosmos3_core.model.sequence import Modality, SequenceLayout
+from cosmos3_core.parallel.degrees import Degrees, ParallelError
+from cosmos3_core.sampling.denoise import Conditioning
+from cosmos3_core.stages.encoder import EncodedRequest
+from tests.parallel.rank_process import PLANS
+
+ROOT = Path(__file__).parents[2]
+RANKS = max(plan.world_size for plan in PLANS)
+TOLERANCE = 1e-5
+each_plan = pytest.mark.parametrize("plan", PLANS, ids=str)
+
+COMMON: dict[str, Any] = {"prompt": "a robot arm pours water.", "negative_prompt": "blurry", "num_inference_steps": 6}
+REQUESTS: dict[str, dict[str, Any]] = {
+    # 13 x 9 latent pixels and 3 frames are 7 x 5 x 3 = 105 tokens.
+    "video": {"mode": "text2video", "width": 208, "height": 144, "num_frames": 9, "guidance_scale": 6.0, "seed": 1},
+    "sound": {
+        "mode": "text2video",
+        "width": 144,
+        "height": 96,
+        "num_frames": 13,
+        "generate_sound": True,
+        "guidance_scale": 6.0,
+        "seed": 2,
+    },
+    "policy": {
+        "mode": "policy",
+        "width": 176,
+        "height": 112,
+        "domain_name": "bridge_orig_lerobot",
+        "action_chunk_size": 8,
+        "seed": 3,
+        "guidance_scale": 3.0,
+    },
+    "one token": {"mode": "text2image", "width": 64, "height": 64, "guidance_scale": 6.0, "seed": 4},
+    "no guidance": {"mode": "text2image", "width": 144, "height": 80, "guidance_scale": 1.0, "seed": 5},
+    "guidance in an interval": {
+        "mode": "text2image",
+        "width": 144,
+        "height": 80,
+        "guidance_scale": 6.0,
+        "guidance_interval": (400.0, 900.0),
+        "seed": 6,
+    },
+}
+
+
+@dataclass(frozen=True)
+class Runs:
+    """What the ranks wrote."""
+
+    folder: Path
+    alone: dict[str, dict[str, torch.Tensor]]
+    cases: dict[str, EncodedRequest]
+
+    def of(self, plan: Degrees) -> list[dict[str, Any]]:
+        """The results of a plan, rank by rank."""
+        return [
+            torch.load(self.folder / f"{plan} rank {rank}.pt", weights_only=False) for rank in range(plan.world_size)
+        ]
+
+
+@pytest.fixture(scope="module")
+def runs(nano: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
+    folder = tmp_path_factory.mktemp("ranks")
+    (folder / "checkpoint").symlink_to(nano)
+    pipeline = LocalPipeline.from_pretrained(nano, device="cpu", dtype="float32")
+    image = None
+    cases, alone = {}, {}
+    for name, fields in REQUESTS.items():
+        if fields["mode"] == "policy":
+            image = torch.randint(0, 255, (112, 176, 3), dtype=torch.uint8, generator=torch.manual_seed(0)).numpy()
+            fields = {**fields, "image": image}
+        _, encoded = pipeline.encode(GenerationRequest(**COMMON, **fields))
+        cases[name] = encoded = only_one_token(encoded) if name == "one token" else encoded
+        alone[name] = {str(modality): x for modality, x in pipeline.denoise(encoded).items()}
+    torch.save(cases, folder / "cases.pt")
+    command = [sys.executable, "-m", "tests.parallel.rank_process", str(folder)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+    processes = [subprocess.Popen([*command, str(rank)], cwd=ROOT, env=environment) for rank in range(RANKS)]
+    try:
+        assert [process.wait(timeout=300) for process in processes] == [0] * RANKS
+        yield Runs(folder, alone, cases)
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def only_one_token(request: EncodedRequest) -> EncodedRequest:
+    """Fewer tokens than ranks: smaller than any size that a client may ask for."""
+    layout = SequenceLayout(frames=1, height=2, width=2, fps=24.0)
+    shapes = {Modality.VISION: (48, 1, 2, 2)}
+    return replace(request, layout=layout, conditioning=Conditioning.none(shapes, torch.device("cpu")))
+
+
+@each_plan
+@pytest.mark.parametrize("case", REQUESTS)
+def test_a_sharded_run_equals_the_single_rank(runs: Runs, plan: Degrees, case: str) -> None:
+    for rank, result in enumerate(runs.of(plan)):
+        found, expected = result["latents"][case], runs.alone[case]
+        assert found.keys() == expected.keys()
+        for modality, wanted in expected.items():
+            error = float((found[modality] - wanted).norm() / wanted.norm())
+            assert error <= TOLERANCE, (rank, modality, error)
+
+
+@each_plan
+def test_all_ranks_hold_the_same_latents(runs: Runs, plan: Degrees) -> None:
+    first, *others = (result["latents"] for result in runs.of(plan))
+    for other in others:
+        for case, latents in first.items():
+            assert all(torch.equal(other[case][modality], x) for modality, x in latents.items()), case
+
+
+def test_the_cases_are_what_they_claim(runs: Runs) -> None:
+    tokens = {name: case.layout.tokens(2) for name, case in runs.cases.items()}
+    assert tokens["video"] == 105 and tokens["one token"] == 1
+    assert runs.cases["sound"].layout.sound_frames and runs.cases["policy"].layout.action_rows
+    schedule, guidance = runs.cases["guidance in an interval"].schedule, runs.cases["guidance in an interval"].guidance
+    assert {guidance.active(t) for t in schedule.timesteps} == {True, False}
+
+
+def test_too_many_ranks_are_refused_with_the_reason(nano: Path, edge: Path) -> None:
+    config = Checkpoint.find(str(nano)).transformer_config
+    Degrees(tp=2, cfg=2, ulysses=2).check(config)
+    with pytest.raises(ParallelError, match="tp 2 x ulysses 3 = 6 ranks share 4 K/V heads"):
+        Degrees(tp=2, ulysses=3).check(config)
+
+
+@pytest.mark.parametrize("fields", [{"tp": 0}, {"cfg": 3}, {"ulysses": -1}])
+def test_degrees_that_make_no_sense(fields: dict[str, int]) -> None:
+    with pytest.raises(CosmosError, match=next(iter(fields))):
+        Degrees(**fields)
