@@ -1,11 +1,12 @@
-"""The published checkpoints: which family, what each was made for, which sizes it knows (spec 1.1).
+"""The published checkpoints: which family, what each was made for, which sizes it knows, how large it is (spec 1).
 
-A folder that is not in the list is served by what its own configuration says.
+A folder that is not in the list is served by what its own configuration says. Shapes are here for planning without any
+folder.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from cosmos3_core.model.config import TransformerConfig
@@ -30,6 +31,8 @@ class CatalogEntry:
     Attributes:
         id: its Hugging Face id.
         family: its size class.
+        config: shape of its towers.
+        vision_parameters: parameters of its ViT (spec 1.8).
         modes: what it was trained to do.
         sound: whether it makes sound.
         tiers: size tiers it was trained on.
@@ -38,19 +41,64 @@ class CatalogEntry:
 
     id: str
     family: Family
+    config: TransformerConfig
+    vision_parameters: int
     modes: tuple[Mode, ...] = ALL_MODES
     sound: bool = True
     tiers: tuple[str, ...] = ("256", "480", "720")
     gated: bool = True
 
 
-_SUPER_TIERS = ("256", "480", "720", "768")
+# `transformer/config.json` of the three sizes (spec 1.4); what is not said is the same in all and the class's default.
+_NANO = TransformerConfig(
+    hidden_size=4096,
+    intermediate_size=12288,
+    num_hidden_layers=36,
+    num_attention_heads=32,
+    num_key_value_heads=8,
+    head_dim=128,
+    vocab_size=151936,
+    rms_norm_eps=1e-6,
+    rope_theta=5_000_000.0,
+    action_gen=True,
+    sound_gen=True,
+)
+_SUPER = replace(_NANO, hidden_size=5120, intermediate_size=25600, num_hidden_layers=64, num_attention_heads=64)
+_EDGE = replace(
+    _NANO,
+    hidden_size=2048,
+    intermediate_size=9216,
+    num_hidden_layers=28,
+    num_attention_heads=16,
+    vocab_size=131072,
+    rms_norm_eps=1e-5,
+    rope_theta=100_000_000.0,
+    hidden_act="relu2",
+    qk_norm_for_text=False,
+    use_und_k_norm_for_gen=True,
+    sound_gen=False,
+)
+
+# Parameters of the codecs' halves, alike in all checkpoints that have them (spec 1.8); the quantising convolutions go
+# with their halves, and the sound decoder counts weight-norm's two factors, as it is stored.
+VIDEO_ENCODER_PARAMETERS = 149_627_776 + 9_312
+VIDEO_DECODER_PARAMETERS = 555_049_228 + 2_352
+SOUND_DECODER_PARAMETERS = 473_097_282
+
 CATALOG: dict[str, CatalogEntry] = {
     entry.id: entry
     for entry in (
-        CatalogEntry("nvidia/Cosmos3-Nano", Family.NANO),
-        CatalogEntry("nvidia/Cosmos3-Super", Family.SUPER, tiers=_SUPER_TIERS),
-        CatalogEntry("nvidia/Cosmos3-Edge", Family.EDGE, sound=False, tiers=("256", "480"), gated=False),
+        CatalogEntry("nvidia/Cosmos3-Nano", Family.NANO, _NANO, 576_388_336),
+        CatalogEntry("nvidia/Cosmos3-Super", Family.SUPER, _SUPER, 595_266_800, tiers=("256", "480", "720", "768")),
+        CatalogEntry(
+            "nvidia/Cosmos3-Edge",
+            Family.EDGE,
+            _EDGE,
+            489_342_704,
+            sound=False,
+            tiers=("256", "480"),
+            gated=False,
+        ),
     )
 }
 """The base checkpoints. The specialised ones (Text2Image, Image2Video, 4-step, Policy-DROID) join with their modes."""

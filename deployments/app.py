@@ -17,10 +17,15 @@ from deployments.ingress.deployment import Ingress
 from deployments.jobs import Jobs
 from deployments.model import Model
 from deployments.reasoner import Reasoner
+from deployments.routing import STATS_PERIOD_S
 from deployments.settings import DecoderSettings, FrontSettings, ModelSettings
 
 # A stage with few slots: the default back-off of up to half a second would leave it idle that long (spec ray_serve 3).
 PROMPT_ROUTER: Any = {"initial_backoff_s": 0.01, "max_backoff_s": 0.05}
+WORK_ROUTER: Any = PROMPT_ROUTER | {
+    "request_router_class": "deployments.routing:LeastQueuedWork",
+    "request_routing_stats_period_s": STATS_PERIOD_S,
+}
 LONGEST_GENERATION_S = 1200
 
 
@@ -86,8 +91,9 @@ def _generator(args: ModelSettings) -> Deployment:
     leader = dict(args.generator.leader_resources)
     return _deployment(
         Generator,
-        max_ongoing_requests=8,
-        request_router_config=PROMPT_ROUTER,
+        # Waiting is the leader's: only there can short work overtake long work.
+        max_ongoing_requests=256,
+        request_router_config=WORK_ROUTER,
         graceful_shutdown_timeout_s=LONGEST_GENERATION_S,
         placement_group_bundles=args.generator.bundles(),
         placement_group_strategy=args.generator.placement_strategy,

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from cosmos3_core.request import GenerationRequest
-from deployments.handoff import ClipDescription, LatentsMessage
+from deployments.handoff import ClipDescription, EncodedMessage, LatentsMessage
 from deployments.media_store import read_media
+from deployments.scheduler import ServiceClass
 
 MEDIA_FIELDS = ("image", "video")
 FileFormat = Literal["mp4", "png", "jpeg", "webp"]
@@ -45,6 +46,31 @@ class GenerationCall:
         """
         given: dict[str, Any] = self.fields | {name: read_media(uri) for name, uri in self.media.items()}
         return GenerationRequest(**given)
+
+
+@dataclass(frozen=True)
+class DenoiseCall:
+    """An encoded request on its way to a Generator.
+
+    Attributes:
+        job_id: for logs.
+        message: what the Encoder made.
+        service_class: how urgent it is.
+        snapshot: URI where the state is kept, and taken up again where there is one; None keeps none.
+    """
+
+    job_id: str
+    message: EncodedMessage
+    service_class: ServiceClass = ServiceClass.STANDARD
+    snapshot: str | None = None
+
+
+@dataclass(frozen=True)
+class Preview:
+    """A small JPEG of what a running generation is about to become, after some steps."""
+
+    step: int
+    jpeg: bytes
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The `cosmos3` command: serve, generate, ask, make a tiny checkpoint."""
+"""The `cosmos3` command: serve, generate, ask, plan, make a tiny checkpoint."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from rich.markup import escape
 from cosmos3_core.errors import CosmosError
 from deployments.ask_command import ask
 from deployments.generate_command import generate
+from deployments.plan_command import plan
 from deployments.serve_command import serve
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Serve and run NVIDIA Cosmos 3.")
@@ -37,6 +38,7 @@ def tiny(
 app.command()(serve)
 app.command()(generate)
 app.command()(ask)
+app.command()(plan)
 
 
 def main() -> None:

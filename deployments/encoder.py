@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
 from cosmos3_core.byte_cache import ByteCache
 from cosmos3_core.codecs.vision import VisionEncoder
+from cosmos3_core.cost import step_flops
 from cosmos3_core.inputs import read_inputs
 from cosmos3_core.media import decode_image
+from cosmos3_core.preview import PreviewMap, fit_preview_map
 from cosmos3_core.resolve import ResolvedRequest, resolve
 from cosmos3_core.stages import Encoder as CoreEncoder
 from cosmos3_core.stages.understanding import key_of
@@ -110,7 +113,7 @@ class Encoder:
         resolved = resolve(request, self.checkpoint.facts, inputs)
         conditional, unconditional = self.core.token_ids(resolved)
         conditioning, conditioning_bytes = publish_conditioning(self.core.conditioning(resolved, inputs))
-        return EncodedMessage(
+        message = EncodedMessage(
             conditional=self._key_values(conditional),
             unconditional=None if unconditional is None else self._key_values(unconditional),
             conditioning=conditioning,
@@ -122,7 +125,14 @@ class Encoder:
             noise=resolved.noise,
             stochastic=resolved.stochastic,
             clip=self._clip(resolved),
+            preview=self._preview_map if self.settings.previews else None,
         )
+        config = self.checkpoint.transformer_config
+        return replace(message, flops=message.schedule.steps * step_flops(config, message.geometry(config)))
+
+    @cached_property
+    def _preview_map(self) -> PreviewMap:
+        return fit_preview_map(self.core.video_encoder)
 
     def _key_values(self, token_ids: list[int]) -> KeyValuesReference:
         key = key_of(token_ids)

@@ -14,13 +14,14 @@ from typing import Any
 import ray
 from ray.exceptions import ObjectLostError, RayActorError
 
-from cosmos3_core.request import Event, Finished, StageName, Started, Step
-from deployments.calls import DecodeCall, DecodedFile, FileFormat, GenerationCall
+from cosmos3_core.request import Event, Finished, StageName, Started
+from deployments.calls import DecodeCall, DecodedFile, DenoiseCall, FileFormat, GenerationCall, Preview
 from deployments.handoff import EncodedMessage, LatentsMessage
 from deployments.rank import HandoffLost
+from deployments.scheduler import ServiceClass
 from deployments.stages import Stages, answer_of, items_of
 
-Report = Callable[[Event], Awaitable[None]]
+Report = Callable[[Event | Preview], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,23 @@ class GenerationOutcome:
     timings: Timings
 
 
-async def generate(stages: Stages, call: GenerationCall, output: Output, report: Report) -> GenerationOutcome:
+async def generate(
+    stages: Stages,
+    call: GenerationCall,
+    output: Output,
+    report: Report,
+    service_class: ServiceClass = ServiceClass.STANDARD,
+    snapshot: str | None = None,
+) -> GenerationOutcome:
     """Run a generation from a validated request to a published file.
+
+    Args:
+        stages: who does it.
+        call: what shall be made.
+        output: where it goes.
+        report: hears of every event.
+        service_class: how urgent it is.
+        snapshot: URI where its state is kept while it is denoised; one that is there already is taken up.
 
     Raises:
         RequestError: a stage refuses it.
@@ -67,7 +83,7 @@ async def generate(stages: Stages, call: GenerationCall, output: Output, report:
     async with _stage("encode", timings, report):
         encoded: EncodedMessage = await answer_of(stages.encoder.encode.remote(call))
     async with _stage("denoise", timings, report):
-        latents = await _denoise(stages.generator, call.job_id, encoded, report)
+        latents = await _denoise(stages.generator, DenoiseCall(call.job_id, encoded, service_class, snapshot), report)
     decode = DecodeCall(call.job_id, latents, encoded.clip, output.target, output.format, output.quality)
     async with _stage("decode", timings, report):
         file: DecodedFile = await answer_of(stages.decoder.decode.remote(decode))
@@ -88,13 +104,12 @@ async def _stage(name: StageName, timings: Timings, report: Report) -> AsyncIter
     await report(Finished(name, timings.seconds[name]))
 
 
-async def _denoise(generator: Any, job_id: str, encoded: EncodedMessage, report: Report) -> LatentsMessage:
-    async with aclosing(items_of(generator.denoise.remote(job_id, encoded))) as updates:
+async def _denoise(generator: Any, call: DenoiseCall, report: Report) -> LatentsMessage:
+    async with aclosing(items_of(generator.denoise.remote(call))) as updates:
         async for update in updates:
-            if isinstance(update, Step):
-                await report(update)
-            else:
+            if isinstance(update, LatentsMessage):
                 return await _owned(update)
+            await report(update)
     raise RuntimeError("the Generator's stream ended without latents")
 
 

@@ -1,4 +1,4 @@
-"""The Generator stage: the leader of a gang of ranks, and the loop that decides before every step what runs next.
+"""The Generator stage: the leader of a gang of ranks, and the loop that carries out what the scheduler decides.
 
 Handlers only enqueue, listen and cancel. One background loop talks to the ranks, one step at a time, so a cancel takes
 effect before the next step and the order of steps is decided in one place.
@@ -10,58 +10,85 @@ import asyncio
 import contextvars
 import os
 import time
-from collections import deque
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import ray
 
+from cosmos3_core.cost import CostModel, Geometry, task_bytes
+from cosmos3_core.hardware import recognise
 from cosmos3_core.request import Step
+from deployments.calls import DenoiseCall, Preview
 from deployments.gang import Gang
-from deployments.handoff import EncodedMessage, LatentsMessage
+from deployments.handoff import LatentsMessage
 from deployments.logs import log, logs_for
+from deployments.media_store import delete_media
+from deployments.scheduler import Admit, Decision, Evict, Limits, Remove, Run, Scheduler, ServiceClass, Task
 from deployments.settings import ModelSettings
 
+WATCH_PERIOD_S = 1.0
 PING_TIMEOUT_S = 5.0
 MAX_MISSED_PINGS = 3
-Update = Step | LatentsMessage | BaseException
+SILENCE_S = 5.0
+"""Serve asks a replica for its health and its figures twice a second or so, until it means to stop it."""
+
+
+Update = Step | Preview | LatentsMessage
 
 
 @dataclass
-class Task:
-    """A request on this gang.
+class Request:
+    """A call on this gang: the scheduler's task, and what the scheduler need not know.
 
     Attributes:
-        id: of the job.
-        message: what the Encoder sent.
+        task: its numbers.
+        call: what shall be denoised.
+        geometry: of its steps.
         updates: what its listener will read.
-        resident: whether the ranks hold it.
-        cancelled: nobody listens any more; it makes no further step.
+        fetched_bytes: what crossed to the ranks for it.
+        saved_at, shown_at: when it was last saved and shown.
+        background: the snapshot or preview under way.
         steps_after_cancel: steps that ended after the leader had heard of the cancel; at most the one under way.
     """
 
-    id: str
-    message: EncodedMessage
-    updates: asyncio.Queue[Update] = field(default_factory=asyncio.Queue)
-    resident: bool = False
-    cancelled: bool = False
+    task: Task
+    call: DenoiseCall
+    geometry: Geometry
+    saved_at: float
+    updates: asyncio.Queue[Update | BaseException] = field(default_factory=asyncio.Queue)
+    fetched_bytes: int = 0
+    shown_at: float = 0.0
+    background: asyncio.Task[None] | None = None
     steps_after_cancel: int = 0
 
 
 class Generator:
     """Deployment: the leader. It holds no weights."""
 
-    def __init__(self, settings: ModelSettings) -> None:
+    async def __init__(self, settings: ModelSettings) -> None:  # type: ignore[misc]  # Serve awaits it
         assert settings.generator is not None
-        self.deadline = settings.generator.step_deadline_s
+        self.settings = settings.generator
+        self.config = settings.find_checkpoint().transformer_config
+        self.settings.parallel.degrees.check(self.config)
         self.gang = Gang.start(settings)
-        self._queue: deque[Task] = deque()
+        await self.gang.load()
+        device = self.gang.facts[0].device
+        hardware = recognise(None if device == "cpu" else device)
+        self.cost = CostModel(
+            self.config, hardware, self.settings.parallel.degrees, batch_guidance=self.settings.batch_guidance
+        )
+        patience = {ServiceClass(name): seconds for name, seconds in self.settings.patience_s.model_dump().items()}
+        self.scheduler = Scheduler(Limits(self.settings.resident_bytes, self.settings.batch_tasks, patience))
+        self._requests: dict[str, Request] = {}
         self._work = asyncio.Event()
-        self._loop: asyncio.Task[None] | None = None
         self._call_started: float | None = None
-        self._counts = dict.fromkeys(("tasks", "completed", "cancelled", "failed", "steps_after_cancel_max"), 0)
-        self._warm = False
         self._missed_pings = 0
+        self._heard_at, self._saved_in_silence = time.monotonic(), False
+        self._overhead_seconds = self._dispatch_seconds = self._step_seconds = self._step_flops = 0.0
+        counts = ("tasks", "completed", "cancelled", "failed", "evicted", "resumed", "steps_after_cancel_max")
+        self._counts = dict.fromkeys(counts, 0)
+        self._loops = [_in_background(self._run()), _in_background(self._watch())]
 
     async def check_health(self) -> None:
         """Serve asks this before the replica is ready and ever after.
@@ -70,106 +97,228 @@ class Generator:
         that will never end.
 
         Raises:
-            RuntimeError: a rank does not answer in time.
+            RuntimeError: a rank has not answered for a while.
         """
-        if not self._warm:
-            await self.gang.warm_up()
-            self._warm = True
-        started = self._call_started
-        if started is not None and time.monotonic() - started > self.deadline:
-            self._end(f"a step runs for more than {self.deadline:g} s")
-        if self._loop is not None and self._loop.done():
-            self._end("the step loop has ended")
-        try:
-            await asyncio.wait_for(self.gang.ping(), PING_TIMEOUT_S)
-        except ray.exceptions.RayActorError:
-            self._end("a rank is dead")
-        except TimeoutError as error:
-            self._missed_pings += 1
-            if self._missed_pings >= MAX_MISSED_PINGS:
-                self._end(f"a rank did not answer {MAX_MISSED_PINGS} times")
-            raise RuntimeError(f"a rank did not answer within {PING_TIMEOUT_S:g} s") from error
-        self._missed_pings = 0
+        self._heard()
+        if any(loop.done() for loop in self._loops):
+            self._end("a loop of the leader has ended")
+        if self._missed_pings:
+            raise RuntimeError(f"a rank did not answer within {PING_TIMEOUT_S:g} s")
 
-    async def denoise(self, job_id: str, message: EncodedMessage) -> AsyncIterator[Step | LatentsMessage]:
+    async def denoise(self, call: DenoiseCall) -> AsyncIterator[Update]:
         """Denoise a request: a stream of steps, and the latents at its end. Closing the stream cancels.
 
         Raises:
             HandoffLost: what the Encoder sent is gone.
+            TaskTooLarge: no rank could hold it.
         """
-        if self._loop is None:
-            # A context of its own: a task made inside a request would be cancelled with that request.
-            self._loop = asyncio.create_task(self._run(), context=contextvars.Context())
-        task = Task(job_id, message)
-        self._counts["tasks"] += 1
-        self._queue.append(task)
-        self._work.set()
+        request = self._accept(call)
         try:
             while True:
-                update = await task.updates.get()
+                update = await request.updates.get()
                 if isinstance(update, BaseException):
                     raise update
                 yield update
                 if isinstance(update, LatentsMessage):
                     return
         finally:
-            task.cancelled = True
+            request.task.cancelled = True
             self._work.set()
 
+    def _accept(self, call: DenoiseCall) -> Request:
+        message, now = call.message, time.monotonic()
+        geometry = message.geometry(self.config)
+        task = Task(
+            id=call.job_id,
+            service_class=call.service_class,
+            memory_bytes=task_bytes(
+                *(self.config, message.latent_values(self.config), geometry, self.settings.parallel.degrees),
+                bytes_per_value=message.bytes_per_value,
+            ),
+            geometry=geometry.tokens,
+            step_seconds=self.cost.step_seconds(geometry),
+            steps_left=message.schedule.steps,
+            waiting_since=now,
+        )
+        self.scheduler.add(task)
+        self._counts["tasks"] += 1
+        request = self._requests[task.id] = Request(task, call, geometry, saved_at=now)
+        self._work.set()
+        return request
+
     async def _run(self) -> None:
-        """The step loop: the first task in the queue takes the next step."""
+        """The step loop."""
         while True:
-            if not self._queue:
+            started = time.perf_counter()
+            decision = self.scheduler.next(time.monotonic())
+            self._overhead_seconds += time.perf_counter() - started
+            if decision is None:
                 self._work.clear()
                 await self._work.wait()
-                continue
-            task = self._queue[0]
-            with logs_for(task.id):
-                try:
-                    over = await self._advance(task)
-                except ray.exceptions.RayActorError:
-                    self._end("a rank died under a task")
-                except Exception as error:
-                    log.exception("failed")
-                    self._counts["failed"] += 1
-                    task.updates.put_nowait(error)
-                    over = True
-                    await self.gang.drop(task.id)
-            if over:
-                self._queue.remove(task)
+            else:
+                await self._carry_out(decision)
 
-    async def _advance(self, task: Task) -> bool:
-        """One move of a task: drop it, make it resident, or step. Returns whether it is over."""
-        if task.cancelled:
-            self._counts["cancelled"] += 1
-            log.info("cancelled")
-            if task.resident:
-                await self.gang.drop(task.id)
-            return True
+    async def _carry_out(self, decision: Decision) -> None:
+        tasks = decision.tasks if isinstance(decision, Run) else (decision.task,)
+        with logs_for(", ".join(task.id for task in tasks)):
+            try:
+                await self._do(decision)
+            except ray.exceptions.RayActorError:
+                self._end("a rank died under a task")
+            except Exception as error:
+                log.exception("failed")
+                if isinstance(decision, Run) and len(self.gang.ranks) > 1:
+                    self._end("ranks that failed in the middle of a step do not agree any more")
+                for task in tasks:
+                    await self._fail(self._requests[task.id], error)
+
+    async def _do(self, decision: Decision) -> None:
+        match decision:
+            case Remove(task):
+                log.info("cancelled")
+                self._counts["cancelled"] += 1
+                await self._forget(task)
+            case Admit(task):
+                await self._admit(self._requests[task.id])
+            case Evict(task):
+                log.info("makes room")
+                self._counts["evicted"] += 1
+                await self.gang.park(task.id)
+                task.resident = False
+            case Run(tasks):
+                await self._step([self._requests[task.id] for task in tasks])
+
+    async def _admit(self, request: Request) -> None:
+        task = request.task
+        begun = await self.gang.begin(task.id, request.call.message, request.call.snapshot)
+        task.resident = True
+        task.steps_left = request.call.message.schedule.steps - begun.step
+        request.fetched_bytes += begun.fetched_bytes
+        self._counts["resumed"] += begun.step > 0
+        log.info("resident at step %d: fetched %d bytes", begun.step, begun.fetched_bytes)
+        if not task.steps_left:
+            await self._finish(request)
+
+    async def _step(self, requests: Sequence[Request]) -> None:
+        """One step of some tasks, and what follows from it."""
+        tasks = [request.task for request in requests]
         self._call_started = time.monotonic()
         try:
-            if not task.resident:
-                fetched = await self.gang.begin(task.id, task.message)
-                task.resident = True
-                log.info("resident: fetched %d of %d bytes", fetched, task.message.nbytes)
-                return False
-            step = await self.gang.step(task.id)
+            steps = await self.gang.step([task.id for task in tasks])
+            self._dispatch_seconds += time.monotonic() - self._call_started - steps[0].seconds
         finally:
             self._call_started = None
-        self._count_if_cancelled(task)
-        task.updates.put_nowait(step)
-        if step.index < step.count:
-            return False
-        task.updates.put_nowait(await self.gang.finish(task.id))
-        self._counts["completed"] += 1
-        return True
+        started = time.perf_counter()
+        self.scheduler.stepped(tasks, time.monotonic())
+        for request, step in zip(requests, steps, strict=True):
+            self._note(request, step, len(requests))
+        self._overhead_seconds += time.perf_counter() - started
+        for request in requests:
+            if request.task.steps_left:
+                self._look_after(request)
+            else:
+                await self._finish(request)
 
-    def _count_if_cancelled(self, task: Task) -> None:
-        """Count a step that ended after its task was cancelled: it was under way, and no other follows."""
+    def _note(self, request: Request, step: Step, batch: int) -> None:
+        """Learn from a step, and tell of it: the time left counts what goes before this task, too."""
+        task = request.task
+        self.cost.observe(request.geometry, step.seconds, batch)
+        self._step_seconds += step.seconds / batch
+        self._step_flops += request.call.message.flops / step.count
+        task.step_seconds = self.cost.step_seconds(request.geometry)
         if task.cancelled:
-            task.steps_after_cancel += 1
-            most = max(self._counts["steps_after_cancel_max"], task.steps_after_cancel)
+            request.steps_after_cancel += 1
+            most = max(self._counts["steps_after_cancel_max"], request.steps_after_cancel)
             self._counts["steps_after_cancel_max"] = most
+        left = self.scheduler.expected_seconds(task) if task.steps_left else 0.0
+        request.updates.put_nowait(replace(step, seconds_left=left))
+
+    async def _finish(self, request: Request) -> None:
+        if request.background is not None:
+            await asyncio.wait([request.background])
+        latents = await self.gang.finish(request.task.id)
+        self._counts["completed"] += 1
+        request.updates.put_nowait(replace(latents, fetched_bytes=request.fetched_bytes))
+        self._over(request.task)
+
+    async def _fail(self, request: Request, error: BaseException) -> None:
+        self._counts["failed"] += 1
+        request.updates.put_nowait(error)
+        await self._forget(request.task)
+
+    async def _forget(self, task: Task) -> None:
+        await self.gang.drop(task.id)
+        self._over(task)
+
+    def _over(self, task: Task) -> None:
+        self.scheduler.end(task)
+        del self._requests[task.id]
+
+    def _look_after(self, request: Request) -> None:
+        """Save or show a task beside the steps that follow, when it is time to."""
+        if _busy(request):
+            return
+        now = time.monotonic()
+        if request.call.snapshot is not None and now - request.saved_at >= self.settings.snapshot_interval_s:
+            request.saved_at = now
+            request.background = _in_background(self._save(request, request.call.snapshot))
+        elif request.call.message.preview is not None and now - request.shown_at >= self.settings.preview_interval_s:
+            request.shown_at = now
+            request.background = _in_background(self._show(request))
+
+    async def _save(self, request: Request, uri: str) -> None:
+        with logs_for(request.task.id):
+            try:
+                step = await self.gang.save(request.task.id, uri)
+            except Exception:
+                # A generation goes on without its snapshot; that a rank is gone is for the step loop to see.
+                log.exception("no snapshot")
+                return
+            log.info("saved at step %d", step)
+            if request.task.cancelled:
+                # Its job is gone, and whoever removed it may have looked before the file was there.
+                await asyncio.to_thread(delete_media, uri)
+
+    async def _show(self, request: Request) -> None:
+        with logs_for(request.task.id):
+            try:
+                jpeg = await self.gang.preview(request.task.id, request.call.message)
+            except Exception:
+                log.exception("no preview")
+                return
+            if jpeg is not None:
+                request.updates.put_nowait(Preview(request.call.message.schedule.steps - request.task.steps_left, jpeg))
+
+    def _heard(self) -> None:
+        self._heard_at, self._saved_in_silence = time.monotonic(), False
+
+    def _save_before_a_stop(self) -> None:
+        """Save every task once when Serve has fallen silent: it tells a replica nothing before it stops it."""
+        if self._saved_in_silence or time.monotonic() - self._heard_at < SILENCE_S:
+            return
+        self._saved_in_silence = True
+        for request in self._requests.values():
+            if request.task.resident and request.call.snapshot is not None and not _busy(request):
+                request.background = _in_background(self._save(request, request.call.snapshot))
+
+    async def _watch(self) -> None:
+        """Notice a rank that is dead, and one that is stuck, whether a step runs or not; and that a stop is near."""
+        while True:
+            await asyncio.sleep(WATCH_PERIOD_S)
+            self._save_before_a_stop()
+            started, deadline = self._call_started, self.settings.step_deadline_s
+            if started is not None and time.monotonic() - started > deadline:
+                self._end(f"a step runs for more than {deadline:g} s")
+            try:
+                await asyncio.wait_for(self.gang.ping(), PING_TIMEOUT_S)
+            except ray.exceptions.RayActorError:
+                self._end("a rank is dead")
+            except TimeoutError:
+                self._missed_pings += 1
+                if self._missed_pings >= MAX_MISSED_PINGS:
+                    self._end(f"a rank did not answer {MAX_MISSED_PINGS} times")
+            else:
+                self._missed_pings = 0
 
     def _end(self, reason: str) -> None:
         """A gang without one of its ranks is no gang: end this process, so that Serve replaces all of it at once."""
@@ -177,7 +326,35 @@ class Generator:
         self.gang.kill()
         os._exit(1)
 
+    def record_routing_stats(self) -> dict[str, float]:
+        """What a router weighs this gang by: seconds of work that wait, and how much work it does in a second."""
+        self._heard()
+        stats = {"queued_seconds": self.scheduler.queued_seconds()}
+        if self._step_seconds:
+            stats["flops_per_second"] = self._step_flops / self._step_seconds
+        return stats
+
     async def stats(self) -> dict[str, float]:
         """Counters and gauges for `/metrics`."""
-        ranks = await self.gang.stats()
-        return {**ranks, **self._counts, "queued_tasks": len(self._queue), "world_size": len(self.gang.ranks)}
+        waiting = [task for task in self.scheduler.tasks.values() if not task.resident]
+        return {
+            **await self.gang.stats(),
+            **self._counts,
+            "queued_tasks": len(self.scheduler.tasks),
+            "waiting_tasks": len(waiting),
+            "queued_seconds": self.scheduler.queued_seconds(),
+            "task_bytes": self.scheduler.resident_bytes(),
+            "scheduler_seconds": self._overhead_seconds,
+            "dispatch_seconds": self._dispatch_seconds,
+            "world_size": len(self.gang.ranks),
+        }
+
+
+def _busy(request: Request) -> bool:
+    """Whether a snapshot or a preview of it is under way."""
+    return request.background is not None and not request.background.done()
+
+
+def _in_background(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    # A context of its own: a task made inside a request would be cancelled with that request.
+    return asyncio.create_task(work, context=contextvars.Context())

@@ -5,6 +5,7 @@ A torch tensor in a message would be pickled, five to ten times slower. numpy ha
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,11 +16,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from cosmos3_core.memory import Geometry
+from cosmos3_core.model.config import TransformerConfig
 from cosmos3_core.model.sequence import Latents, Modality, SequenceLayout
+from cosmos3_core.preview import PreviewMap
 from cosmos3_core.sampling.denoise import Conditioning
 from cosmos3_core.sampling.guidance import Guidance
 from cosmos3_core.sampling.noise import NoiseSource
 from cosmos3_core.sampling.schedule import Schedule
+from cosmos3_core.stages.encoder import latent_shapes
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,8 @@ class EncodedMessage:
         conditional, unconditional: the guidance branches.
         conditioning: dictionary of arrays `clean.<modality>`, `mask.<modality>`; None where nothing is given.
         clip: what the Decoder needs to know beside the latents.
+        flops: of all denoising steps; a router weighs requests by it.
+        preview: how a glimpse of the latents is made; None where nobody wants any.
     """
 
     conditional: KeyValuesReference
@@ -67,12 +74,28 @@ class EncodedMessage:
     noise: NoiseSource
     stochastic: bool
     clip: ClipDescription
+    flops: float = 0.0
+    preview: PreviewMap | None = None
 
     @property
     def nbytes(self) -> int:
         """Bytes a Generator without a cache would fetch."""
         branches = [branch for branch in (self.conditional, self.unconditional) if branch is not None]
         return self.conditioning_bytes + sum(branch.values.nbytes for branch in branches)
+
+    @property
+    def bytes_per_value(self) -> int:
+        """Of the compute dtype."""
+        return int(getattr(torch, self.conditional.values.dtype).itemsize)
+
+    def geometry(self, config: TransformerConfig) -> Geometry:
+        """What its steps work on."""
+        branches = [branch for branch in (self.conditional, self.unconditional) if branch is not None]
+        return Geometry(self.layout.tokens(config.latent_patch_size), tuple(branch.tokens for branch in branches))
+
+    def latent_values(self, config: TransformerConfig) -> int:
+        """Values in the latents of all modalities."""
+        return sum(math.prod(shape) for shape in latent_shapes(config, self.layout).values())
 
 
 @dataclass(frozen=True)
@@ -142,6 +165,11 @@ def publish(tensor: Tensor) -> ArrayReference:
 def fetch(reference: ArrayReference, device: torch.device) -> Tensor:
     """The tensor behind a reference; call it in a thread that may block."""
     return to_tensor(ray.get(reference.reference), reference.dtype, device)
+
+
+def fetch_heads(reference: ArrayReference, heads: slice, device: torch.device) -> Tensor:
+    """Some heads of keys and values `[layers, 2, kv_heads, tokens, head_dim]`; the others are not copied."""
+    return to_tensor(ray.get(reference.reference)[:, :, heads], reference.dtype, device)
 
 
 def publish_conditioning(conditioning: Conditioning) -> tuple[Any | None, int]:

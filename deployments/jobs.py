@@ -7,6 +7,7 @@ somebody waits for, and ends when nobody does.
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextvars
 import time
 import traceback
@@ -21,7 +22,7 @@ from filelock import FileLock, Timeout
 
 from cosmos3_core.errors import CosmosError, RequestError
 from cosmos3_core.request import Event, Finished, Started, Step
-from deployments.calls import GenerationCall
+from deployments.calls import GenerationCall, Preview
 from deployments.flow import GenerationOutcome, Output, generate, is_repeatable
 from deployments.logs import log, logs_for
 from deployments.media_store import delete_media
@@ -183,7 +184,7 @@ class Jobs:
 
     @staticmethod
     def _delete_media(job: Job, with_result: bool) -> None:
-        for uri in job.media() if with_result else job.request["media"].values():
+        for uri in job.media() if with_result else job.working_media():
             delete_media(uri)
 
     def _cancel(self, job_id: str) -> asyncio.Task[None] | None:
@@ -232,7 +233,11 @@ class Jobs:
                 job, "started", {"try": attempt}, status="in_progress", started_at=time.time(), tries=attempt
             )
             try:
-                outcome = await generate(stages, call, output, lambda event: self._report(job, event))
+                outcome = await generate(
+                    *(stages, call, output, lambda event: self._report(job, event)),
+                    service_class=job.service_class,
+                    snapshot=job.snapshot,
+                )
             except Exception as error:
                 if not is_repeatable(error) or attempt == self.settings.max_tries:
                     raise
@@ -244,8 +249,10 @@ class Jobs:
                 return
         await self._fail(job, 500, f"gave up after {job.tries} tries: processes died under it")
 
-    async def _report(self, job: Job, event: Event) -> None:
-        if isinstance(event, Step):
+    async def _report(self, job: Job, event: Event | Preview) -> None:
+        if isinstance(event, Preview):
+            await self._record(job, "preview", {"step": event.step, "jpeg": base64.b64encode(event.jpeg).decode()})
+        elif isinstance(event, Step):
             await self._record(job, "step", asdict(event), progress=min(99, 100 * event.index // event.count))
         elif isinstance(event, Started):
             await self._record(job, "stage", {"stage": event.stage, "state": "started"})

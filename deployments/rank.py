@@ -1,21 +1,31 @@
 """A rank of a Generator's gang: the process that holds generation weights and makes denoising steps.
 
-It decides nothing: the leader says which task takes a step. A second thread answers pings while a step runs.
+It decides nothing: the leader says which tasks take a step. Other threads answer pings and write snapshots while a step
+runs.
 """
 
 from __future__ import annotations
 
+import os
 import resource
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
 
 import ray
 import torch
+from torch.distributed import Store  # type: ignore[attr-defined]  # public, but not in its __all__
 
 from cosmos3_core.byte_cache import ByteCache
 from cosmos3_core.errors import CosmosError
-from cosmos3_core.model.sequence import sha256_of
+from cosmos3_core.media import encode_image
+from cosmos3_core.model.sequence import Modality, sha256_of
+from cosmos3_core.parallel.mesh import Mesh, join
+from cosmos3_core.parallel.rendezvous import Address, find_store, open_store, use_interface_of
+from cosmos3_core.preview import preview
 from cosmos3_core.request import Step
-from cosmos3_core.sampling.denoise import Conditioning
+from cosmos3_core.sampling.denoise import Conditioning, DenoiseState, SnapshotError
 from cosmos3_core.stages.denoiser import Denoiser, DenoiseTask
 from cosmos3_core.stages.encoder import EncodedRequest, latent_shapes
 from cosmos3_core.stages.understanding import TextKeyValues
@@ -23,62 +33,167 @@ from deployments.handoff import (
     EncodedMessage,
     KeyValuesReference,
     LatentsMessage,
-    fetch,
     fetch_conditioning,
+    fetch_heads,
     to_array,
 )
+from deployments.logs import log, logs_for
+from deployments.media_store import read_media, write_media
 from deployments.settings import ModelSettings
+
+PREVIEW_QUALITY = 80
 
 
 class HandoffLost(CosmosError):
     """What the Encoder sent died with it before it was fetched: encode again."""
 
 
-class Rank:
-    """The generation tower, prompts' keys and values, and the tasks being denoised."""
+@dataclass(frozen=True)
+class RankFacts:
+    """What the leader wants to know of a rank that is up.
 
-    def __init__(self, settings: ModelSettings) -> None:
+    Attributes:
+        pid, node: of its process.
+        device: name of the GPU, or `cpu`.
+        weight_bytes: what it holds.
+    """
+
+    pid: int
+    node: str
+    device: str
+    weight_bytes: int
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A task is resident.
+
+    Attributes:
+        fetched_bytes: what crossed to this rank for it.
+        step: steps that were done before, here or elsewhere.
+    """
+
+    fetched_bytes: int
+    step: int
+
+
+class Rank:
+    """Its part of the generation tower, prompts' keys and values, and the tasks being denoised."""
+
+    denoiser: Denoiser
+
+    def __init__(self, settings: ModelSettings, index: int) -> None:
         assert settings.generator is not None
+        self.index = index
+        self.model = settings
         self.settings = settings.generator
         self.execution = self.settings.execution()
-        self.denoiser = Denoiser.from_checkpoint(settings.find_checkpoint(), self.execution)
         self._prompts: ByteCache[str, TextKeyValues] = ByteCache(
             self.settings.key_value_bytes, lambda entry: entry.values.nbytes
         )
+        self._store: Store | None = None
         self._tasks: dict[str, DenoiseTask] = {}
-        self._fetched: dict[str, int] = {}
-        self._steps = self._fetched_bytes = 0
+        self._parked: dict[str, DenoiseState] = {}
+        self._steps = self._fetched_bytes = self._snapshots = 0
         self._fetch_seconds = 0.0
 
-    def warm_up(self) -> None:
-        """Make one small step before the replica calls itself ready."""
+    def open_store(self) -> Address:
+        """Open the place where the ranks meet; asked of rank 0."""
+        self._store, address = open_store(_own_address(), self.settings.world_size)
+        return address
+
+    def load(self, meeting: Address | None) -> RankFacts:
+        """Meet the other ranks, where there are any, load this rank's weights, and make one small step.
+
+        Raises:
+            CheckpointError, ParallelError: what the recipe asks for cannot be.
+        """
+        self._use_threads()
+        mesh = Mesh() if meeting is None else self._join(meeting)
+        self.denoiser = Denoiser.from_checkpoint(self.model.find_checkpoint(), self.execution, mesh)
         self.denoiser.warm_up()
+        device = self.execution.torch_device
+        return RankFacts(
+            pid=os.getpid(),
+            node=ray.get_runtime_context().get_node_id(),
+            device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+            weight_bytes=sum(parameter.nbytes for parameter in self.denoiser.tower.parameters()),
+        )
 
-    def start(self, task_id: str, message: EncodedMessage) -> int:
-        """Fetch what a task needs and draw its noise.
+    def _join(self, meeting: Address) -> Mesh:
+        degrees = self.settings.parallel.degrees
+        store = self._store or find_store(meeting, degrees.world_size)
+        use_interface_of(_own_address())
+        # Longer than the leader waits for a step: it is the one to end a gang that is stuck.
+        timeout = timedelta(seconds=2 * self.settings.step_deadline_s + 60)
+        return join(degrees, self.index, self.execution.torch_device, store, timeout)
 
-        Returns:
-            Bytes that crossed to this rank for it.
+    def _use_threads(self) -> None:
+        # Ray runs methods in another thread than the constructor, and torch counts threads per thread.
+        if self.settings.threads is not None:
+            torch.set_num_threads(self.settings.threads)
+
+    def start(self, task_id: str, message: EncodedMessage, snapshot: str | None) -> Begun:
+        """Fetch what a task needs, and take it up where it stands: parked here, in its snapshot, or nowhere yet.
 
         Raises:
             HandoffLost: the object store no longer has it.
         """
-        # Ray runs methods in another thread than the constructor, and torch counts threads per thread.
-        if self.settings.threads is not None:
-            torch.set_num_threads(self.settings.threads)
+        self._use_threads()
         before = self._fetched_bytes
         try:
             request = self._request(message)
         except ray.exceptions.RayError as error:
             raise HandoffLost(f"the Encoder's result cannot be fetched: {type(error).__name__}") from error
-        self._tasks[task_id] = self.denoiser.start(request)
-        self._fetched[task_id] = self._fetched_bytes - before
-        return self._fetched[task_id]
+        state = self._parked.pop(task_id, None) or self._saved(task_id, request, snapshot)
+        task = self._tasks[task_id] = self.denoiser.start(request, state=state)
+        return Begun(self._fetched_bytes - before, task.state.step)
 
-    def step(self, task_id: str) -> Step:
-        """Make a task's next step."""
-        self._steps += 1
-        return self.denoiser.step(self._tasks[task_id])
+    def _saved(self, task_id: str, request: EncodedRequest, snapshot: str | None) -> DenoiseState | None:
+        if snapshot is None:
+            return None
+        try:
+            state = DenoiseState.from_bytes(read_media(snapshot))
+            state.check(latent_shapes(self.denoiser.tower.config, request.layout))
+        except FileNotFoundError:
+            return None
+        except SnapshotError as error:
+            with logs_for(task_id):
+                log.warning("the snapshot is not used, starting over: %s", error)
+            return None
+        return state
+
+    def step(self, task_ids: list[str]) -> list[Step]:
+        """Make the next step of some tasks, in one forward pass."""
+        self._steps += len(task_ids)
+        return self.denoiser.step_together([self._tasks[task_id] for task_id in task_ids])
+
+    def park(self, task_id: str) -> None:
+        """Take a task off the device and keep its state in host memory."""
+        self._parked[task_id] = self._tasks.pop(task_id).state.map(torch.Tensor.cpu)
+
+    def save(self, task_id: str, uri: str) -> int:
+        """Write a snapshot of a task where it stands, beside the step that may be running.
+
+        Returns:
+            Steps done in it; 0 where the task is gone.
+        """
+        task = self._tasks.get(task_id)
+        if task is None:
+            return 0
+        state = task.state.map(torch.Tensor.cpu)
+        content = state.to_bytes()
+        write_media(uri, lambda target: target.write(content))
+        self._snapshots += 1
+        return state.step
+
+    def preview(self, task_id: str, message: EncodedMessage) -> bytes | None:
+        """A small JPEG of what a task is about to become; None before its first step."""
+        task = self._tasks.get(task_id)
+        solver = task.state.solver.get(Modality.VISION) if task else None
+        if solver is None or not solver.clean or message.preview is None:
+            return None
+        return encode_image(preview(solver.clean[-1].cpu(), message.preview), "jpeg", PREVIEW_QUALITY)
 
     def finish(self, task_id: str) -> LatentsMessage:
         """Publish a finished task's latents and forget it."""
@@ -90,14 +205,14 @@ class Rank:
             sha256=sha256_of(latents),
             nbytes=sum(array.nbytes for array in arrays.values()),
             steps=task.state.step,
-            fetched_bytes=self._fetched.pop(task_id),
+            fetched_bytes=0,
             peak_memory_bytes=self._peak_memory(),
         )
 
     def drop(self, task_id: str) -> None:
         """Forget a task that is not wanted any more."""
         self._tasks.pop(task_id, None)
-        self._fetched.pop(task_id, None)
+        self._parked.pop(task_id, None)
 
     def ping(self) -> None:
         """Answer; on the control thread, so also while a step runs."""
@@ -107,7 +222,9 @@ class Rank:
         return {
             "bytes_read": self.denoiser.report.bytes_read,
             "steps": self._steps,
+            "snapshots": self._snapshots,
             "resident_tasks": len(self._tasks),
+            "parked_tasks": len(self._parked),
             "bytes_fetched": self._fetched_bytes,
             "fetch_seconds": self._fetch_seconds,
             "key_value_cache_hits": self._prompts.hits,
@@ -123,8 +240,8 @@ class Rank:
     def _request(self, message: EncodedMessage) -> EncodedRequest:
         unconditional = message.unconditional
         return EncodedRequest(
-            conditional=self._key_values(message.conditional),
-            unconditional=None if unconditional is None else self._key_values(unconditional),
+            conditional=self._key_values(message.conditional, 0),
+            unconditional=None if unconditional is None else self._key_values(unconditional, 1),
             layout=message.layout,
             conditioning=self._conditioning(message),
             schedule=message.schedule,
@@ -134,14 +251,20 @@ class Rank:
             stochastic=message.stochastic,
         )
 
-    def _key_values(self, reference: KeyValuesReference) -> TextKeyValues:
+    def _key_values(self, reference: KeyValuesReference, branch: int) -> TextKeyValues:
+        """The heads that this rank attends with; of a branch that other ranks compute, the shape only."""
+        if not self.denoiser.owners.owns(branch):
+            config, heads = self.denoiser.tower.config, self.denoiser.heads
+            shape = (config.num_hidden_layers, 2, heads.stop - heads.start, reference.tokens, config.head_dim)
+            return TextKeyValues(reference.key, torch.empty(shape, device="meta"))
         known = self._prompts.get(reference.key)
         if known is None:
             started = time.perf_counter()
-            known = TextKeyValues(reference.key, fetch(reference.values, self.execution.torch_device))
+            values = fetch_heads(reference.values, self.denoiser.heads, self.execution.torch_device)
+            known = TextKeyValues(reference.key, values)
             self._fetch_seconds += time.perf_counter() - started
             self._prompts.put(reference.key, known)
-            self._fetched_bytes += reference.values.nbytes
+            self._fetched_bytes += values.nbytes
         return known
 
     def _conditioning(self, message: EncodedMessage) -> Conditioning:
@@ -150,3 +273,8 @@ class Rank:
             return Conditioning.none(latent_shapes(self.denoiser.tower.config, message.layout), device)
         self._fetched_bytes += message.conditioning_bytes
         return fetch_conditioning(message.conditioning, device)
+
+
+def _own_address() -> str:
+    own: Callable[[], str] = ray.util.get_node_ip_address
+    return own()

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from sqlalchemy import URL
 
 from cosmos3_core.checkpoint import Checkpoint
+from cosmos3_core.parallel.degrees import Degrees
 from cosmos3_core.settings import DtypeName, ExecutionSettings
 from deployments.media_store import is_local
 
@@ -83,26 +84,72 @@ class ReasonerSettings(Settings):
     environment: dict[str, str] = Field(default_factory=dict)
 
 
+class ParallelSettings(Settings):
+    """How a gang is split; see `cosmos3_core.parallel.degrees`.
+
+    Attributes:
+        tp: ranks over heads and MLP columns; splits the weights.
+        cfg: 2 runs the guidance branches side by side.
+        ulysses: ranks over generation tokens.
+    """
+
+    tp: Annotated[int, Field(ge=1)] = 1
+    cfg: Annotated[int, Field(ge=1, le=2)] = 1
+    ulysses: Annotated[int, Field(ge=1)] = 1
+
+    @property
+    def degrees(self) -> Degrees:
+        """The same for the core."""
+        return Degrees(self.tp, self.cfg, self.ulysses)
+
+    @property
+    def world_size(self) -> int:
+        """Number of ranks."""
+        return self.degrees.world_size
+
+
+class PatienceSettings(Settings):
+    """How long a task of each class waits for its next step, in seconds, before it goes ahead of shorter ones."""
+
+    interactive: Annotated[float, Field(gt=0)] = 5.0
+    standard: Annotated[float, Field(gt=0)] = 30.0
+    batch: Annotated[float, Field(gt=0)] = 120.0
+
+
 class GeneratorSettings(StageSettings):
     """A Generator: a leader and its gang of ranks.
 
     Attributes:
+        parallel: how the ranks share the work; their number is the product.
         leader_resources, rank_resources: of one placement group bundle each, such as `{CPU: 1, GPU: 1}`.
         placement_strategy: Serve's placement group strategy.
         key_value_bytes: budget of a rank for prompts' keys and values.
+        resident_bytes: what the tasks that a rank holds may take on it; more wait outside.
+        batch_tasks: requests of one geometry that may share a forward pass. Above 1 results are no longer bit-identical
+            to running alone.
+        patience_s: bounds on waiting.
+        snapshot_interval_s: how often the state of a running task is saved.
+        preview_interval_s: how often a preview is made, where the model's `previews` are on.
         step_deadline_s: a step that takes longer makes the gang unhealthy.
     """
+
+    parallel: ParallelSettings = ParallelSettings()
 
     leader_resources: dict[str, float] = Field(default_factory=lambda: {"CPU": 1.0})
     rank_resources: dict[str, float] = Field(default_factory=lambda: {"CPU": 1.0, "GPU": 1.0})
     placement_strategy: Literal["PACK", "STRICT_PACK", "SPREAD", "STRICT_SPREAD"] = "STRICT_PACK"
     key_value_bytes: Bytes = 2048 * MEGABYTE
+    resident_bytes: Bytes = 4096 * MEGABYTE
+    batch_tasks: Annotated[int, Field(ge=1)] = 1
+    patience_s: PatienceSettings = PatienceSettings()
+    snapshot_interval_s: Annotated[float, Field(gt=0)] = 30.0
+    preview_interval_s: Annotated[float, Field(ge=1)] = 1.0
     step_deadline_s: Annotated[float, Field(gt=0)] = 300.0
 
     @property
     def world_size(self) -> int:
-        """Number of ranks. One until the gang is sharded."""
-        return 1
+        """Number of ranks."""
+        return self.parallel.world_size
 
     def bundles(self) -> list[dict[str, float]]:
         """The replica's placement group: the leader first, then a bundle per rank."""
@@ -117,12 +164,14 @@ class ModelSettings(Settings):
         checkpoint: a folder, a Hugging Face id, or `tiny:nano` or `tiny:edge` for a tiny one made where it is absent.
         revision: of a Hugging Face id.
         decoder: the application that decodes this model's latents.
+        previews: whether running generations show glimpses of what they become.
     """
 
     name: str
     checkpoint: str
     revision: str | None = None
     decoder: str = "decoder"
+    previews: bool = False
     encoder: EncoderSettings = EncoderSettings()
     reasoner: ReasonerSettings | None = ReasonerSettings()
     generator: GeneratorSettings | None = GeneratorSettings()

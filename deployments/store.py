@@ -15,9 +15,11 @@ from sqlalchemy import JSON, Engine, ForeignKey, create_engine, delete, event, f
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
+from deployments.scheduler import ServiceClass
+
 Status = Literal["queued", "in_progress", "completed", "failed"]
 FINAL: tuple[Status, ...] = ("completed", "failed")
-EventKind = Literal["started", "stage", "step", "done", "failed", "cancelled"]
+EventKind = Literal["started", "stage", "step", "preview", "done", "failed", "cancelled"]
 LAST_EVENTS: tuple[EventKind, ...] = ("done", "failed", "cancelled")
 
 
@@ -71,7 +73,8 @@ class Job:
         progress: percent.
         tries: how often it was started.
         created_at, started_at, completed_at: Unix time in seconds.
-        request: fields, media URIs, target and format of the file; enough to run it again.
+        request: fields, media URIs, service class, snapshot's URI, target and format of the file; enough to run it
+            again.
         shown: what the client sent and is shown again, such as `size`.
         result: what came of it.
         error: `code` and `message`.
@@ -94,9 +97,25 @@ class Job:
     result: dict[str, Any] | None = None
     error: dict[str, Any] | None = None
 
+    def working_media(self) -> tuple[str, ...]:
+        """URIs of the files that it needs only until it is over, whether they exist or not."""
+        snapshot = self.snapshot
+        return (*self.request["media"].values(), *([] if snapshot is None else [snapshot]))
+
+    @property
+    def snapshot(self) -> str | None:
+        """URI of its state while it is denoised; None for a job of a version that kept none."""
+        uri: str | None = self.request.get("snapshot")
+        return uri
+
+    @property
+    def service_class(self) -> ServiceClass:
+        """How urgent it is."""
+        return ServiceClass(self.request.get("service_class", ServiceClass.STANDARD))
+
     def media(self) -> tuple[str, ...]:
         """URIs of all files that belong to it, whether they exist or not."""
-        return (*self.request["media"].values(), self.request["output"]["target"])
+        return (*self.working_media(), self.request["output"]["target"])
 
     @property
     def final(self) -> bool:

@@ -15,16 +15,25 @@ from itertools import product
 from pathlib import Path
 from typing import Any, Final
 
-import torch
 import yaml
 
-from cosmos3_core.catalog import CATALOG, Family
-from cosmos3_core.model.config import TransformerConfig
-from cosmos3_core.model.generation import GenerationTower
-from cosmos3_core.model.names import keeps_fp32
-from cosmos3_core.model.understanding import UnderstandingTower
-from deployments.settings import DecoderSettings, FrontSettings, ModelSettings, Settings
-from tests.published import NANO_CONFIG, SUPER_CONFIG
+from cosmos3_core.catalog import (
+    CATALOG,
+    SOUND_DECODER_PARAMETERS,
+    VIDEO_DECODER_PARAMETERS,
+    VIDEO_ENCODER_PARAMETERS,
+    CatalogEntry,
+)
+from cosmos3_core.memory import activation_bytes, reasoner_bytes, understanding_bytes, weight_bytes
+from cosmos3_core.parallel.plan import (
+    CONTEXT,
+    DECODING,
+    ENCODING,
+    GANG_BUFFERS,
+    geometry_of,
+    largest_video,
+)
+from deployments.settings import DecoderSettings, FrontSettings, GeneratorSettings, ModelSettings, Settings
 
 ROOT: Final = Path(__file__).parents[1]
 RECIPES: Final = tuple(sorted((ROOT / "serve_configs").glob("*.yaml")))
@@ -40,16 +49,6 @@ FRONT, MODEL, DECODER = SETTINGS
 
 # Bytes. An 80 GB card has 85.0; the difference is left to allocators.
 CARD: Final = 80_000_000_000
-CONTEXT: Final = 500_000_000
-VLLM_ACTIVATIONS: Final = 3_000_000_000
-CONFIGS: Final = {Family.NANO: NANO_CONFIG, Family.SUPER: SUPER_CONFIG}
-# Parameters of the codecs (spec 1.4), and what a tower has that only the Reasoner loads: lm_head, the last layer, norm.
-VIT: Final = {Family.NANO: 576_388_336, Family.SUPER: 595_266_800}
-REASONER_WEIGHTS: Final = {Family.NANO: 17_500_000_000, Family.SUPER: 66_700_000_000}
-VAE_ENCODER, VAE_DECODER, SOUND_DECODER = 149_637_088, 555_051_580, 473_097_282
-# Peak of live tensors at 1280x720 and 189 frames, traced on meta tensors: one guidance branch, both at once.
-DENOISING: Final = {Family.NANO: (5_430_000_000, 10_160_000_000), Family.SUPER: (10_340_000_000, 18_960_000_000)}
-ENCODING, DECODING = 3_640_000_000, 9_940_000_000
 
 Resources = dict[str, float]
 
@@ -205,27 +204,46 @@ def cards_needed(found: list[Stage]) -> int:
 
 
 def cards(found: list[Stage]) -> Iterator[tuple[Stage, ...]]:
-    """Every set of replicas that Ray may put on one card."""
-    on_cards = [stage for stage in found if stage.gpus]
-    counts = [range(stage.replicas[1] + 1) for stage in on_cards]
+    """Every set of replicas and ranks that Ray may put on one card."""
+    pieces = [(stage, bundle["GPU"]) for stage in found for bundle in alike_bundles(stage)]
+    # Of what takes all of a card or more than half, there is never a second one.
+    counts = [range(min(_most(stage), int(1 / min(gpus, 1.0))) + 1) for stage, gpus in pieces]
     for chosen in product(*counts):
-        if 0 < round(sum(n * min(stage.gpus, 1.0) for n, stage in zip(chosen, on_cards, strict=True)), 4) <= 1:
-            yield tuple(stage for n, stage in zip(chosen, on_cards, strict=True) for _ in range(n))
+        if 0 < round(sum(n * min(gpus, 1.0) for n, (_, gpus) in zip(chosen, pieces, strict=True)), 4) <= 1:
+            yield tuple(stage for n, (stage, _) in zip(chosen, pieces, strict=True) for _ in range(n))
 
 
-def family_of(settings: Settings) -> Family:
-    """The size class of a published checkpoint."""
+def alike_bundles(stage: Stage) -> list[Resources]:
+    """The kind of bundle of a stage that takes GPUs, once; none where it takes none."""
+    kinds = [bundle for bundle in stage.bundles if bundle.get("GPU")]
+    assert all(kind == kinds[0] for kind in kinds), "the ranks of a gang ask for the same"
+    return kinds[:1]
+
+
+def _most(stage: Stage) -> int:
+    """Replicas of a stage, or ranks of its gangs, at most."""
+    return stage.replicas[1] * sum(bool(bundle.get("GPU")) for bundle in stage.bundles)
+
+
+def entry_of(settings: Settings) -> CatalogEntry:
+    """The published checkpoint of a stage."""
     assert isinstance(settings, ModelSettings | DecoderSettings)
-    return CATALOG[settings.checkpoint].family
+    return CATALOG[settings.checkpoint]
+
+
+def generator_of(stage: Stage) -> GeneratorSettings:
+    """The settings of a Generator."""
+    assert isinstance(stage.settings, ModelSettings) and stage.settings.generator is not None
+    return stage.settings.generator
 
 
 def weight_limit(stage: Stage) -> int:
     """What the recipe allows the weights of a stage of ours to take."""
     settings = stage.settings
     if isinstance(settings, ModelSettings):
-        mine = settings.encoder if stage.name == "Encoder" else settings.generator
-        assert mine is not None
-        limit = mine.memory_limit_bytes
+        limit = (
+            settings.encoder.memory_limit_bytes if stage.name == "Encoder" else generator_of(stage).memory_limit_bytes
+        )
     else:
         assert isinstance(settings, DecoderSettings)
         limit = settings.memory_limit_bytes
@@ -234,46 +252,47 @@ def weight_limit(stage: Stage) -> int:
 
 
 def weights(stage: Stage) -> int:
-    """Bytes of the weights that one rank or replica of a stage holds, in bf16."""
-    family = family_of(stage.settings)
+    """Bytes of the weights that one rank or replica of a stage holds at most, in bf16."""
+    entry = entry_of(stage.settings)
     if stage.name == "Decoder":
-        return 2 * VAE_DECODER + 4 * SOUND_DECODER
+        return 2 * VIDEO_DECODER_PARAMETERS + 4 * SOUND_DECODER_PARAMETERS
     if stage.name == "Reasoner":
-        return REASONER_WEIGHTS[family] // max(1, int(stage.gpus))
-    generation, understanding = tower_bytes(family)
+        return reasoner_bytes(entry.config, entry.vision_parameters, 2) // max(1, int(stage.gpus))
     if stage.name == "Generator":
-        return generation
+        degrees = generator_of(stage).parallel.degrees
+        return max(weight_bytes(entry.config, degrees, rank, 2) for rank in range(degrees.world_size))
     assert isinstance(stage.settings, ModelSettings)
     reasoner = stage.settings.reasoner
-    vit = VIT[family] if reasoner is not None and reasoner.vision == "encoder" else 0
-    return understanding + 2 * (VAE_ENCODER + vit)
+    vit = entry.vision_parameters if reasoner is not None and reasoner.vision == "encoder" else 0
+    return understanding_bytes(entry.config, 2) + 2 * (VIDEO_ENCODER_PARAMETERS + vit)
 
 
-@cache
-def tower_bytes(family: Family) -> tuple[int, int]:
-    """Bytes of the generation and the understanding tower in bf16."""
-    config = TransformerConfig.from_dict(CONFIGS[family])
-    with torch.device("meta"):
-        towers = GenerationTower(config), UnderstandingTower(config)
-    generation, understanding = (
-        sum(tensor.numel() * (4 if keeps_fp32(name) else 2) for name, tensor in tower.state_dict().items())
-        for tower in towers
-    )
-    return generation, understanding
-
-
-def memory(stage: Stage) -> float:
-    """Bytes of one card that a replica takes at its largest request; for vLLM its claim at start."""
+def memory(stage: Stage, card: int = CARD) -> float:
+    """Bytes of one card that a replica or a rank takes at its largest request; for vLLM its claim at start."""
     settings = stage.settings
     if stage.name == "Reasoner":
         assert isinstance(settings, ModelSettings) and settings.reasoner is not None
-        return CARD * float(settings.reasoner.engine["gpu_memory_utilization"])
+        return card * float(settings.reasoner.engine["gpu_memory_utilization"])
     activations = {"Encoder": ENCODING, "Decoder": DECODING}.get(stage.name, 0)
     if stage.name == "Generator":
-        assert isinstance(settings, ModelSettings) and settings.generator is not None
-        one, both = DENOISING[family_of(settings)]
-        activations = settings.generator.key_value_bytes + (both if settings.generator.batch_guidance else one)
+        activations = _generating(stage)
     return weight_limit(stage) + activations + CONTEXT
+
+
+def _generating(stage: Stage) -> int:
+    """What a rank takes beside its weights: prompts, resident tasks, the peak of a step, buffers of the gang."""
+    settings, entry = generator_of(stage), entry_of(stage.settings)
+    geometry = geometry_of(entry, largest_video(entry))
+    step = activation_bytes(
+        entry.config,
+        geometry,
+        settings.parallel.degrees,
+        2,
+        batch=settings.batch_tasks,
+        batch_guidance=settings.batch_guidance,
+    )
+    buffers = GANG_BUFFERS if settings.world_size > 1 else 0
+    return settings.key_value_bytes + settings.resident_bytes + step + buffers
 
 
 # Nodes

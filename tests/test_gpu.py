@@ -1,14 +1,22 @@
-"""What only a GPU can show: bf16 against fp32, and that the attention backends agree."""
+"""What only a GPU can show: bf16 against fp32, that the attention backends agree, NCCL, and that no step waits."""
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import torch
+from torch.profiler import ProfilerActivity, profile
 
 from cosmos3_core import LocalPipeline
 from cosmos3_core.model.attention import AttentionBackend
+from cosmos3_core.model.generation import JointAttention
+from cosmos3_core.parallel.degrees import Degrees
+from cosmos3_core.parallel.mesh import joined
+from cosmos3_core.parallel.rendezvous import open_store
+from cosmos3_core.parallel.tensor import SumOverRanks
+from cosmos3_core.parallel.ulysses import TokenSplit, UlyssesAttention
 from tests.parity.cases import CASES, Case
 from tests.parity.compare import denoise_ours, relative_error
 
@@ -42,3 +50,37 @@ def test_every_mode_runs_in_bf16(nano: Path, case: Case) -> None:
     pipeline = LocalPipeline.from_pretrained(nano, device="cuda", dtype="bfloat16")
     result = pipeline.generate(case.request(seed=1))
     assert all(bool(torch.isfinite(tensor).all()) for tensor in result.latents.values())
+
+
+def test_one_rank_talks_to_itself_over_nccl() -> None:
+    device = torch.device("cuda", 0)
+    store, _ = open_store("127.0.0.1", 1)
+    with joined(Degrees(), 0, device, store, timedelta(minutes=1)) as mesh:
+        query, key, value = (torch.randn(heads, 33, 64, device=device, dtype=torch.bfloat16) for heads in (8, 2, 2))
+        text = torch.randn(2, 2, 7, 64, device=device, dtype=torch.bfloat16)
+        alone, tokens = JointAttention(AttentionBackend.AUTO), TokenSplit(mesh)
+        tokens.lengths = [33]
+        exchanged = UlyssesAttention(alone, mesh, tokens)(query, key, value, text)
+        assert torch.equal(exchanged, alone(query, key, value, text))
+        hidden = torch.randn(2, 33, 64, device=device)
+        assert torch.equal(tokens.gather(alone, (hidden, None, ()), hidden), hidden)  # type: ignore[arg-type]
+        assert torch.equal(SumOverRanks(mesh.group("tp"))(alone, (), hidden.clone()), hidden)
+
+
+@pytest.mark.parametrize("name", ["t2v", "t2v with sound", "policy, 10 wide"])
+def test_a_step_waits_for_the_device_once_at_its_end(nano: Path, name: str) -> None:
+    case = next(case for case in CASES if case.name == name)
+    pipeline = LocalPipeline.from_pretrained(nano, device="cuda", dtype="bfloat16")
+    _, encoded = pipeline.encode(case.request(seed=1))
+    task = pipeline.denoiser.start(encoded)
+    for _ in range(3):
+        pipeline.denoiser.step(task)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as profiled:
+            pipeline.denoiser.step(task)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    counts = {event.key: event.count for event in profiled.key_averages()}
+    assert counts.get("cudaStreamSynchronize", 0) == 0, counts
+    assert counts.get("Memcpy DtoH (Device -> Pageable)", 0) == 0

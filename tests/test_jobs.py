@@ -46,7 +46,7 @@ def a_job(folder: Path, name: str) -> Job:
 def endless(monkeypatch: pytest.MonkeyPatch) -> None:
     """A flow whose generations run until they are cancelled."""
 
-    async def generate(*_: Any) -> None:
+    async def generate(*_: Any, **__: Any) -> None:
         await asyncio.Event().wait()
 
     monkeypatch.setattr(jobs, "generate", generate)

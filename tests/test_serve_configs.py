@@ -6,12 +6,25 @@ from pathlib import Path
 
 import pytest
 
+from cosmos3_core.hardware import HARDWARE
+from cosmos3_core.memory import Geometry, task_bytes
+from cosmos3_core.parallel.plan import CONTEXT, LONGEST_TEXT, VLLM_ACTIVATIONS, geometry_of, largest_video, plan_for
 from deployments.recipes import load_recipe
 from deployments.settings import FrontSettings, ModelSettings
 from tests import recipes
 from tests.recipes import RECIPES, Stage
 
-CARDS = {"tiny-cpu": 0, "reasoner-only": 1, "nano-1gpu": 1, "nano-4gpu": 4, "super-8gpu": 8}
+CARDS = {
+    "tiny-cpu": 0,
+    "reasoner-only": 1,
+    "nano-1gpu": 1,
+    "nano-4gpu": 4,
+    "nano-8gpu-latency": 8,
+    "nano-8gpu-throughput": 8,
+    "super-2gpu": 2,
+    "super-8gpu": 8,
+}
+LARGER_CARDS = {"super-2gpu": HARDWARE["h200-141gb"].memory_bytes}
 each_recipe = pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 
 
@@ -69,8 +82,9 @@ def test_the_cards_suffice_at_most_replicas(path: Path) -> None:
 @each_recipe
 def test_a_card_holds_whatever_ray_puts_on_it(path: Path) -> None:
     for together in recipes.cards(stages(path)):
-        claimed = {f"{i} {stage.name}": recipes.memory(stage) / 1e9 for i, stage in enumerate(together)}
-        assert sum(claimed.values()) * 1e9 <= recipes.CARD, claimed
+        card = LARGER_CARDS.get(path.stem, recipes.CARD)
+        claimed = {f"{i} {stage.name}": recipes.memory(stage, card) / 1e9 for i, stage in enumerate(together)}
+        assert sum(claimed.values()) * 1e9 <= card, claimed
 
 
 @each_recipe
@@ -89,9 +103,8 @@ def test_vllm_has_room_for_what_it_is_told_to_hold(path: Path) -> None:
             continue
         width = engine.get("tensor_parallel_size", 1)
         assert width in (1, stage.gpus)
-        config = recipes.CONFIGS[recipes.family_of(stage.settings)]
-        token = 4 * config["num_hidden_layers"] * config["num_key_value_heads"] * config["head_dim"]
-        used = recipes.weights(stage) + recipes.VLLM_ACTIVATIONS + recipes.CONTEXT
+        token = recipes.entry_of(stage.settings).config.key_value_bytes(1, 2)
+        used = recipes.weights(stage) + VLLM_ACTIVATIONS + CONTEXT
         room = engine.get("kv_cache_memory_bytes", recipes.memory(stage) - used)
         assert used + room <= recipes.memory(stage) + 1
         assert engine["max_model_len"] * token / width <= room
@@ -100,7 +113,38 @@ def test_vllm_has_room_for_what_it_is_told_to_hold(path: Path) -> None:
 @each_recipe
 def test_a_rank_shares_its_card_with_no_other_rank(path: Path) -> None:
     for stage in of_one(stages(path), "Generator"):
-        assert not stage.gpus or stage.gpus == int(stage.gpus) or stage.gpus > 0.5
+        for bundle in recipes.alike_bundles(stage):
+            assert bundle["GPU"] == 1 or 0.5 < bundle["GPU"] < 1
+
+
+@each_recipe
+def test_the_largest_request_finds_room_on_a_rank(path: Path) -> None:
+    for stage in of_one(stages(path), "Generator"):
+        if not stage.gpus:
+            continue
+        entry, settings = recipes.entry_of(stage.settings), recipes.generator_of(stage)
+        layout = largest_video(entry).layout(entry.config)
+        latents = entry.config.latent_channel * layout.frames * layout.height * layout.width
+        longest = Geometry(geometry_of(entry, largest_video(entry)).tokens, (LONGEST_TEXT, LONGEST_TEXT))
+        assert task_bytes(entry.config, latents, longest, settings.parallel.degrees, 2) <= settings.resident_bytes
+
+
+@pytest.mark.parametrize(
+    ("recipe", "checkpoint", "gpu", "objective"),
+    [
+        ("nano-8gpu-latency", "nvidia/Cosmos3-Nano", "h100-80gb", "latency"),
+        ("nano-8gpu-throughput", "nvidia/Cosmos3-Nano", "h100-80gb", "throughput"),
+        ("super-2gpu", "nvidia/Cosmos3-Super", "h200-141gb", "latency"),
+    ],
+)
+def test_a_recipe_is_what_the_plan_says(recipe: str, checkpoint: str, gpu: str, objective: str) -> None:
+    found = {stage.name: stage for stage in stages(next(path for path in RECIPES if path.stem == recipe))}
+    plan = plan_for(checkpoint, gpu, CARDS[recipe], objective, reasoner="Reasoner" in found)
+    settings = recipes.generator_of(found["Generator"])
+    assert (found["Generator"].replicas[1], settings.parallel.degrees) == (plan.gangs, plan.degrees)
+    planned = {share.stage: share.fraction for card in plan.cards for share in card.shares}
+    assert settings.rank_resources["GPU"] == planned.pop("Generator")
+    assert {name: found[name].gpus for name in planned} == planned
 
 
 @each_recipe

@@ -122,7 +122,8 @@ class TimestepEmbedder(nn.Module):
         half = self.channels // 2
         device = self.linear_1.weight.device
         exponent = -math.log(10000) * torch.arange(half, dtype=torch.float32, device=device) / half
-        tau = torch.tensor(timestep, dtype=torch.float32, device=device) * self.timestep_scale
+        # Filled on the device: a copy from the host would wait for the step before.
+        tau = torch.full((), timestep, dtype=torch.float32, device=device) * self.timestep_scale
         angles = tau * exponent.exp()
         return torch.cat([angles.cos(), angles.sin()])
 

@@ -36,7 +36,7 @@ def apply_tensor_parallel(tower: GenerationTower, mesh: Mesh) -> dict[str, Part]
         parts[name] = Part(tuple(whole.shape), index)
         setattr(module, leaf, nn.Parameter(whole[index].clone(), requires_grad=False))
         if index[0] == ALL:
-            module.register_forward_hook(_SumOverRanks(mesh.group("tp")))
+            module.register_forward_hook(SumOverRanks(mesh.group("tp")))
     return parts
 
 
@@ -59,12 +59,13 @@ def tensor_slices(config: TransformerConfig, mesh: Mesh) -> Iterator[tuple[str, 
         yield f"{mlp}.down_proj.weight", (ALL, columns)
 
 
-class _SumOverRanks:
+class SumOverRanks:
     """Forward hook: the output is a partial sum."""
 
     def __init__(self, group: ProcessGroup) -> None:
         self.group = group
 
     def __call__(self, module: nn.Module, arguments: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        """Add the ranks' outputs, in place."""
         dist.all_reduce(output, group=self.group)
         return output

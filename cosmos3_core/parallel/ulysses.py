@@ -25,7 +25,7 @@ def apply_ulysses(tower: GenerationTower, mesh: Mesh) -> None:
     """Split the tower's tokens over the ranks on its way in, and gather them on its way out."""
     if mesh.degrees.ulysses == 1:
         return
-    tokens = _TokenSplit(mesh)
+    tokens = TokenSplit(mesh)
     tower.register_forward_pre_hook(tokens.scatter)
     tower.register_forward_hook(tokens.gather)
     for layer in tower.layers:
@@ -33,7 +33,7 @@ def apply_ulysses(tower: GenerationTower, mesh: Mesh) -> None:
         layer.self_attn.joint = UlyssesAttention(layer.self_attn.joint, mesh, tokens)
 
 
-class _TokenSplit:
+class TokenSplit:
     """How the tokens of the forward pass under way are split.
 
     Attributes:
@@ -69,7 +69,7 @@ class _TokenSplit:
 class UlyssesAttention(JointAttention):
     """Joint attention over all tokens for this rank's heads."""
 
-    def __init__(self, whole: JointAttention, mesh: Mesh, tokens: _TokenSplit) -> None:
+    def __init__(self, whole: JointAttention, mesh: Mesh, tokens: TokenSplit) -> None:
         super().__init__(whole.backend)
         self.group = mesh.group("ulysses")
         self.index = mesh.coordinates.ulysses

@@ -53,6 +53,19 @@ class DenoiseState:
         }
         return DenoiseState(self.step, {name: change(x) for name, x in self.latents.items()}, solver)
 
+    def check(self, shapes: Mapping[Modality, tuple[int, ...]]) -> None:
+        """Refuse the state of another request.
+
+        Args:
+            shapes: of the latents that the request has.
+
+        Raises:
+            SnapshotError: a modality is missing or has another shape.
+        """
+        found = {name: tuple(latent.shape) for name, latent in self.latents.items()}
+        if found != dict(shapes):
+            raise SnapshotError(f"it holds latents of shapes {found}, and the request has {dict(shapes)}")
+
     def to_bytes(self) -> bytes:
         """The whole state as a safetensors file, exact to the bit."""
         tensors: dict[str, Tensor] = {}

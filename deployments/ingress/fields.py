@@ -105,6 +105,7 @@ _COMMON: dict[str, Coercion] = {
     "guardrails": read.flag,
     "return_stage_metrics": read.flag,
     "mode": read.mode,
+    "service_class": read.choice(interactive="interactive", standard="standard", batch="batch"),
 }
 _VIDEO_ONLY: dict[str, Coercion] = {
     "input_reference": read_reference,

@@ -40,6 +40,7 @@ class Generation:
         ignored: names of fields we do not know, safe for a header.
         size, seconds: as the client sent them, for the job's record.
         return_stage_metrics: whether the answer shall carry detailed timings.
+        service_class: interactive, standard or batch, where the client says it.
         names: the names the client used, by the request's fields.
     """
 
@@ -50,6 +51,7 @@ class Generation:
     size: str | None
     seconds: str
     return_stage_metrics: bool
+    service_class: str | None
     names: Mapping[str, str]
 
     def refusal(self, error: RequestError) -> ApiError:
@@ -269,6 +271,7 @@ def _generation(given: _Given, mode: Mode, values: dict[str, Any], names: dict[s
         size=given.sent("size"),
         seconds=given.sent("seconds") or DEFAULT_SECONDS,
         return_stage_metrics=given.value("return_stage_metrics", False),
+        service_class=given.value("service_class"),
         names=names,
     )
 

@@ -8,12 +8,12 @@ import io
 import time
 import uuid
 import zipfile
+from dataclasses import replace
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from cosmos3_core.request import GenerationRequest
 from deployments.ingress.body import read_json
 from deployments.ingress.generation import ImageGeneration, read_image
 from deployments.ingress.graph import Graph
@@ -34,7 +34,7 @@ async def create_image(request: Request) -> Response:
     shown = {"size": size, "guardrails": graph.settings.guardrails}
     jobs = [
         await make_job(
-            *(graph, "image", served, _seeded(generation.request, number), shown),
+            *(graph, "image", served, _seeded(generation, number), shown),
             format=generation.output_format,
             quality=max(1, generation.output_compression),
         )
@@ -54,9 +54,10 @@ async def create_image(request: Request) -> Response:
     return JSONResponse(_answer(images, jobs, generation, size), headers=headers)
 
 
-def _seeded(request: GenerationRequest, number: int) -> GenerationRequest:
+def _seeded(generation: ImageGeneration, number: int) -> ImageGeneration:
+    request = generation.request
     seed = (request.seed + number + SEED_SPAN) % (2 * SEED_SPAN) - SEED_SPAN
-    return request.model_copy(update={"seed": seed})
+    return replace(generation, request=request.model_copy(update={"seed": seed}))
 
 
 def _answer(images: list[bytes], jobs: list[Job], generation: ImageGeneration, size: str) -> dict[str, Any]:

@@ -50,14 +50,18 @@ async def make_job(
     graph: Graph,
     kind: Kind,
     served: ServedCard,
-    request: GenerationRequest,
+    generation: Generation,
     shown: dict[str, Any],
     *,
     format: FileFormat = "mp4",
     quality: int = 95,
     detached: bool = False,
 ) -> Job:
-    """Store a request's media and make its record, not yet submitted."""
+    """Store a request's media and make its record, not yet submitted.
+
+    Whoever waits is served before jobs that nobody waits for, unless the request says otherwise.
+    """
+    request = generation.request
     job_id = f"{PREFIX[kind]}{uuid.uuid4().hex}"
     given = {name: getattr(request, name) for name in MEDIA_FIELDS if getattr(request, name) is not None}
     media = {
@@ -73,7 +77,13 @@ async def make_job(
         application=served.application,
         decoder=served.card.decoder,
         detached=detached,
-        request={"fields": call.fields, "media": call.media, "output": asdict(output)},
+        request={
+            "fields": call.fields,
+            "media": call.media,
+            "output": asdict(output),
+            "service_class": generation.service_class or ("standard" if detached else "interactive"),
+            "snapshot": graph.media.uri(f"snapshots/{job_id}.safetensors"),
+        },
         shown=shown,
     )
 

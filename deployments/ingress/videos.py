@@ -31,7 +31,7 @@ async def create_video(request: Request) -> Response:
     """Make a job and answer at once."""
     graph: Graph = request.app.state.graph
     served, generation, shown = await _read(graph, request)
-    job = await graph.submit(await make_job(graph, "video", served, generation.request, shown, detached=True))
+    job = await graph.submit(await make_job(graph, "video", served, generation, shown, detached=True))
     return JSONResponse(video_object(job), headers=notices(graph, generation))
 
 
@@ -39,7 +39,7 @@ async def create_video_sync(request: Request) -> Response:
     """Generate while the client waits, and answer with the MP4."""
     graph: Graph = request.app.state.graph
     served, generation, shown = await _read(graph, request)
-    (job,) = await finished(graph, request, [await make_job(graph, "video", served, generation.request, shown)])
+    (job,) = await finished(graph, request, [await make_job(graph, "video", served, generation, shown)])
     assert job.result is not None
     headers = notices(graph, generation) | {
         "X-Model": job.model,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -13,10 +14,15 @@ from tests.graph.starting import started, tiny_recipe
 
 
 @pytest.fixture(scope="session")
-def graph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGraph]:
+def graph_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the graph keeps its files."""
+    return tmp_path_factory.mktemp("graph")
+
+
+@pytest.fixture(scope="session")
+def graph(graph_data: Path) -> Iterator[RunningGraph]:
     """The whole graph on two logical CPUs, started once."""
-    data = tmp_path_factory.mktemp("graph")
-    with started(tiny_recipe(data), data / "log") as running:
+    with started(tiny_recipe(graph_data), graph_data / "log") as running:
         yield running
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import httpx
 import psutil
@@ -14,6 +12,7 @@ import pytest
 
 from deployments.ingress.graph import STATUS_AGE_S
 from deployments.launch import RunningGraph
+from tests.graph.events import events_of, finished, submitted
 from tests.graph.processes import ENGINE, RANK, healthy, lives, placement_groups_of, replica, titled, until
 from tests.graph.starting import started, tiny_recipe
 
@@ -91,42 +90,18 @@ def test_a_killed_process_comes_back_by_itself(name: str, graph: RunningGraph, h
 
 
 def test_a_generation_whose_rank_dies_is_repeated_to_the_same_bits(graph: RunningGraph, http: httpx.Client) -> None:
-    undisturbed = finished(http, submitted(http))
-    job = submitted(http)
+    undisturbed = finished(http, submitted(http, LONG))
+    job = submitted(http, LONG)
     killed = False
     tries = []
-    with http.stream("GET", f"/v1/videos/{job}/events") as events:
-        for kind, data in read(events):
-            if kind == "started":
-                tries.append(data["try"])
-            if kind == "step" and data["index"] == 2 and not killed:
-                (rank,) = titled(RANK, graph.processes())
-                psutil.Process(rank).kill()
-                killed = True
+    for kind, data in events_of(http, job):
+        if kind == "started":
+            tries.append(data["try"])
+        if kind == "step" and data["index"] == 2 and not killed:
+            (rank,) = titled(RANK, graph.processes())
+            psutil.Process(rank).kill()
+            killed = True
     again = finished(http, job)
     assert tries == [1, 2]
     assert again["latents_sha256"] == undisturbed["latents_sha256"]
     assert placement_groups_of(graph) == ["CREATED"]
-
-
-def submitted(http: httpx.Client) -> str:
-    answer = http.post("/v1/videos", data=LONG)
-    assert answer.status_code == 200, answer.text
-    return str(answer.json()["id"])
-
-
-def finished(http: httpx.Client, job: str) -> dict[str, Any]:
-    with http.stream("GET", f"/v1/videos/{job}/events") as events:
-        assert [kind for kind, _ in read(events)][-1] == "done"
-    answer: dict[str, Any] = http.get(f"/v1/videos/{job}").json()
-    return answer
-
-
-def read(response: httpx.Response) -> Iterator[tuple[str, dict[str, Any]]]:
-    kind = ""
-    for line in response.iter_lines():
-        name, _, value = line.partition(": ")
-        if name == "event":
-            kind = value
-        elif name == "data":
-            yield kind, json.loads(value)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.distributed import FileStore
+from torch.distributed import FileStore  # type: ignore[attr-defined]  # public, but not in its __all__
 
 from cosmos3_core.checkpoint import Checkpoint
 from cosmos3_core.parallel.degrees import Degrees

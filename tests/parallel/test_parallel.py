@@ -16,10 +16,12 @@ import torch
 from cosmos3_core import GenerationRequest, LocalPipeline
 from cosmos3_core.checkpoint import Checkpoint
 from cosmos3_core.errors import CosmosError
+from cosmos3_core.memory import replicated_bytes, weight_bytes
 from cosmos3_core.model.sequence import Modality, SequenceLayout
 from cosmos3_core.parallel.degrees import Degrees, ParallelError
 from cosmos3_core.sampling.denoise import Conditioning
 from cosmos3_core.stages.encoder import EncodedRequest
+from cosmos3_core.weights import stored_tensors
 from tests.parallel.rank_process import PLANS
 
 ROOT = Path(__file__).parents[2]
@@ -69,6 +71,7 @@ class Runs:
     folder: Path
     alone: dict[str, dict[str, torch.Tensor]]
     cases: dict[str, EncodedRequest]
+    bytes_alone: dict[str, int]
 
     def of(self, plan: Degrees) -> list[dict[str, Any]]:
         """The results of a plan, rank by rank."""
@@ -97,7 +100,8 @@ def runs(nano: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]
     processes = [subprocess.Popen([*command, str(rank)], cwd=ROOT, env=environment) for rank in range(RANKS)]
     try:
         assert [process.wait(timeout=300) for process in processes] == [0] * RANKS
-        yield Runs(folder, alone, cases)
+        weights = {name: parameter.nbytes for name, parameter in pipeline.denoiser.tower.named_parameters()}
+        yield Runs(folder, alone, cases, weights)
     finally:
         for process in processes:
             process.kill()
@@ -128,6 +132,28 @@ def test_all_ranks_hold_the_same_latents(runs: Runs, plan: Degrees) -> None:
     for other in others:
         for case, latents in first.items():
             assert all(torch.equal(other[case][modality], x) for modality, x in latents.items()), case
+
+
+@each_plan
+def test_a_rank_holds_and_reads_its_part(runs: Runs, plan: Degrees, nano: Path) -> None:
+    config = Checkpoint.find(str(nano)).transformer_config
+    stored = stored_tensors(nano / "transformer")
+    whole = sum(replicated_bytes(config, 4).values())
+    for rank, result in enumerate(runs.of(plan)):
+        assert sum(result["bytes_held"].values()) == weight_bytes(config, plan, rank, 4)
+        # The tiny checkpoint is stored as it is held, so what is read is what is kept.
+        assert {name: stored[name].nbytes for name in result["bytes_held"]} == runs.bytes_alone
+        assert result["bytes_read"] == weight_bytes(config, plan, rank, 4)
+        replicated = {name: n for name, n in result["bytes_held"].items() if n == runs.bytes_alone[name]}
+        assert plan.tp == 1 or sum(replicated.values()) == whole, sorted(replicated)
+
+
+@each_plan
+def test_the_ranks_of_a_split_hold_every_weight_once(runs: Runs, plan: Degrees, nano: Path) -> None:
+    config = Checkpoint.find(str(nano)).transformer_config
+    replicated = sum(replicated_bytes(config, 4).values())
+    split = sum(weight_bytes(config, plan, rank, 4) - replicated for rank in range(plan.world_size))
+    assert split * plan.tp == plan.world_size * (sum(runs.bytes_alone.values()) - replicated)
 
 
 def test_the_cases_are_what_they_claim(runs: Runs) -> None:
