@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 
 from deployments.ingress.body import read_body
+from deployments.ingress.coercions import flag
 from deployments.ingress.errors import ApiError
 from deployments.ingress.generation import Generation, read_video
 from deployments.ingress.graph import Graph, ServedCard
@@ -85,12 +86,19 @@ async def video_content(request: Request) -> Response:
 
 
 async def video_events(request: Request) -> Response:
-    """A job's events as server-sent events; `Last-Event-ID` continues where a connection broke."""
+    """A job's events as server-sent events; `Last-Event-ID` continues where a connection broke.
+
+    Previews come to those who ask with `?previews=true`: not everybody expects a picture.
+    """
     job = await _job(request)
     graph: Graph = request.app.state.graph
     last = request.headers.get("last-event-id", "0")
     if not last.isdecimal() or len(last) > MAX_DIGITS:
         raise ApiError(400, f"Last-Event-ID is {last[:40]!r}; expected a number", param="Last-Event-ID")
+    try:
+        previews = flag(request.query_params.get("previews", False))
+    except ValueError as error:
+        raise ApiError(400, f"previews {error}", param="previews") from None
     if job.final and int(last) >= await graph.events_so_far(job.id):
         # What tells a browser not to ask again.
         return Response(status_code=204)
@@ -98,6 +106,8 @@ async def video_events(request: Request) -> Response:
     async def events() -> AsyncIterator[ServerSentEvent]:
         async with aclosing(graph.watch(job.id, int(last))) as stream:
             async for event in stream:
+                if event.kind == "preview" and not previews:
+                    continue
                 yield ServerSentEvent(json.dumps(event.data), event=event.kind, id=str(event.number))
 
     return EventSourceResponse(events(), ping=15)

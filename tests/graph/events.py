@@ -16,10 +16,10 @@ def submitted(http: httpx.Client, fields: dict[str, Any]) -> str:
     return str(answer.json()["id"])
 
 
-def events_of(http: httpx.Client, job: str) -> Iterator[tuple[str, dict[str, Any]]]:
+def events_of(http: httpx.Client, job: str, **query: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """A job's events until its last one."""
     kind = ""
-    with http.stream("GET", f"/v1/videos/{job}/events") as response:
+    with http.stream("GET", f"/v1/videos/{job}/events", params=query) as response:
         for line in response.iter_lines():
             name, _, value = line.partition(": ")
             if name == "event":

@@ -16,8 +16,10 @@ OBJECT_STORE = 400 * 1024**2
 
 
 def tiny_recipe(data: Path) -> dict[str, Any]:
-    """The recipe tiny-cpu on a free port, keeping its files in `data`."""
-    return override(load_recipe(find_recipe("tiny-cpu")), port=0, data=data)
+    """The recipe tiny-cpu on a free port, keeping its files in `data`, with previews."""
+    config = override(load_recipe(find_recipe("tiny-cpu")), port=0, data=data)
+    config["applications"][1]["args"]["previews"] = True
+    return config
 
 
 @contextmanager

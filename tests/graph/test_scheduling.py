@@ -84,6 +84,10 @@ def test_previews_are_small_pictures_at_most_one_a_second(http: httpx.Client, gr
     finished(http, job)
     found = times(graph_data, job, "preview")
     assert found
+    assert {kind for kind, _ in events_of(http, job)} == {"started", "stage", "step", "done"}
+    asked = list(events_of(http, job, previews="true"))
+    assert [data for kind, data in asked if kind == "preview"] == [data for data, _ in found]
+    assert http.get(f"/v1/videos/{job}/events?previews=maybe").json()["error"]["param"] == "previews"
     for data, _ in found:
         jpeg = base64.b64decode(data["jpeg"])
         assert jpeg[:2] == b"\xff\xd8" and len(jpeg) < 50_000
