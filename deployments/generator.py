@@ -310,7 +310,8 @@ class Generator:
             if started is not None and time.monotonic() - started > deadline:
                 self._end(f"a step runs for more than {deadline:g} s")
             try:
-                await asyncio.wait_for(self.gang.ping(), PING_TIMEOUT_S)
+                async with asyncio.timeout(PING_TIMEOUT_S):
+                    await self.gang.ping()
             except ray.exceptions.RayActorError:
                 self._end("a rank is dead")
             except TimeoutError:

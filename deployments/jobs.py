@@ -155,8 +155,10 @@ class Jobs:
                 if not found:
                     if job is None or job.final:
                         return
+                    # `asyncio.wait_for` loses a cancel that comes with the news (Python 3.11).
                     with suppress(TimeoutError):
-                        await asyncio.wait_for(news.wait(), POLL_S)
+                        async with asyncio.timeout(POLL_S):
+                            await news.wait()
         finally:
             self._listeners[job_id].discard(news)
             if not self._listeners[job_id]:

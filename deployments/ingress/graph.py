@@ -75,7 +75,8 @@ class Graph:
     async def _fetch_card(self, application: str) -> None:
         try:
             if application in (await self.status()).applications:
-                card = await asyncio.wait_for(stage("Model", application).describe.remote(), REFRESH_S)
+                async with asyncio.timeout(REFRESH_S):
+                    card = await stage("Model", application).describe.remote()
                 self._cards[application] = ServedCard(card, application)
         except Exception as error:  # Whatever it is, the next round may do better, and there must be one.
             log.debug("no card of %s yet: %s", application, error)
