@@ -73,6 +73,7 @@ parity: setup  ## compare every mode with diffusers and rewrite docs/parity.md
 bench: setup  ## measure the pipeline and the graph on this machine
 	$(VENV)/bin/python -m benchmarks.local_pipeline
 	$(VENV)/bin/python -m benchmarks.graph
+	$(VENV)/bin/python -m benchmarks.forward_batching
 	$(VENV)/bin/python -m benchmarks.gang
 	$(VENV)/bin/python -m benchmarks.handoff
 
