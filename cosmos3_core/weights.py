@@ -72,7 +72,7 @@ def stored_tensors(folder: Path) -> dict[str, StoredTensor]:
                 for name in reader.keys():  # noqa: SIM118 - safe_open is no mapping
                     header = reader.get_slice(name)
                     shape = tuple(header.get_shape())
-                    found[name] = StoredTensor(file, shape, math.prod(shape) * BYTES[header.get_dtype()])
+                    found[name] = StoredTensor(file, shape, math.prod(shape) * BYTES.get(header.get_dtype(), 1))
         except (SafetensorError, OSError) as error:
             raise CheckpointError(f"{file}: damaged or incomplete: {error}") from error
     return found

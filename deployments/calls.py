@@ -56,13 +56,15 @@ class DenoiseCall:
         job_id: for logs.
         message: what the Encoder made.
         service_class: how urgent it is.
-        snapshot: URI where the state is kept, and taken up again where there is one; None keeps none.
+        snapshot: URI where the state is kept; None keeps none.
+        resume: whether there may be one already, to be taken up.
     """
 
     job_id: str
     message: EncodedMessage
     service_class: ServiceClass = ServiceClass.STANDARD
     snapshot: str | None = None
+    resume: bool = False
 
 
 @dataclass(frozen=True)

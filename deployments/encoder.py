@@ -78,6 +78,8 @@ class Encoder:
         """Load and run what every request needs; the constructor may block, a handler may not."""
         if self.settings.generator is not None:
             self.core.understanding.prefill(list(range(WARM_UP_TOKENS)))
+            if self.settings.previews:
+                _ = self._preview_map
         if self.settings.reasoner is not None and self.settings.reasoner.vision == "encoder":
             self.vision.encode(np.zeros((*WARM_UP_IMAGE, 3), dtype=np.uint8))
 

@@ -16,8 +16,7 @@ from ray.exceptions import ObjectLostError, RayActorError
 
 from cosmos3_core.request import Event, Finished, StageName, Started
 from deployments.calls import DecodeCall, DecodedFile, DenoiseCall, FileFormat, GenerationCall, Preview
-from deployments.handoff import EncodedMessage, LatentsMessage
-from deployments.rank import HandoffLost
+from deployments.handoff import EncodedMessage, HandoffLost, LatentsMessage
 from deployments.scheduler import ServiceClass
 from deployments.stages import Stages, answer_of, items_of
 
@@ -64,6 +63,7 @@ async def generate(
     report: Report,
     service_class: ServiceClass = ServiceClass.STANDARD,
     snapshot: str | None = None,
+    resume: bool = False,
 ) -> GenerationOutcome:
     """Run a generation from a validated request to a published file.
 
@@ -73,7 +73,8 @@ async def generate(
         output: where it goes.
         report: hears of every event.
         service_class: how urgent it is.
-        snapshot: URI where its state is kept while it is denoised; one that is there already is taken up.
+        snapshot: URI where its state is kept while it is denoised.
+        resume: whether it was tried before, so that a snapshot may be there.
 
     Raises:
         RequestError: a stage refuses it.
@@ -83,7 +84,8 @@ async def generate(
     async with _stage("encode", timings, report):
         encoded: EncodedMessage = await answer_of(stages.encoder.encode.remote(call))
     async with _stage("denoise", timings, report):
-        latents = await _denoise(stages.generator, DenoiseCall(call.job_id, encoded, service_class, snapshot), report)
+        denoise = DenoiseCall(call.job_id, encoded, service_class, snapshot, resume)
+        latents = await _denoise(stages.generator, denoise, report)
     decode = DecodeCall(call.job_id, latents, encoded.clip, output.target, output.format, output.quality)
     async with _stage("decode", timings, report):
         file: DecodedFile = await answer_of(stages.decoder.decode.remote(decode))

@@ -16,9 +16,10 @@ import ray
 from ray.util.placement_group import PlacementGroup, placement_group_table
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
+from cosmos3_core.preview import PreviewMap
 from cosmos3_core.request import Step
-from deployments.handoff import EncodedMessage, LatentsMessage
-from deployments.rank import Begun, HandoffLost, Rank, RankFacts
+from deployments.handoff import EncodedMessage, HandoffLost, LatentsMessage
+from deployments.rank import Begun, Rank, RankFacts
 from deployments.settings import GeneratorSettings, ModelSettings
 
 CONTROL, BACKGROUND = "control", "background"
@@ -96,9 +97,9 @@ class Gang:
         """Write a task's snapshot beside whatever runs; returns the steps in it."""
         return int(await _ask(self.ranks[0], "save", task_id, uri, group=BACKGROUND))
 
-    async def preview(self, task_id: str, message: EncodedMessage) -> bytes | None:
+    async def preview(self, task_id: str, colours: PreviewMap) -> bytes | None:
         """A small JPEG of what a task is about to become."""
-        jpeg: bytes | None = await _ask(self.ranks[0], "preview", task_id, message, group=BACKGROUND)
+        jpeg: bytes | None = await _ask(self.ranks[0], "preview", task_id, colours, group=BACKGROUND)
         return jpeg
 
     async def ping(self) -> None:
@@ -114,12 +115,12 @@ class Gang:
     def kill(self) -> None:
         """End every rank at once, also one that is stopped and would not hear of it."""
         here = ray.get_runtime_context().get_node_id()
-        for rank in self.ranks:
-            ray.kill(rank)
         for facts in self.facts:
             if facts.node == here:
                 with suppress(ProcessLookupError):
                     os.kill(facts.pid, signal.SIGKILL)
+        for rank in self.ranks:
+            ray.kill(rank)
 
 
 async def _ask(rank: Any, method: str, *args: Any, group: str | None = None) -> Any:

@@ -18,6 +18,7 @@ import ray
 
 from cosmos3_core.cost import CostModel, Geometry, task_bytes
 from cosmos3_core.hardware import recognise
+from cosmos3_core.preview import PreviewMap
 from cosmos3_core.request import Step
 from deployments.calls import DenoiseCall, Preview
 from deployments.gang import Gang
@@ -30,6 +31,8 @@ from deployments.settings import ModelSettings
 WATCH_PERIOD_S = 1.0
 PING_TIMEOUT_S = 5.0
 MAX_MISSED_PINGS = 3
+MAX_FAILURES_IN_A_ROW = 3
+FLUSH_S = 1.0
 SILENCE_S = 5.0
 """Serve asks a replica for its health and its figures twice a second or so, until it means to stop it."""
 
@@ -84,7 +87,8 @@ class Generator:
         self._work = asyncio.Event()
         self._call_started: float | None = None
         self._missed_pings = 0
-        self._heard_at, self._saved_in_silence = time.monotonic(), False
+        self._heard_at = time.monotonic()
+        self._failures_in_a_row = 0
         self._overhead_seconds = self._dispatch_seconds = self._step_seconds = self._step_flops = 0.0
         counts = ("tasks", "completed", "cancelled", "failed", "evicted", "resumed", "steps_after_cancel_max")
         self._counts = dict.fromkeys(counts, 0)
@@ -93,17 +97,12 @@ class Generator:
     async def check_health(self) -> None:
         """Serve asks this before the replica is ready and ever after.
 
-        A gang that cannot go on ends itself: Serve would stop an unhealthy replica gracefully, and wait for streams
-        that will never end.
-
-        Raises:
-            RuntimeError: a rank has not answered for a while.
+        A gang that cannot go on ends itself, and never says that it is unhealthy: Serve would stop it gracefully, and
+        wait for streams that will never end.
         """
-        self._heard()
+        self._heard_at = time.monotonic()
         if any(loop.done() for loop in self._loops):
             self._end("a loop of the leader has ended")
-        if self._missed_pings:
-            raise RuntimeError(f"a rank did not answer within {PING_TIMEOUT_S:g} s")
 
     async def denoise(self, call: DenoiseCall) -> AsyncIterator[Update]:
         """Denoise a request: a stream of steps, and the latents at its end. Closing the stream cancels.
@@ -127,9 +126,13 @@ class Generator:
 
     def _accept(self, call: DenoiseCall) -> Request:
         message, now = call.message, time.monotonic()
+        for earlier in self._requests.values():
+            # Whoever drove this job before is gone, and its cancel may be on its way still.
+            earlier.task.cancelled |= earlier.call.job_id == call.job_id
+        self._counts["tasks"] += 1
         geometry = message.geometry(self.config)
         task = Task(
-            id=call.job_id,
+            id=f"{call.job_id}/{self._counts['tasks']}",
             service_class=call.service_class,
             memory_bytes=task_bytes(
                 *(self.config, message.latent_values(self.config), geometry, self.settings.parallel.degrees),
@@ -141,7 +144,6 @@ class Generator:
             waiting_since=now,
         )
         self.scheduler.add(task)
-        self._counts["tasks"] += 1
         request = self._requests[task.id] = Request(task, call, geometry, saved_at=now)
         self._work.set()
         return request
@@ -160,17 +162,21 @@ class Generator:
 
     async def _carry_out(self, decision: Decision) -> None:
         tasks = decision.tasks if isinstance(decision, Run) else (decision.task,)
-        with logs_for(", ".join(task.id for task in tasks)):
+        requests = [self._requests[task.id] for task in tasks]
+        with logs_for(", ".join(request.call.job_id for request in requests)):
+            self._call_started = time.monotonic()
             try:
                 await self._do(decision)
             except ray.exceptions.RayActorError:
                 self._end("a rank died under a task")
             except Exception as error:
                 log.exception("failed")
-                if isinstance(decision, Run) and len(self.gang.ranks) > 1:
-                    self._end("ranks that failed in the middle of a step do not agree any more")
-                for task in tasks:
-                    await self._fail(self._requests[task.id], error)
+                if isinstance(decision, Run):
+                    await self._fail_in_a_step(requests, error)
+                else:
+                    await self._fail(requests, error)
+            finally:
+                self._call_started = None
 
     async def _do(self, decision: Decision) -> None:
         match decision:
@@ -190,7 +196,8 @@ class Generator:
 
     async def _admit(self, request: Request) -> None:
         task = request.task
-        begun = await self.gang.begin(task.id, request.call.message, request.call.snapshot)
+        snapshot = request.call.snapshot if request.call.resume else None
+        begun = await self.gang.begin(task.id, request.call.message, snapshot)
         task.resident = True
         task.steps_left = request.call.message.schedule.steps - begun.step
         request.fetched_bytes += begun.fetched_bytes
@@ -201,17 +208,15 @@ class Generator:
 
     async def _step(self, requests: Sequence[Request]) -> None:
         """One step of some tasks, and what follows from it."""
-        tasks = [request.task for request in requests]
-        self._call_started = time.monotonic()
-        try:
-            steps = await self.gang.step([task.id for task in tasks])
-            self._dispatch_seconds += time.monotonic() - self._call_started - steps[0].seconds
-        finally:
-            self._call_started = None
+        tasks, started = [request.task for request in requests], time.perf_counter()
+        steps = await self.gang.step([task.id for task in tasks])
+        self._failures_in_a_row = 0
+        self._dispatch_seconds += time.perf_counter() - started - steps[0].seconds
         started = time.perf_counter()
         self.scheduler.stepped(tasks, time.monotonic())
+        self._learn(requests, steps)
         for request, step in zip(requests, steps, strict=True):
-            self._note(request, step, len(requests))
+            self._tell(request, step)
         self._overhead_seconds += time.perf_counter() - started
         for request in requests:
             if request.task.steps_left:
@@ -219,13 +224,18 @@ class Generator:
             else:
                 await self._finish(request)
 
-    def _note(self, request: Request, step: Step, batch: int) -> None:
-        """Learn from a step, and tell of it: the time left counts what goes before this task, too."""
+    def _learn(self, requests: Sequence[Request], steps: Sequence[Step]) -> None:
+        """Correct the estimates of all tasks by what a step has taken, so that none is compared with an older one."""
+        for request, step in zip(requests, steps, strict=True):
+            self.cost.observe(request.geometry, step.seconds, len(requests))
+            self._step_seconds += step.seconds / len(requests)
+            self._step_flops += request.call.message.flops / step.count
+        for request in self._requests.values():
+            request.task.step_seconds = self.cost.step_seconds(request.geometry)
+
+    def _tell(self, request: Request, step: Step) -> None:
+        """Tell of a step: the time left counts what goes before this task, too."""
         task = request.task
-        self.cost.observe(request.geometry, step.seconds, batch)
-        self._step_seconds += step.seconds / batch
-        self._step_flops += request.call.message.flops / step.count
-        task.step_seconds = self.cost.step_seconds(request.geometry)
         if task.cancelled:
             request.steps_after_cancel += 1
             most = max(self._counts["steps_after_cancel_max"], request.steps_after_cancel)
@@ -234,17 +244,36 @@ class Generator:
         request.updates.put_nowait(replace(step, seconds_left=left))
 
     async def _finish(self, request: Request) -> None:
-        if request.background is not None:
-            await asyncio.wait([request.background])
-        latents = await self.gang.finish(request.task.id)
+        try:
+            latents = await self.gang.finish(request.task.id)
+        except ray.exceptions.RayActorError:
+            raise
+        except Exception as error:
+            log.exception("failed at its end")
+            await self._fail([request], error)
+            return
         self._counts["completed"] += 1
         request.updates.put_nowait(replace(latents, fetched_bytes=request.fetched_bytes))
         self._over(request.task)
 
-    async def _fail(self, request: Request, error: BaseException) -> None:
-        self._counts["failed"] += 1
-        request.updates.put_nowait(error)
-        await self._forget(request.task)
+    async def _fail(self, requests: Sequence[Request], error: BaseException) -> None:
+        for request in requests:
+            self._counts["failed"] += 1
+            await self._forget(request.task)
+            # Last, for whoever hears of it may come again at once.
+            request.updates.put_nowait(error)
+
+    async def _fail_in_a_step(self, requests: Sequence[Request], error: BaseException) -> None:
+        """Ranks that failed in the middle of a step do not agree any more; and one that always fails is of no use."""
+        self._failures_in_a_row += 1
+        if len(self.gang.ranks) == 1 and self._failures_in_a_row < MAX_FAILURES_IN_A_ROW:
+            await self._fail(requests, error)
+            return
+        for request in requests:
+            request.updates.put_nowait(error)
+        # So that those who failed hear why, and only their neighbours are tried again.
+        await asyncio.sleep(FLUSH_S)
+        self._end("a step failed")
 
     async def _forget(self, task: Task) -> None:
         await self.gang.drop(task.id)
@@ -252,7 +281,7 @@ class Generator:
 
     def _over(self, task: Task) -> None:
         self.scheduler.end(task)
-        del self._requests[task.id]
+        self._requests.pop(task.id, None)
 
     def _look_after(self, request: Request) -> None:
         """Save or show a task beside the steps that follow, when it is time to."""
@@ -262,9 +291,11 @@ class Generator:
         if request.call.snapshot is not None and now - request.saved_at >= self.settings.snapshot_interval_s:
             request.saved_at = now
             request.background = _in_background(self._save(request, request.call.snapshot))
-        elif request.call.message.preview is not None and now - request.shown_at >= self.settings.preview_interval_s:
+            return
+        colours = request.call.message.preview
+        if colours is not None and now - request.shown_at >= self.settings.preview_interval_s:
             request.shown_at = now
-            request.background = _in_background(self._show(request))
+            request.background = _in_background(self._show(request, colours))
 
     async def _save(self, request: Request, uri: str) -> None:
         with logs_for(request.task.id):
@@ -275,30 +306,29 @@ class Generator:
                 log.exception("no snapshot")
                 return
             log.info("saved at step %d", step)
-            if request.task.cancelled:
-                # Its job is gone, and whoever removed it may have looked before the file was there.
+            if request.task.id not in self._requests or request.task.cancelled:
+                # It is over, and whoever removed its files may have looked before this one was there.
                 await asyncio.to_thread(delete_media, uri)
 
-    async def _show(self, request: Request) -> None:
+    async def _show(self, request: Request, colours: PreviewMap) -> None:
         with logs_for(request.task.id):
             try:
-                jpeg = await self.gang.preview(request.task.id, request.call.message)
+                jpeg = await self.gang.preview(request.task.id, colours)
             except Exception:
                 log.exception("no preview")
                 return
             if jpeg is not None:
                 request.updates.put_nowait(Preview(request.call.message.schedule.steps - request.task.steps_left, jpeg))
 
-    def _heard(self) -> None:
-        self._heard_at, self._saved_in_silence = time.monotonic(), False
-
     def _save_before_a_stop(self) -> None:
         """Save every task once when Serve has fallen silent: it tells a replica nothing before it stops it."""
-        if self._saved_in_silence or time.monotonic() - self._heard_at < SILENCE_S:
+        if time.monotonic() - self._heard_at < SILENCE_S:
             return
-        self._saved_in_silence = True
         for request in self._requests.values():
-            if request.task.resident and request.call.snapshot is not None and not _busy(request):
+            if request.call.snapshot is None or not request.task.resident or _busy(request):
+                continue
+            if request.saved_at <= self._heard_at:
+                request.saved_at = time.monotonic()
                 request.background = _in_background(self._save(request, request.call.snapshot))
 
     async def _watch(self) -> None:
@@ -308,7 +338,7 @@ class Generator:
             self._save_before_a_stop()
             started, deadline = self._call_started, self.settings.step_deadline_s
             if started is not None and time.monotonic() - started > deadline:
-                self._end(f"a step runs for more than {deadline:g} s")
+                self._end(f"a call of the ranks runs for more than {deadline:g} s")
             try:
                 async with asyncio.timeout(PING_TIMEOUT_S):
                     await self.gang.ping()
@@ -324,16 +354,18 @@ class Generator:
     def _end(self, reason: str) -> None:
         """A gang without one of its ranks is no gang: end this process, so that Serve replaces all of it at once."""
         log.error("%s: the gang ends and is replaced", reason)
-        self.gang.kill()
-        os._exit(1)
+        try:
+            self.gang.kill()
+        finally:
+            os._exit(1)
 
     def record_routing_stats(self) -> dict[str, float]:
         """What a router weighs this gang by: seconds of work that wait, and how much work it does in a second."""
-        self._heard()
-        stats = {"queued_seconds": self.scheduler.queued_seconds()}
-        if self._step_seconds:
-            stats["flops_per_second"] = self._step_flops / self._step_seconds
-        return stats
+        self._heard_at = time.monotonic()
+        hardware = self.cost.hardware
+        expected = hardware.flops_per_second * hardware.product_efficiency * len(self.gang.ranks)
+        measured = self._step_flops / self._step_seconds if self._step_seconds else expected
+        return {"queued_seconds": self.scheduler.queued_seconds(), "flops_per_second": measured}
 
     async def stats(self) -> dict[str, float]:
         """Counters and gauges for `/metrics`."""

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from cosmos3_core.errors import CosmosError
 from cosmos3_core.memory import Geometry
 from cosmos3_core.model.config import TransformerConfig
 from cosmos3_core.model.sequence import Latents, Modality, SequenceLayout
@@ -25,6 +26,10 @@ from cosmos3_core.sampling.guidance import Guidance
 from cosmos3_core.sampling.noise import NoiseSource
 from cosmos3_core.sampling.schedule import Schedule
 from cosmos3_core.stages.encoder import latent_shapes
+
+
+class HandoffLost(CosmosError):
+    """What the Encoder sent died with it before it was fetched: encode again."""
 
 
 @dataclass(frozen=True)

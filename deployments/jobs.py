@@ -239,6 +239,7 @@ class Jobs:
                     *(stages, call, output, lambda event: self._report(job, event)),
                     service_class=job.service_class,
                     snapshot=job.snapshot,
+                    resume=attempt > 1,
                 )
             except Exception as error:
                 if not is_repeatable(error) or attempt == self.settings.max_tries:

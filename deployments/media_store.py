@@ -5,6 +5,7 @@ Inputs and results travel between stages as URIs, so that neither a queue nor th
 
 from __future__ import annotations
 
+import glob
 import os
 import tempfile
 import uuid
@@ -40,7 +41,7 @@ def write_media(uri: str, write: Callable[[BinaryIO], object]) -> int:
     local = isinstance(system, LocalFileSystem)
     # Beside its target where that is a disk, so that it can take its place at once.
     folder = os.path.dirname(path) if local else tempfile.gettempdir()
-    partial = Path(folder, f"{uuid.uuid4().hex}.partial")
+    partial = Path(folder, f".{os.path.basename(path)}.{uuid.uuid4().hex}.partial")
     try:
         with partial.open("wb") as target:
             write(target)
@@ -69,10 +70,13 @@ def read_media(uri: str) -> bytes:
 
 
 def delete_media(uri: str) -> None:
-    """Remove a file; nothing happens where it is gone already."""
+    """Remove a file, and what a writer that died has left of it; nothing happens where it is gone already."""
     system, path = fsspec.core.url_to_fs(uri)
     if system.exists(path):
         system.rm(path)
+    if isinstance(system, LocalFileSystem):
+        for partial in Path(path).parent.glob(f".{glob.escape(os.path.basename(path))}.*.partial"):
+            partial.unlink(missing_ok=True)
 
 
 def local_path(uri: str) -> Path | None:

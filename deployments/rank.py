@@ -18,19 +18,19 @@ import torch
 from torch.distributed import Store  # type: ignore[attr-defined]  # public, but not in its __all__
 
 from cosmos3_core.byte_cache import ByteCache
-from cosmos3_core.errors import CosmosError
 from cosmos3_core.media import encode_image
 from cosmos3_core.model.sequence import Modality, sha256_of
 from cosmos3_core.parallel.mesh import Mesh, join
 from cosmos3_core.parallel.rendezvous import Address, find_store, open_store, use_interface_of
-from cosmos3_core.preview import preview
+from cosmos3_core.preview import PreviewMap, preview
 from cosmos3_core.request import Step
-from cosmos3_core.sampling.denoise import Conditioning, DenoiseState, SnapshotError
+from cosmos3_core.sampling.denoise import Conditioning, DenoiseState
 from cosmos3_core.stages.denoiser import Denoiser, DenoiseTask
 from cosmos3_core.stages.encoder import EncodedRequest, latent_shapes
 from cosmos3_core.stages.understanding import TextKeyValues
 from deployments.handoff import (
     EncodedMessage,
+    HandoffLost,
     KeyValuesReference,
     LatentsMessage,
     fetch_conditioning,
@@ -42,10 +42,6 @@ from deployments.media_store import read_media, write_media
 from deployments.settings import ModelSettings
 
 PREVIEW_QUALITY = 80
-
-
-class HandoffLost(CosmosError):
-    """What the Encoder sent died with it before it was fetched: encode again."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +132,11 @@ class Rank:
     def start(self, task_id: str, message: EncodedMessage, snapshot: str | None) -> Begun:
         """Fetch what a task needs, and take it up where it stands: parked here, in its snapshot, or nowhere yet.
 
+        Args:
+            task_id: of the leader's.
+            message: what the Encoder sent.
+            snapshot: where its state may be; None for a task that has none.
+
         Raises:
             HandoffLost: the object store no longer has it.
         """
@@ -152,12 +153,14 @@ class Rank:
     def _saved(self, task_id: str, request: EncodedRequest, snapshot: str | None) -> DenoiseState | None:
         if snapshot is None:
             return None
+        steps, stochastic = request.schedule.steps, request.stochastic
         try:
             state = DenoiseState.from_bytes(read_media(snapshot))
-            state.check(latent_shapes(self.denoiser.tower.config, request.layout))
+            state.check(latent_shapes(self.denoiser.tower.config, request.layout), steps, stochastic)
         except FileNotFoundError:
             return None
-        except SnapshotError as error:
+        except Exception as error:
+            # Whatever a store or a file says: starting over is slower, and right.
             with logs_for(task_id):
                 log.warning("the snapshot is not used, starting over: %s", error)
             return None
@@ -187,13 +190,13 @@ class Rank:
         self._snapshots += 1
         return state.step
 
-    def preview(self, task_id: str, message: EncodedMessage) -> bytes | None:
-        """A small JPEG of what a task is about to become; None before its first step."""
+    def preview(self, task_id: str, colours: PreviewMap) -> bytes | None:
+        """A small JPEG of what a task is about to become; None where the sampler has no estimate of it (yet)."""
         task = self._tasks.get(task_id)
         solver = task.state.solver.get(Modality.VISION) if task else None
-        if solver is None or not solver.clean or message.preview is None:
+        if solver is None or not solver.clean:
             return None
-        return encode_image(preview(solver.clean[-1].cpu(), message.preview), "jpeg", PREVIEW_QUALITY)
+        return encode_image(preview(solver.clean[-1].cpu(), colours), "jpeg", PREVIEW_QUALITY)
 
     def finish(self, task_id: str) -> LatentsMessage:
         """Publish a finished task's latents and forget it."""

@@ -6,7 +6,6 @@ An image and a 720p video are one request each and differ by a factor of a hundr
 from __future__ import annotations
 
 import time
-from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -22,26 +21,25 @@ UNKNOWN_FLOPS_PER_SECOND = 1e12
 
 
 class SentWork:
-    """Seconds of work sent to each gang that its own figures may not show yet."""
+    """Seconds of work on its way to each gang, which its own figures may not show yet."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._sent: defaultdict[Any, list[tuple[float, float]]] = defaultdict(list)
+        self._sent: dict[str, tuple[Any, float, float]] = {}
 
-    def add(self, gang: Any, seconds: float) -> None:
-        """Some work is on its way."""
-        self._sent[gang].append((self._clock(), seconds))
+    def add(self, request: str, gang: Any, seconds: float) -> None:
+        """A request is on its way, or goes elsewhere than was said before."""
+        self._sent[request] = (gang, seconds, self._clock())
+
+    def forget(self, request: str) -> None:
+        """A request is to be sent anew."""
+        self._sent.pop(request, None)
 
     def seconds(self, gang: Any) -> float:
         """Work sent of late."""
-        recent = [(at, seconds) for at, seconds in self._sent[gang] if self._clock() - at < SEEN_AFTER_S]
-        self._sent[gang] = recent
-        return sum(seconds for _, seconds in recent)
-
-    def keep(self, gangs: set[Any]) -> None:
-        """Forget gangs that are gone."""
-        for gang in self._sent.keys() - gangs:
-            del self._sent[gang]
+        now = self._clock()
+        self._sent = {name: sent for name, sent in self._sent.items() if now - sent[2] < SEEN_AFTER_S}
+        return sum(seconds for receiver, seconds, _ in self._sent.values() if receiver == gang)
 
 
 def work_of(call: DenoiseCall, stats: Mapping[str, float]) -> float:
@@ -56,23 +54,32 @@ class LeastQueuedWork(RequestRouter):
         """Called by Serve once."""
         self.sent = SentWork()
 
-    def update_replicas(self, replicas: list[RunningReplica]) -> None:
-        """Called by Serve when gangs come and go."""
-        super().update_replicas(replicas)
-        self.sent.keep({replica.replica_id for replica in replicas})
-
     async def choose_replicas(
         self, candidate_replicas: list[RunningReplica], pending_request: PendingRequest | None = None
     ) -> list[list[RunningReplica]]:
-        """The gangs in order of preference, one each rank, for Serve takes the first that accepts."""
-        return [[replica] for replica in sorted(candidate_replicas, key=self._queued)]
+        """The gangs in order of preference, one each rank, for Serve takes the first that accepts.
+
+        The work counts as sent to the first one from now on: whether it has accepted is known only a round trip later,
+        and other requests are routed meanwhile.
+        """
+        if pending_request is not None:
+            self.sent.forget(pending_request.metadata.internal_request_id)
+        ordered = sorted(candidate_replicas, key=self._queued)
+        if pending_request is not None and ordered:
+            self._expect(pending_request, ordered[0])
+        return [[replica] for replica in ordered]
 
     def _queued(self, replica: RunningReplica) -> float:
         return float(replica.routing_stats.get("queued_seconds", 0.0)) + self.sent.seconds(replica.replica_id)
 
-    def on_request_routed(self, pending_request: PendingRequest, replica_id: ReplicaID, result: Any) -> None:
-        """Called by Serve when a request has been sent: until the gang says so itself, its work is remembered here."""
+    def _expect(self, pending_request: PendingRequest, replica: RunningReplica) -> None:
         call = next((argument for argument in pending_request.args if isinstance(argument, DenoiseCall)), None)
+        if call is not None:
+            seconds = work_of(call, replica.routing_stats)
+            self.sent.add(pending_request.metadata.internal_request_id, replica.replica_id, seconds)
+
+    def on_request_routed(self, pending_request: PendingRequest, replica_id: ReplicaID, result: Any) -> None:
+        """Called by Serve when a gang has accepted a request; it may be another one than the first."""
         replica = self.curr_replicas.get(replica_id)
-        if call is not None and replica is not None:
-            self.sent.add(replica_id, work_of(call, replica.routing_stats))
+        if replica is not None:
+            self._expect(pending_request, replica)

@@ -10,7 +10,7 @@ from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from cosmos3_core.errors import CosmosError
+from cosmos3_core.errors import RequestError
 
 
 class ServiceClass(StrEnum):
@@ -29,7 +29,7 @@ WEIGHTS: Mapping[ServiceClass, float] = {
 """A task's remaining seconds count this often: an interactive task of 40 s is as urgent as a standard one of 10 s."""
 
 
-class TaskTooLarge(CosmosError):
+class TaskTooLarge(RequestError):
     """A task that the gang could not even hold alone."""
 
 
@@ -120,25 +120,19 @@ Decision = Remove | Admit | Evict | Run
 class Scheduler:
     """The tasks of one gang.
 
-    The bound on waiting: a task makes its next step at the latest after its patience and one step of each other task
-    that was there when its patience ended. For whoever is overdue goes first, in the order of deadlines, and having
-    made a step is not overdue again before its own patience has passed.
+    Whoever is overdue goes first, in the order of deadlines, and having made a step is not overdue again before its own
+    patience has passed. But a step that patience gave to a task is followed by as many seconds for the most urgent
+    ones, so that a gang with more work than its patience covers does not make an image wait for every video.
+
+    The bound on waiting: each task that was there when a patience ended makes at most one step before the task that
+    waits, and each such step costs its own time, the same again, and what remains of a step then.
     """
 
     limits: Limits
     tasks: dict[str, Task] = field(default_factory=dict)
-
-    def check(self, memory_bytes: int) -> None:
-        """Refuse what can never run.
-
-        Raises:
-            TaskTooLarge: with the arithmetic.
-        """
-        if memory_bytes > self.limits.memory_bytes:
-            raise TaskTooLarge(
-                f"the request would hold {memory_bytes / 1e6:.1f} MB on a rank, and `resident_bytes` of the Generator "
-                f"allows {self.limits.memory_bytes / 1e6:.1f} MB; ask for fewer frames, a smaller size or less text"
-            )
+    _decided_at: float = 0.0
+    _by_patience: bool = False
+    _urgent_until: float = float("-inf")
 
     def add(self, task: Task) -> None:
         """Take a task in.
@@ -146,7 +140,13 @@ class Scheduler:
         Raises:
             TaskTooLarge: it could never run.
         """
-        self.check(task.memory_bytes)
+        if task.memory_bytes > self.limits.memory_bytes:
+            raise TaskTooLarge(
+                "size",
+                f"and length would hold {task.memory_bytes / 1e6:.1f} MB on a rank, and `resident_bytes` of the "
+                f"Generator allows {self.limits.memory_bytes / 1e6:.1f} MB; ask for fewer frames, a smaller size or "
+                "less text",
+            )
         self.tasks[task.id] = task
 
     def end(self, task: Task) -> None:
@@ -160,7 +160,7 @@ class Scheduler:
             return Remove(gone)
         if not self.tasks:
             return None
-        chosen = self._most_urgent(now)
+        chosen = self._choose(now)
         if not chosen.resident:
             return Admit(chosen) if self._fits(chosen) else Evict(self._least_urgent_resident())
         batch = self._batch(chosen)
@@ -168,7 +168,9 @@ class Scheduler:
         return Run(batch) if absent is None else Admit(absent)
 
     def stepped(self, tasks: Iterable[Task], now: float) -> None:
-        """Some tasks have made a step."""
+        """Some tasks have made the step that was decided last."""
+        if self._by_patience:
+            self._urgent_until = now + (now - self._decided_at)
         for task in tasks:
             task.steps_left -= 1
             task.waiting_since = now
@@ -189,11 +191,13 @@ class Scheduler:
     def _deadline(self, task: Task) -> float:
         return task.waiting_since + self.limits.patience_s[task.service_class]
 
-    def _most_urgent(self, now: float) -> Task:
+    def _choose(self, now: float) -> Task:
+        most_urgent = chosen = min(self.tasks.values(), key=lambda task: task.urgency)
         overdue = [task for task in self.tasks.values() if self._deadline(task) <= now]
-        if overdue:
-            return min(overdue, key=lambda task: (self._deadline(task), task.id))
-        return min(self.tasks.values(), key=lambda task: task.urgency)
+        if overdue and now >= self._urgent_until:
+            chosen = min(overdue, key=lambda task: (self._deadline(task), task.id))
+        self._decided_at, self._by_patience = now, chosen is not most_urgent
+        return chosen
 
     def _fits(self, task: Task) -> bool:
         return self.resident_bytes() + task.memory_bytes <= self.limits.memory_bytes

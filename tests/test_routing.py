@@ -38,6 +38,7 @@ class Router(LeastQueuedWork):
 
     def __init__(self, *gangs: Gang) -> None:
         self.gangs = {gang.replica_id: gang for gang in gangs}
+        self.requests = 0
         self.initialize_state()
 
     @property
@@ -49,23 +50,30 @@ class Router(LeastQueuedWork):
         assert all(len(rank) == 1 for rank in ranks)
         return [cast(Any, rank[0]).replica_id for rank in ranks]
 
-    def send(self, flops: float) -> str:
-        chosen = self.order()[0]
-        self.on_request_routed(cast(Any, SimpleNamespace(args=[call(flops)])), cast(Any, chosen), None)
-        return chosen
+    def send(self, flops: float, accepted: bool = True) -> str:
+        self.requests += 1
+        request = cast(
+            Any, SimpleNamespace(args=[call(flops)], metadata=SimpleNamespace(internal_request_id=self.requests))
+        )
+        first = asyncio.run(self.choose_replicas(cast(Any, list(self.gangs.values())), request))[0][0]
+        if accepted:
+            self.on_request_routed(request, first.replica_id, None)
+        return cast(str, first.replica_id)
 
 
 def test_sent_work_is_remembered_until_the_gang_says_so_itself() -> None:
     clock = Clock()
     sent = SentWork(clock)
-    sent.add("a", 5.0)
+    sent.add("1", "a", 5.0)
     clock.now += SEEN_AFTER_S / 2
-    sent.add("a", 2.0)
+    sent.add("2", "a", 2.0)
     assert (sent.seconds("a"), sent.seconds("b")) == (7.0, 0.0)
+    sent.add("2", "b", 3.0)
+    assert (sent.seconds("a"), sent.seconds("b")) == (5.0, 3.0)
     clock.now += SEEN_AFTER_S / 2
-    assert sent.seconds("a") == 2.0
-    sent.keep({"b"})
-    assert sent.seconds("a") == 0.0
+    assert (sent.seconds("a"), sent.seconds("b")) == (0.0, 3.0)
+    sent.forget("2")
+    assert sent.seconds("b") == 0.0
 
 
 def test_work_is_in_the_gangs_own_seconds() -> None:
@@ -82,10 +90,11 @@ def test_images_keep_away_from_a_gang_with_a_video() -> None:
     assert [router.send(0.5e12) for _ in range(10)] == ["free"] * 10
 
 
+@pytest.mark.parametrize("accepted", [True, False], ids=["one by one", "at once"])
 @pytest.mark.parametrize("videos", [2, 7])
-def test_equal_gangs_share_equal_work(videos: int) -> None:
+def test_equal_gangs_share_equal_work(videos: int, accepted: bool) -> None:
     router = Router(*(Gang(name, {"flops_per_second": 1e12}) for name in "ab"))
-    sent = [router.send(30e12) for _ in range(videos)]
+    sent = [router.send(30e12, accepted) for _ in range(videos)]
     assert abs(sent.count("a") - sent.count("b")) <= 1
 
 

@@ -53,15 +53,19 @@ class DenoiseState:
         }
         return DenoiseState(self.step, {name: change(x) for name, x in self.latents.items()}, solver)
 
-    def check(self, shapes: Mapping[Modality, tuple[int, ...]]) -> None:
+    def check(self, shapes: Mapping[Modality, tuple[int, ...]], steps: int, stochastic: bool) -> None:
         """Refuse the state of another request.
 
         Args:
             shapes: of the latents that the request has.
+            steps: how many the request makes.
+            stochastic: whether its sampler keeps no history.
 
         Raises:
-            SnapshotError: a modality is missing or has another shape.
+            SnapshotError: a modality is missing or has another shape, or the state cannot be one of its steps.
         """
+        if not 0 <= self.step <= steps or (self.step and not stochastic and set(self.solver) != set(shapes)):
+            raise SnapshotError(f"it holds step {self.step} with a history of {len(self.solver)}, of {steps} steps")
         found = {name: tuple(latent.shape) for name, latent in self.latents.items()}
         if found != dict(shapes):
             raise SnapshotError(f"it holds latents of shapes {found}, and the request has {dict(shapes)}")

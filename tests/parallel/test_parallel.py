@@ -19,7 +19,7 @@ from cosmos3_core.errors import CosmosError
 from cosmos3_core.memory import replicated_bytes, weight_bytes
 from cosmos3_core.model.sequence import Modality, SequenceLayout
 from cosmos3_core.parallel.degrees import Degrees, ParallelError
-from cosmos3_core.sampling.denoise import Conditioning
+from cosmos3_core.sampling.denoise import Conditioning, DenoiseState, SnapshotError
 from cosmos3_core.stages.encoder import EncodedRequest
 from cosmos3_core.weights import stored_tensors
 from tests.parallel.rank_process import PLANS
@@ -162,6 +162,47 @@ def test_the_cases_are_what_they_claim(runs: Runs) -> None:
     assert runs.cases["sound"].layout.sound_frames and runs.cases["policy"].layout.action_rows
     schedule, guidance = runs.cases["guidance in an interval"].schedule, runs.cases["guidance in an interval"].guidance
     assert {guidance.active(t) for t in schedule.timesteps} == {True, False}
+
+
+def test_tasks_that_share_a_pass_come_to_the_same(runs: Runs, nano: Path) -> None:
+    denoiser = LocalPipeline.from_pretrained(nano, device="cpu", dtype="float32").denoiser
+    requests = [replace(runs.cases["video"], seed=seed) for seed in range(3)]
+    apart, together = ([denoiser.start(request) for request in requests] for _ in range(2))
+    denoiser.step(together[0])
+    for task in apart:
+        while not task.done:
+            denoiser.step(task)
+    while ready := [task for task in together if not task.done]:
+        denoiser.step_together(ready)
+    for one, other in zip(apart, together, strict=True):
+        wanted, found = one.state.latents[Modality.VISION], other.state.latents[Modality.VISION]
+        assert float((found - wanted).norm() / wanted.norm()) <= TOLERANCE
+
+
+def test_a_state_that_was_parked_goes_on_to_the_same_bits(runs: Runs, nano: Path) -> None:
+    denoiser = LocalPipeline.from_pretrained(nano, device="cpu", dtype="float32").denoiser
+    task = denoiser.start(runs.cases["sound"])
+    for _ in range(3):
+        denoiser.step(task)
+    resumed = denoiser.start(
+        runs.cases["sound"], state=DenoiseState.from_bytes(task.state.map(torch.Tensor.cpu).to_bytes())
+    )
+    resumed.state.check({name: tuple(x.shape) for name, x in task.state.latents.items()}, 6, stochastic=False)
+    while not resumed.done:
+        denoiser.step(resumed)
+    assert all(torch.equal(resumed.state.latents[Modality(name)], x) for name, x in runs.alone["sound"].items())
+
+
+@pytest.mark.parametrize(("steps", "fields"), [(2, {}), (6, {"solver": {}}), (6, {"step": -1})])
+def test_a_state_of_another_request_is_refused(runs: Runs, nano: Path, steps: int, fields: dict[str, Any]) -> None:
+    denoiser = LocalPipeline.from_pretrained(nano, device="cpu", dtype="float32").denoiser
+    task = denoiser.start(runs.cases["one token"])
+    for _ in range(3):
+        denoiser.step(task)
+    shapes = {name: tuple(x.shape) for name, x in task.state.latents.items()}
+    task.state.check(shapes, 6, stochastic=False)
+    with pytest.raises(SnapshotError):
+        replace(task.state, **fields).check(shapes, steps, stochastic=False)
 
 
 def test_too_many_ranks_are_refused_with_the_reason(nano: Path, edge: Path) -> None:
