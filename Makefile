@@ -57,10 +57,10 @@ serve: setup  ## start the tiny graph and leave it running until Ctrl-C
 	@exec $(VENV)/bin/cosmos3 serve tiny-cpu
 
 test: setup  ## run the fast tests
-	$(VENV)/bin/python -m pytest -m "not slow and not gpu"
+	$(VENV)/bin/python -m pytest -m "not slow and not gpu" --durations=10
 
 test-slow: setup  ## run the tests that need minutes: parity sweeps, other engines
-	$(VENV)/bin/python -m pytest -m slow
+	$(VENV)/bin/python -m pytest -m slow --durations=20
 
 lint: setup  ## check style, formatting and types
 	$(VENV)/bin/ruff check

@@ -298,7 +298,7 @@ class Generator:
             request.background = _in_background(self._show(request, colours))
 
     async def _save(self, request: Request, uri: str) -> None:
-        with logs_for(request.task.id):
+        with logs_for(request.call.job_id):
             try:
                 step = await self.gang.save(request.task.id, uri)
             except Exception:
@@ -311,7 +311,7 @@ class Generator:
                 await asyncio.to_thread(delete_media, uri)
 
     async def _show(self, request: Request, colours: PreviewMap) -> None:
-        with logs_for(request.task.id):
+        with logs_for(request.call.job_id):
             try:
                 jpeg = await self.gang.preview(request.task.id, colours)
             except Exception:

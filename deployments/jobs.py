@@ -27,6 +27,7 @@ from deployments.flow import GenerationOutcome, Output, generate, is_repeatable
 from deployments.logs import log, logs_for
 from deployments.media_store import delete_media
 from deployments.redaction import without_paths
+from deployments.scheduler import ServiceClass
 from deployments.settings import FrontSettings
 from deployments.stages import Stages
 from deployments.store import EventKind, Job, JobEvent, Store
@@ -66,7 +67,8 @@ class Jobs:
         self.settings = settings
         self._lock = await asyncio.to_thread(_claim, settings) if settings.database is None else None
         self.store = await asyncio.to_thread(Store, settings.database_url)
-        self._running = asyncio.Semaphore(settings.max_running)
+        # One for each class: an image that somebody waits for does not queue behind videos that nobody does.
+        self._running = {kind: asyncio.Semaphore(settings.max_running) for kind in ServiceClass}
         self._drivers: dict[str, asyncio.Task[None]] = {}
         self._background: set[asyncio.Task[Any]] = set()
         self._listeners: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
@@ -211,7 +213,7 @@ class Jobs:
     async def _run(self, job: Job) -> None:
         with logs_for(job.id):
             try:
-                async with self._running:
+                async with self._running[job.service_class]:
                     await self._generate(job)
             except asyncio.CancelledError:
                 log.info("cancelled")

@@ -205,8 +205,10 @@ class FrontSettings(Settings):
         guardrails: `off` is the operator's word that requests run unchecked; every answer says so. No guardrail model
             can be loaded yet, so `on` refuses requests that ask for one.
         sync_timeout_s: how long a synchronous generation may take.
-        max_running, max_queued: bounds on jobs. Those that run wait at the Generators, where short work goes first; the
-            rest wait in the order they came, and beyond both bounds a request is refused with 429.
+        max_running: how many jobs of each service class are encoded and denoised at a time. These wait at the
+            Generators, where short work goes first, with their keys and values in the object store; others wait in the
+            order they came.
+        max_queued: how many more jobs may wait; beyond, a request is refused with 429.
         max_tries: how often a job is started before it fails, when processes die under it.
     """
 
@@ -216,7 +218,7 @@ class FrontSettings(Settings):
     single_host: bool = False
     guardrails: Literal["on", "off"] = "on"
     sync_timeout_s: Annotated[float, Field(gt=0)] = 600.0
-    max_running: Annotated[int, Field(ge=1)] = 256
+    max_running: Annotated[int, Field(ge=1)] = 32
     max_queued: Annotated[int, Field(ge=0)] = 256
     max_tries: Annotated[int, Field(ge=1)] = 3
 

@@ -34,11 +34,11 @@ async def started(folder: Path, **settings: Any) -> AsyncIterator[Jobs]:
         replica._lock.release()
 
 
-def a_job(folder: Path, name: str) -> Job:
+def a_job(folder: Path, name: str, service_class: str = "standard") -> Job:
     media = MediaStore(f"file://{folder / 'media'}")
     image = media.put(f"inputs/{name}.image", b"pixels")
     output = {"target": media.uri(f"outputs/{name}.mp4"), "format": "mp4"}
-    request = {"fields": {}, "media": {"image": image}, "output": output}
+    request = {"fields": {}, "media": {"image": image}, "output": output, "service_class": service_class}
     return Job(name, "video", "m", "nano", "decoder", detached=True, request=request, shown={})
 
 
@@ -88,6 +88,20 @@ def test_only_as_many_run_as_the_bound_allows(tmp_path: Path, endless: None) -> 
             async for event in replica.watch("two"):
                 assert event.kind == "started"
                 break
+
+    run(test)
+
+
+def test_classes_do_not_wait_for_each_other(tmp_path: Path, endless: None) -> None:
+    async def test() -> None:
+        async with started(tmp_path, max_running=1) as replica:
+            for name, kind in (("video", "standard"), ("waiting", "standard"), ("image", "interactive")):
+                await replica.submit(a_job(tmp_path, name, kind))
+            async for event in replica.watch("image"):
+                assert event.kind == "started"
+                break
+            waiting = await replica.get("waiting")
+            assert waiting is not None and waiting.status == "queued"
 
     run(test)
 
