@@ -63,13 +63,13 @@ class Gang:
         meeting = await _ask(self.ranks[0], "open_store") if len(self.ranks) > 1 else None
         self.facts = await self._call("load", meeting)
 
-    async def begin(self, task_id: str, message: EncodedMessage, snapshot: str | None) -> Begun:
-        """Make a task resident; the answer's bytes are those of all ranks.
+    async def begin(self, task_id: str, message: EncodedMessage, snapshot: str | None, spread: bool) -> Begun:
+        """Make a task resident, shared by the ranks or not; the answer's bytes are those of all ranks.
 
         Raises:
             HandoffLost: what it needs is gone, or changed while the ranks read it.
         """
-        begun: list[Begun] = await self._call("start", task_id, message, snapshot)
+        begun: list[Begun] = await self._call("start", task_id, message, snapshot, spread)
         if len({one.step for one in begun}) > 1:
             raise HandoffLost("the ranks read different snapshots")
         return Begun(sum(one.fetched_bytes for one in begun), begun[0].step)

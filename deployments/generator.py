@@ -18,6 +18,7 @@ import ray
 
 from cosmos3_core.cost import CostModel, Geometry, task_bytes
 from cosmos3_core.hardware import recognise
+from cosmos3_core.parallel.degrees import Degrees
 from cosmos3_core.preview import PreviewMap
 from cosmos3_core.request import Step
 from deployments.calls import DenoiseCall, Preview
@@ -48,6 +49,7 @@ class Request:
         task: its numbers.
         call: what shall be denoised.
         geometry: of its steps.
+        cost: estimates of its steps; it says over which ranks they are spread.
         updates: what its listener will read.
         fetched_bytes: what crossed to the ranks for it.
         saved_at, shown_at: when it was last saved and shown.
@@ -58,6 +60,7 @@ class Request:
     task: Task
     call: DenoiseCall
     geometry: Geometry
+    cost: CostModel
     saved_at: float
     updates: asyncio.Queue[Update | BaseException] = field(default_factory=asyncio.Queue)
     fetched_bytes: int = 0
@@ -78,8 +81,11 @@ class Generator:
         await self.gang.load()
         device = self.gang.facts[0].device
         hardware = recognise(None if device == "cpu" else device)
-        self.cost = CostModel(
-            self.config, hardware, self.settings.parallel.degrees, batch_guidance=self.settings.batch_guidance
+        degrees = self.settings.parallel.degrees
+        # Of a request that the ranks share, and of one that each of them computes whole; split weights stay split.
+        self.spread, self.whole = (
+            CostModel(self.config, hardware, split, batch_guidance=self.settings.batch_guidance)
+            for split in (degrees, Degrees(tp=degrees.tp))
         )
         patience = {ServiceClass(name): seconds for name, seconds in self.settings.patience_s.model_dump().items()}
         self.scheduler = Scheduler(Limits(self.settings.resident_bytes, self.settings.batch_tasks, patience))
@@ -131,22 +137,33 @@ class Generator:
             earlier.task.cancelled |= earlier.call.job_id == call.job_id
         self._counts["tasks"] += 1
         geometry = message.geometry(self.config)
+        cost = self._cost_of(geometry)
         task = Task(
             id=f"{call.job_id}/{self._counts['tasks']}",
             service_class=call.service_class,
             memory_bytes=task_bytes(
-                *(self.config, message.latent_values(self.config), geometry, self.settings.parallel.degrees),
+                *(self.config, message.latent_values(self.config), geometry, cost.degrees),
                 bytes_per_value=message.bytes_per_value,
             ),
-            geometry=geometry.tokens,
-            step_seconds=self.cost.step_seconds(geometry),
+            geometry=(geometry.tokens, cost is self.spread),
+            step_seconds=cost.step_seconds(geometry),
             steps_left=message.schedule.steps,
             waiting_since=now,
         )
         self.scheduler.add(task)
-        request = self._requests[task.id] = Request(task, call, geometry, saved_at=now)
+        request = self._requests[task.id] = Request(task, call, geometry, cost, saved_at=now)
         self._work.set()
         return request
+
+    def _cost_of(self, geometry: Geometry) -> CostModel:
+        """Of the faster way to make its steps: ranks that share a small shape talk more than they compute.
+
+        By the formulas alone: with what was measured, a retry might go the other way, to other bits.
+        """
+        if self.settings.spread == "always":
+            return self.spread
+        faster = self.spread.estimated_seconds(geometry) < self.whole.estimated_seconds(geometry)
+        return self.spread if faster or self.spread.degrees == self.whole.degrees else self.whole
 
     async def _run(self) -> None:
         """The step loop."""
@@ -197,7 +214,7 @@ class Generator:
     async def _admit(self, request: Request) -> None:
         task = request.task
         snapshot = request.call.snapshot if request.call.resume else None
-        begun = await self.gang.begin(task.id, request.call.message, snapshot)
+        begun = await self.gang.begin(task.id, request.call.message, snapshot, request.cost is self.spread)
         task.resident = True
         task.steps_left = request.call.message.schedule.steps - begun.step
         request.fetched_bytes += begun.fetched_bytes
@@ -227,11 +244,11 @@ class Generator:
     def _learn(self, requests: Sequence[Request], steps: Sequence[Step]) -> None:
         """Correct the estimates of all tasks by what a step has taken, so that none is compared with an older one."""
         for request, step in zip(requests, steps, strict=True):
-            self.cost.observe(request.geometry, step.seconds, len(requests))
+            request.cost.observe(request.geometry, step.seconds, len(requests))
             self._step_seconds += step.seconds / len(requests)
             self._step_flops += request.call.message.flops / step.count
         for request in self._requests.values():
-            request.task.step_seconds = self.cost.step_seconds(request.geometry)
+            request.task.step_seconds = request.cost.step_seconds(request.geometry)
 
     def _tell(self, request: Request, step: Step) -> None:
         """Tell of a step: the time left counts what goes before this task, too."""
@@ -362,7 +379,7 @@ class Generator:
     def record_routing_stats(self) -> dict[str, float]:
         """What a router weighs this gang by: seconds of work that wait, and how much work it does in a second."""
         self._heard_at = time.monotonic()
-        hardware = self.cost.hardware
+        hardware = self.spread.hardware
         expected = hardware.flops_per_second * hardware.product_efficiency * len(self.gang.ranks)
         measured = self._step_flops / self._step_seconds if self._step_seconds else expected
         return {"queued_seconds": self.scheduler.queued_seconds(), "flops_per_second": measured}

@@ -129,13 +129,14 @@ class Rank:
         if self.settings.threads is not None:
             torch.set_num_threads(self.settings.threads)
 
-    def start(self, task_id: str, message: EncodedMessage, snapshot: str | None) -> Begun:
+    def start(self, task_id: str, message: EncodedMessage, snapshot: str | None, spread: bool = True) -> Begun:
         """Fetch what a task needs, and take it up where it stands: parked here, in its snapshot, or nowhere yet.
 
         Args:
             task_id: of the leader's.
             message: what the Encoder sent.
             snapshot: where its state may be; None for a task that has none.
+            spread: whether the ranks share it.
 
         Raises:
             HandoffLost: the object store no longer has it.
@@ -143,11 +144,11 @@ class Rank:
         self._use_threads()
         before = self._fetched_bytes
         try:
-            request = self._request(message)
+            request = self._request(message, spread)
         except ray.exceptions.RayError as error:
             raise HandoffLost(f"the Encoder's result cannot be fetched: {type(error).__name__}") from error
         state = self._parked.pop(task_id, None) or self._saved(task_id, request, snapshot)
-        task = self._tasks[task_id] = self.denoiser.start(request, state=state)
+        task = self._tasks[task_id] = self.denoiser.start(request, state=state, spread=spread)
         return Begun(self._fetched_bytes - before, task.state.step)
 
     def _saved(self, task_id: str, request: EncodedRequest, snapshot: str | None) -> DenoiseState | None:
@@ -240,11 +241,11 @@ class Rank:
             return torch.cuda.max_memory_allocated(self.execution.torch_device)
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
-    def _request(self, message: EncodedMessage) -> EncodedRequest:
+    def _request(self, message: EncodedMessage, spread: bool) -> EncodedRequest:
         unconditional = message.unconditional
         return EncodedRequest(
-            conditional=self._key_values(message.conditional, 0),
-            unconditional=None if unconditional is None else self._key_values(unconditional, 1),
+            conditional=self._key_values(message.conditional, 0, spread),
+            unconditional=None if unconditional is None else self._key_values(unconditional, 1, spread),
             layout=message.layout,
             conditioning=self._conditioning(message),
             schedule=message.schedule,
@@ -254,19 +255,21 @@ class Rank:
             stochastic=message.stochastic,
         )
 
-    def _key_values(self, reference: KeyValuesReference, branch: int) -> TextKeyValues:
+    def _key_values(self, reference: KeyValuesReference, branch: int, spread: bool) -> TextKeyValues:
         """The heads that this rank attends with; of a branch that other ranks compute, the shape only."""
-        if not self.denoiser.owners.owns(branch):
-            config, heads = self.denoiser.tower.config, self.denoiser.heads
+        heads = self.denoiser.heads(spread)
+        if not self.denoiser.computes(branch, spread):
+            config = self.denoiser.tower.config
             shape = (config.num_hidden_layers, 2, heads.stop - heads.start, reference.tokens, config.head_dim)
             return TextKeyValues(reference.key, torch.empty(shape, device="meta"))
-        known = self._prompts.get(reference.key)
+        key = f"{reference.key} {heads.start}:{heads.stop}"
+        known = self._prompts.get(key)
         if known is None:
             started = time.perf_counter()
-            values = fetch_heads(reference.values, self.denoiser.heads, self.execution.torch_device)
+            values = fetch_heads(reference.values, heads, self.execution.torch_device)
             known = TextKeyValues(reference.key, values)
             self._fetch_seconds += time.perf_counter() - started
-            self._prompts.put(reference.key, known)
+            self._prompts.put(key, known)
             self._fetched_bytes += values.nbytes
         return known
 

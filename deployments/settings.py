@@ -121,6 +121,7 @@ class GeneratorSettings(StageSettings):
 
     Attributes:
         parallel: how the ranks share the work; their number is the product.
+        spread: `auto` lets every rank compute all of a small request where sharing it would be slower; `always` shares.
         leader_resources, rank_resources: of one placement group bundle each, such as `{CPU: 1, GPU: 1}`.
         placement_strategy: Serve's placement group strategy.
         key_value_bytes: budget of a rank for prompts' keys and values.
@@ -134,6 +135,7 @@ class GeneratorSettings(StageSettings):
     """
 
     parallel: ParallelSettings = ParallelSettings()
+    spread: Literal["auto", "always"] = "auto"
 
     leader_resources: dict[str, float] = Field(default_factory=lambda: {"CPU": 1.0})
     rank_resources: dict[str, float] = Field(default_factory=lambda: {"CPU": 1.0, "GPU": 1.0})

@@ -60,6 +60,7 @@ class Ranks:
     killed: bool = False
     done: dict[str, int] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
+    spread: dict[str, bool] = field(default_factory=dict)
 
     def _asked(self, name: str, *task_ids: str) -> None:
         self.log.append(f"{name} {'+'.join(task_id.split('/')[0] for task_id in task_ids)}")
@@ -69,8 +70,9 @@ class Ranks:
     async def load(self) -> None:
         pass
 
-    async def begin(self, task_id: str, message: EncodedMessage, snapshot: str | None) -> Begun:
+    async def begin(self, task_id: str, message: EncodedMessage, snapshot: str | None, spread: bool) -> Begun:
         self._asked("begin", task_id)
+        self.spread[task_id.split("/")[0]] = spread
         self.counts[task_id] = message.schedule.steps
         step = self.done.setdefault(task_id, self.starts_at.get(task_id.split("/")[0], 0) if snapshot else 0)
         return Begun(100, step)
@@ -425,3 +427,26 @@ def test_a_call_that_hangs_ends_the_gang(nano: Path, ranks: Ranks, monkeypatch: 
     with contextlib.suppress(Ended):
         run(test)
     assert ranks.killed
+
+
+@pytest.mark.parametrize(
+    ("parallel", "spread", "image", "video"),
+    [
+        ({"ulysses": 4}, "auto", False, True),
+        ({"ulysses": 4}, "always", True, True),
+        ({"tp": 2, "ulysses": 2}, "auto", False, True),
+        ({"tp": 4}, "auto", True, True),
+        ({}, "auto", True, True),
+    ],
+)
+def test_small_shapes_are_not_shared_to_their_harm(
+    parallel: dict[str, int], spread: str, image: bool, video: bool, nano: Path, ranks: Ranks
+) -> None:
+    async def test() -> None:
+        async with led(nano, parallel=parallel, spread=spread) as leader:
+            await heard(leader, call("image", steps=1))
+            await heard(leader, call("video", steps=1, side=256))
+            # Without another way there is nothing to decide, and what the ranks are told is what they do anyway.
+            assert ranks.spread == {"image": image, "video": video}
+
+    run(test)

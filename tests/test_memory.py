@@ -144,7 +144,7 @@ def _denoiser(config: TransformerConfig, degrees: Degrees, batch_guidance: bool)
 
 
 def _request(denoiser: Denoiser, layout: SequenceLayout, text_tokens: int) -> EncodedRequest:
-    config, heads = denoiser.tower.config, denoiser.heads
+    config, heads = denoiser.tower.config, denoiser.heads()
     shape = (config.num_hidden_layers, 2, heads.stop - heads.start, text_tokens, config.head_dim)
     text = TextKeyValues("text", torch.zeros(shape, dtype=torch.bfloat16, device=META))
     return EncodedRequest(

@@ -21,16 +21,21 @@ from cosmos3_core.parallel.mesh import Mesh
 TowerInput = tuple[Tensor, Rotation, Sequence[Tensor]]
 
 
-def apply_ulysses(tower: GenerationTower, mesh: Mesh) -> None:
-    """Split the tower's tokens over the ranks on its way in, and gather them on its way out."""
-    if mesh.degrees.ulysses == 1:
-        return
+def apply_ulysses(tower: GenerationTower, mesh: Mesh) -> TokenSplit:
+    """Split the tower's tokens over the ranks on its way in, and gather them on its way out.
+
+    Returns:
+        The split, which may be switched off for a forward pass.
+    """
     tokens = TokenSplit(mesh)
+    if mesh.degrees.ulysses == 1:
+        return tokens
     tower.register_forward_pre_hook(tokens.scatter)
     tower.register_forward_hook(tokens.gather)
     for layer in tower.layers:
         assert isinstance(layer, GenerationLayer)
         layer.self_attn.joint = UlyssesAttention(layer.self_attn.joint, mesh, tokens)
+    return tokens
 
 
 class TokenSplit:
@@ -38,14 +43,18 @@ class TokenSplit:
 
     Attributes:
         lengths: tokens of each rank.
+        active: whether they are split at all; otherwise every rank computes all of them, and talks to nobody.
     """
 
     def __init__(self, mesh: Mesh) -> None:
         self.mesh = mesh
+        self.active = True
         self.lengths: list[int] = []
 
     def scatter(self, module: nn.Module, arguments: TowerInput) -> TowerInput:
         """Forward pre-hook of the tower: this rank's tokens of `[branches, tokens, hidden]`."""
+        if not self.active:
+            return arguments
         hidden, rope, texts = arguments
         count, parts = hidden.shape[1], self.mesh.degrees.ulysses
         self.lengths = sizes(count, parts)
@@ -58,6 +67,8 @@ class TokenSplit:
         Of hidden states and not of velocities, which are narrower: it is a few per cent of what attention exchanges,
         and a rank would have to know which of its tokens are sound and action.
         """
+        if not self.active:
+            return hidden
         longest = max(self.lengths)
         padded = hidden.new_zeros(hidden.shape[0], longest, hidden.shape[2])
         padded[:, : hidden.shape[1]] = hidden
@@ -85,6 +96,8 @@ class UlyssesAttention(JointAttention):
             value: as `key`.
             text: `[2, kv_heads here, text tokens, head_dim]`: only the heads this rank attends with.
         """
+        if not self.tokens.active:
+            return super().forward(query, key, value, text)
         per_key = query.shape[0] // key.shape[0]
         key_heads = sizes(key.shape[0], self.parts)
         outgoing = [

@@ -28,7 +28,7 @@ from cosmos3_core.model.sequence import (
 from cosmos3_core.parallel.guidance import BranchOwners
 from cosmos3_core.parallel.mesh import Mesh
 from cosmos3_core.parallel.tensor import apply_tensor_parallel
-from cosmos3_core.parallel.ulysses import apply_ulysses
+from cosmos3_core.parallel.ulysses import TokenSplit, apply_ulysses
 from cosmos3_core.request import Step
 from cosmos3_core.sampling.denoise import Conditioning, DenoiseState, Stochastic, advance
 from cosmos3_core.sampling.guidance import Guidance, combine
@@ -60,6 +60,8 @@ class DenoiseTask:
         state: where the run stands; the only thing that changes, and all that a snapshot needs.
         branches: the conditional and the unconditional one, prepared for the device; None for one that other ranks
             compute. Without guidance there is no second one.
+        spread: whether ranks share it by guidance branch and by tokens; otherwise each computes all of it, which is
+            faster for small shapes. Weights that are split by tensor parallelism stay split.
         seconds, steps_here: wall time and number of the steps done here.
     """
 
@@ -68,6 +70,7 @@ class DenoiseTask:
     conditioning: Conditioning
     noisy: NoisyTokens
     branches: tuple[Branch | None, ...]
+    spread: bool = True
     seconds: float = 0.0
     steps_here: int = 0
 
@@ -98,6 +101,7 @@ class Denoiser:
         self.settings = settings
         self.mesh = mesh or Mesh()
         self.owners = BranchOwners(self.mesh)
+        self.tokens = TokenSplit(self.mesh)
 
     @classmethod
     def from_checkpoint(cls, checkpoint: Checkpoint, settings: ExecutionSettings, mesh: Mesh | None = None) -> Denoiser:
@@ -112,18 +116,24 @@ class Denoiser:
         tower, report = load_tower(
             GenerationTower, checkpoint, settings, lambda tower: apply_tensor_parallel(tower, mesh)
         )
-        apply_ulysses(tower, mesh)
-        return cls(tower, report, settings, mesh)
+        denoiser = cls(tower, report, settings, mesh)
+        denoiser.tokens = apply_ulysses(tower, mesh)
+        return denoiser
 
-    @property
-    def heads(self) -> slice:
-        """K/V heads of the understanding tower that this rank reads."""
-        return self.mesh.degrees.attention_heads(self.tower.config, self.mesh.rank)
+    def heads(self, spread: bool = True) -> slice:
+        """K/V heads of the understanding tower that this rank reads for a task that is spread, or is not."""
+        degrees = self.mesh.degrees
+        heads = degrees.attention_heads if spread else degrees.tensor_heads
+        return heads(self.tower.config, self.mesh.rank)
+
+    def computes(self, branch: int, spread: bool = True) -> bool:
+        """Whether this rank computes a guidance branch, and so needs its keys and values."""
+        return not spread or self.owners.owns(branch)
 
     def warm_up(self) -> None:
         """Make a step of the smallest request, so that the first real one does not pay for kernels and allocators."""
         config, dtype = self.tower.config, self.tower.proj_in.weight.dtype
-        heads = self.heads.stop - self.heads.start
+        heads = self.heads().stop - self.heads().start
         shape = (config.num_hidden_layers, 2, heads, WARM_UP_TOKENS, config.head_dim)
         text = TextKeyValues("warm-up", torch.zeros(shape, dtype=dtype))
         side = config.latent_patch_size
@@ -147,6 +157,7 @@ class Denoiser:
         request: EncodedRequest,
         noise: Mapping[str, Tensor] | None = None,
         state: DenoiseState | None = None,
+        spread: bool = True,
     ) -> DenoiseTask:
         """Make a task.
 
@@ -155,6 +166,7 @@ class Denoiser:
                 compute they may be on the meta device.
             noise: the initial noise per modality instead of what the seed gives.
             state: continue from here instead of from noise.
+            spread: whether ranks share the task's branches and tokens; the same on all of them.
 
         Raises:
             RequestError: `noise` lacks a modality or has the wrong size.
@@ -168,8 +180,10 @@ class Denoiser:
             conditioning=conditioning,
             noisy=noisy_tokens(request.layout, self.tower.config.latent_patch_size, device),
             branches=tuple(
-                self._branch(request, text) if self.owners.owns(index) else None for index, text in enumerate(texts)
+                self._branch(request, text) if self.computes(index, spread) else None
+                for index, text in enumerate(texts)
             ),
+            spread=spread,
         )
 
     def _initial(
@@ -195,7 +209,7 @@ class Denoiser:
 
     @torch.no_grad()
     def step_together(self, tasks: Sequence[DenoiseTask]) -> list[Step]:
-        """Make one step of each of some tasks with equally many tokens, in one forward.
+        """Make one step of each of some tasks with equally many tokens, all spread or none, in one forward.
 
         Of a single task this is exactly `step`; a batched product differs in the last bit from one by one.
         """
@@ -212,10 +226,14 @@ class Denoiser:
     def _guided(self, tasks: Sequence[DenoiseTask]) -> Iterator[Latents]:
         """The guided velocity of each task at its current latents, fp32 per modality; the same on every rank."""
         wanted = [(task, branch) for task in tasks for branch in task.active_branches]
-        computed = self._velocities([(task, branch) for task, branch in wanted if self.owners.owns(branch)])
+        self.tokens.active = all(task.spread for task in tasks)
+        mine = [(task, branch) for task, branch in wanted if self.computes(branch, task.spread)]
+        computed = self._velocities(mine)
         for task in tasks:
             shared = [
                 self.owners.share(computed.get((id(task), branch)), branch, task.state.latents)
+                if task.spread
+                else computed[id(task), branch]
                 for branch in task.active_branches
             ]
             yield shared[0] if len(shared) == 1 else combine(shared[0], shared[1], task.request.guidance.scale)

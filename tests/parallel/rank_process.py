@@ -38,14 +38,18 @@ PLANS = (
 )
 
 
-def own(denoiser: Denoiser, request: EncodedRequest) -> EncodedRequest:
+WHOLE = ("video", "policy")
+"""Cases that are also run with each rank computing all of them."""
+
+
+def own(denoiser: Denoiser, request: EncodedRequest, spread: bool) -> EncodedRequest:
     """What a rank would have fetched: its heads, of its branches."""
 
     def fetched(text: TextKeyValues | None, branch: int) -> TextKeyValues | None:
         if text is None:
             return None
-        values = text.values[:, :, denoiser.heads].clone()
-        return TextKeyValues(text.key, values if denoiser.owners.owns(branch) else values.to("meta"))
+        values = text.values[:, :, denoiser.heads(spread)].clone()
+        return TextKeyValues(text.key, values if denoiser.computes(branch, spread) else values.to("meta"))
 
     conditional = fetched(request.conditional, 0)
     assert conditional is not None
@@ -61,11 +65,12 @@ def run(folder: Path, rank: int, plan: Degrees) -> dict[str, Any]:
         denoiser = Denoiser.from_checkpoint(Checkpoint.find(str(folder / "checkpoint")), settings, mesh)
         denoiser.warm_up()
         latents = {}
-        for name, request in cases.items():
-            task = denoiser.start(own(denoiser, request))
+        for name, spread in [*((name, True) for name in cases), *((name, False) for name in WHOLE)]:
+            task = denoiser.start(own(denoiser, cases[name], spread), spread=spread)
             while not task.done:
                 denoiser.step(task)
-            latents[name] = {str(modality): x for modality, x in task.state.latents.items()}
+            label = name if spread else f"{name}, whole"
+            latents[label] = {str(modality): x for modality, x in task.state.latents.items()}
         return {
             "latents": latents,
             "bytes_read": denoiser.report.bytes_read,

@@ -22,7 +22,7 @@ from cosmos3_core.parallel.degrees import Degrees, ParallelError
 from cosmos3_core.sampling.denoise import Conditioning, DenoiseState, SnapshotError
 from cosmos3_core.stages.encoder import EncodedRequest
 from cosmos3_core.weights import stored_tensors
-from tests.parallel.rank_process import PLANS
+from tests.parallel.rank_process import PLANS, WHOLE
 
 ROOT = Path(__file__).parents[2]
 RANKS = max(plan.world_size for plan in PLANS)
@@ -124,6 +124,17 @@ def test_a_sharded_run_equals_the_single_rank(runs: Runs, plan: Degrees, case: s
         for modality, wanted in expected.items():
             error = float((found[modality] - wanted).norm() / wanted.norm())
             assert error <= TOLERANCE, (rank, modality, error)
+
+
+@each_plan
+@pytest.mark.parametrize("case", WHOLE)
+def test_a_rank_that_shares_nothing_has_the_single_ranks_bits(runs: Runs, plan: Degrees, case: str) -> None:
+    for result in runs.of(plan):
+        for modality, wanted in runs.alone[case].items():
+            found = result["latents"][f"{case}, whole"][modality]
+            assert float((found - wanted).norm() / wanted.norm()) <= TOLERANCE
+            # Sums over tensor-parallel ranks are in another order; without them nothing differs.
+            assert plan.tp > 1 or torch.equal(found, wanted)
 
 
 @each_plan
