@@ -16,7 +16,7 @@ import ray
 import torch
 
 from benchmarks.environment import describe, milliseconds
-from deployments.handoff import fetch, publish
+from deployments.handoff import fetch_heads, publish
 
 # [layers, 2, kv_heads, tokens, head_dim]
 NANO = (36, 2, 8, 1000, 128)
@@ -27,7 +27,7 @@ WARM_UP = 2
 def fetch_seconds(reference: list[Any]) -> float:
     """Time a fetch in another process; the list keeps Ray from resolving the reference itself."""
     started = time.perf_counter()
-    fetch(reference[0], torch.device("cpu"))
+    fetch_heads(reference[0], slice(None), torch.device("cpu"))
     return time.perf_counter() - started
 
 

@@ -7,66 +7,32 @@ effect before the next step and the order of steps is decided in one place.
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import os
 import time
-from collections.abc import AsyncIterator, Coroutine, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 
 import ray
 
 from cosmos3_core.cost import CostModel, Geometry, task_bytes
 from cosmos3_core.hardware import recognise
 from cosmos3_core.parallel.degrees import Degrees
-from cosmos3_core.preview import PreviewMap
 from cosmos3_core.request import Step
-from deployments.calls import DenoiseCall, Preview
+from deployments.background import in_background
+from deployments.calls import DenoiseCall
 from deployments.gang import Gang
 from deployments.handoff import LatentsMessage
 from deployments.logs import log, logs_for
-from deployments.media_store import delete_media
+from deployments.running_request import Request, Update
 from deployments.scheduler import Admit, Decision, Evict, Limits, Remove, Run, Scheduler, ServiceClass, Task
 from deployments.settings import ModelSettings
+from deployments.snapshots import Snapshots
 
 WATCH_PERIOD_S = 1.0
 PING_TIMEOUT_S = 5.0
 MAX_MISSED_PINGS = 3
 MAX_FAILURES_IN_A_ROW = 3
 FLUSH_S = 1.0
-SILENCE_S = 5.0
-"""Serve asks a replica for its health and its figures twice a second or so, until it means to stop it."""
-
-
-Update = Step | Preview | LatentsMessage
-
-
-@dataclass
-class Request:
-    """A call on this gang: the scheduler's task, and what the scheduler need not know.
-
-    Attributes:
-        task: its numbers.
-        call: what shall be denoised.
-        geometry: of its steps.
-        cost: estimates of its steps; it says over which ranks they are spread.
-        updates: what its listener will read.
-        fetched_bytes: what crossed to the ranks for it.
-        saved_at, shown_at: when it was last saved and shown.
-        background: the snapshot or preview under way.
-        steps_after_cancel: steps that ended after the leader had heard of the cancel; at most the one under way.
-    """
-
-    task: Task
-    call: DenoiseCall
-    geometry: Geometry
-    cost: CostModel
-    saved_at: float
-    updates: asyncio.Queue[Update | BaseException] = field(default_factory=asyncio.Queue)
-    fetched_bytes: int = 0
-    shown_at: float = 0.0
-    background: asyncio.Task[None] | None = None
-    steps_after_cancel: int = 0
 
 
 class Generator:
@@ -93,12 +59,12 @@ class Generator:
         self._work = asyncio.Event()
         self._call_started: float | None = None
         self._missed_pings = 0
-        self._heard_at = time.monotonic()
+        self._beside = Snapshots(self.gang, self.settings)
         self._failures_in_a_row = 0
         self._overhead_seconds = self._dispatch_seconds = self._step_seconds = self._step_flops = 0.0
         counts = ("tasks", "completed", "cancelled", "failed", "evicted", "resumed", "steps_after_cancel_max")
         self._counts = dict.fromkeys(counts, 0)
-        self._loops = [_in_background(self._run()), _in_background(self._watch())]
+        self._loops = [in_background(self._run()), in_background(self._watch())]
 
     async def check_health(self) -> None:
         """Serve asks this before the replica is ready and ever after.
@@ -106,7 +72,7 @@ class Generator:
         A gang that cannot go on ends itself, and never says that it is unhealthy: Serve would stop it gracefully, and
         wait for streams that will never end.
         """
-        self._heard_at = time.monotonic()
+        self._beside.heard()
         if any(loop.done() for loop in self._loops):
             self._end("a loop of the leader has ended")
 
@@ -200,7 +166,7 @@ class Generator:
             case Remove(task):
                 log.info("cancelled")
                 self._counts["cancelled"] += 1
-                await self._forget(task)
+                await self._forget(self._requests[task.id])
             case Admit(task):
                 await self._admit(self._requests[task.id])
             case Evict(task):
@@ -237,7 +203,7 @@ class Generator:
         self._overhead_seconds += time.perf_counter() - started
         for request in requests:
             if request.task.steps_left:
-                self._look_after(request)
+                self._beside.look_after(request)
             else:
                 await self._finish(request)
 
@@ -271,12 +237,12 @@ class Generator:
             return
         self._counts["completed"] += 1
         request.updates.put_nowait(replace(latents, fetched_bytes=request.fetched_bytes))
-        self._over(request.task)
+        self._over(request)
 
     async def _fail(self, requests: Sequence[Request], error: BaseException) -> None:
         for request in requests:
             self._counts["failed"] += 1
-            await self._forget(request.task)
+            await self._forget(request)
             # Last, for whoever hears of it may come again at once.
             request.updates.put_nowait(error)
 
@@ -292,67 +258,20 @@ class Generator:
         await asyncio.sleep(FLUSH_S)
         self._end("a step failed")
 
-    async def _forget(self, task: Task) -> None:
-        await self.gang.drop(task.id)
-        self._over(task)
+    async def _forget(self, request: Request) -> None:
+        await self.gang.drop(request.task.id)
+        self._over(request)
 
-    def _over(self, task: Task) -> None:
-        self.scheduler.end(task)
-        self._requests.pop(task.id, None)
-
-    def _look_after(self, request: Request) -> None:
-        """Save or show a task beside the steps that follow, when it is time to."""
-        if _busy(request):
-            return
-        now = time.monotonic()
-        if request.call.snapshot is not None and now - request.saved_at >= self.settings.snapshot_interval_s:
-            request.saved_at = now
-            request.background = _in_background(self._save(request, request.call.snapshot))
-            return
-        colours = request.call.message.preview
-        if colours is not None and now - request.shown_at >= self.settings.preview_interval_s:
-            request.shown_at = now
-            request.background = _in_background(self._show(request, colours))
-
-    async def _save(self, request: Request, uri: str) -> None:
-        with logs_for(request.call.job_id):
-            try:
-                step = await self.gang.save(request.task.id, uri)
-            except Exception:
-                # A generation goes on without its snapshot; that a rank is gone is for the step loop to see.
-                log.exception("no snapshot")
-                return
-            log.info("saved at step %d", step)
-            if request.task.id not in self._requests or request.task.cancelled:
-                # It is over, and whoever removed its files may have looked before this one was there.
-                await asyncio.to_thread(delete_media, uri)
-
-    async def _show(self, request: Request, colours: PreviewMap) -> None:
-        with logs_for(request.call.job_id):
-            try:
-                jpeg = await self.gang.preview(request.task.id, colours)
-            except Exception:
-                log.exception("no preview")
-                return
-            if jpeg is not None:
-                request.updates.put_nowait(Preview(request.call.message.schedule.steps - request.task.steps_left, jpeg))
-
-    def _save_before_a_stop(self) -> None:
-        """Save every task once when Serve has fallen silent: it tells a replica nothing before it stops it."""
-        if time.monotonic() - self._heard_at < SILENCE_S:
-            return
-        for request in self._requests.values():
-            if request.call.snapshot is None or not request.task.resident or _busy(request):
-                continue
-            if request.saved_at <= self._heard_at:
-                request.saved_at = time.monotonic()
-                request.background = _in_background(self._save(request, request.call.snapshot))
+    def _over(self, request: Request) -> None:
+        request.over = True
+        self.scheduler.end(request.task)
+        self._requests.pop(request.task.id, None)
 
     async def _watch(self) -> None:
         """Notice a rank that is dead, and one that is stuck, whether a step runs or not; and that a stop is near."""
         while True:
             await asyncio.sleep(WATCH_PERIOD_S)
-            self._save_before_a_stop()
+            self._beside.save_before_a_stop(self._requests.values())
             started, deadline = self._call_started, self.settings.step_deadline_s
             if started is not None and time.monotonic() - started > deadline:
                 self._end(f"a call of the ranks runs for more than {deadline:g} s")
@@ -378,7 +297,7 @@ class Generator:
 
     def record_routing_stats(self) -> dict[str, float]:
         """What a router weighs this gang by: seconds of work that wait, and how much work it does in a second."""
-        self._heard_at = time.monotonic()
+        self._beside.heard()
         hardware = self.spread.hardware
         expected = hardware.flops_per_second * hardware.product_efficiency * len(self.gang.ranks)
         measured = self._step_flops / self._step_seconds if self._step_seconds else expected
@@ -398,13 +317,3 @@ class Generator:
             "dispatch_seconds": self._dispatch_seconds,
             "world_size": len(self.gang.ranks),
         }
-
-
-def _busy(request: Request) -> bool:
-    """Whether a snapshot or a preview of it is under way."""
-    return request.background is not None and not request.background.done()
-
-
-def _in_background(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-    # A context of its own: a task made inside a request would be cancelled with that request.
-    return asyncio.create_task(work, context=contextvars.Context())

@@ -167,11 +167,6 @@ def publish(tensor: Tensor) -> ArrayReference:
     return ArrayReference(ray.put(array), str(tensor.dtype).removeprefix("torch."), array.nbytes)
 
 
-def fetch(reference: ArrayReference, device: torch.device) -> Tensor:
-    """The tensor behind a reference; call it in a thread that may block."""
-    return to_tensor(ray.get(reference.reference), reference.dtype, device)
-
-
 def fetch_heads(reference: ArrayReference, heads: slice, device: torch.device) -> Tensor:
     """Some heads of keys and values `[layers, 2, kv_heads, tokens, head_dim]`; the others are not copied."""
     return to_tensor(ray.get(reference.reference)[:, :, heads], reference.dtype, device)

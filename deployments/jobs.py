@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextvars
 import time
 import traceback
 from collections import defaultdict
@@ -22,6 +21,7 @@ from filelock import FileLock, Timeout
 
 from cosmos3_core.errors import CosmosError, RequestError
 from cosmos3_core.request import Event, Finished, Started, Step
+from deployments.background import in_background
 from deployments.calls import GenerationCall, Preview
 from deployments.flow import GenerationOutcome, Output, generate, is_repeatable
 from deployments.logs import log, logs_for
@@ -199,8 +199,7 @@ class Jobs:
         return driver
 
     def _in_background(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        # A context of its own: a task made inside a request would be cancelled with that request.
-        task = asyncio.create_task(work, context=contextvars.Context())
+        task = in_background(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
         return task

@@ -19,6 +19,7 @@ from deployments.scheduler import ServiceClass
 
 Status = Literal["queued", "in_progress", "completed", "failed"]
 FINAL: tuple[Status, ...] = ("completed", "failed")
+JobKind = Literal["video", "image"]
 EventKind = Literal["started", "stage", "step", "preview", "done", "failed", "cancelled"]
 LAST_EVENTS: tuple[EventKind, ...] = ("done", "failed", "cancelled")
 
@@ -81,7 +82,7 @@ class Job:
     """
 
     id: str
-    kind: Literal["video", "image"]
+    kind: JobKind
     model: str
     application: str
     decoder: str

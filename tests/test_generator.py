@@ -21,6 +21,7 @@ from cosmos3_core.request import Step
 from cosmos3_core.sampling.guidance import Guidance
 from cosmos3_core.sampling.schedule import flow
 from deployments import generator as module
+from deployments import snapshots
 from deployments.calls import DenoiseCall, Preview
 from deployments.gang import Gang
 from deployments.generator import Generator
@@ -301,9 +302,7 @@ def test_a_dead_rank_ends_the_gang(name: str, nano: Path, ranks: Ranks) -> None:
     assert ranks.killed
 
 
-def test_a_step_that_takes_too_long_ends_the_gang(nano: Path, ranks: Ranks) -> None:
-    ranks.step_s = 60
-
+def assert_ends_at_its_deadline(nano: Path, ranks: Ranks) -> None:
     async def test() -> None:
         async with led(nano, step_deadline_s=0.1) as leader:
             listening = asyncio.create_task(heard(leader, call("a")))
@@ -314,6 +313,12 @@ def test_a_step_that_takes_too_long_ends_the_gang(nano: Path, ranks: Ranks) -> N
     with contextlib.suppress(Ended):
         run(test)
     assert ranks.killed
+
+
+def test_a_step_that_takes_too_long_ends_the_gang(nano: Path, ranks: Ranks) -> None:
+    ranks.step_s = 60
+
+    assert_ends_at_its_deadline(nano, ranks)
 
 
 def test_snapshots_and_previews_by_the_clock(nano: Path, ranks: Ranks, tmp_path: Path) -> None:
@@ -334,7 +339,7 @@ def test_snapshots_and_previews_by_the_clock(nano: Path, ranks: Ranks, tmp_path:
 def test_everything_is_saved_once_when_serve_falls_silent(
     nano: Path, ranks: Ranks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "SILENCE_S", 0.1)
+    monkeypatch.setattr(snapshots, "SILENCE_S", 0.1)
     ranks.step_s = 0.02
 
     async def test() -> None:
@@ -360,7 +365,7 @@ def test_a_snapshot_that_comes_after_its_job_is_removed(nano: Path, ranks: Ranks
             async with aclosing(cast(Any, leader.denoise(call("a", steps=99, snapshot=f"file://{path}")))) as updates:
                 await anext(updates)
                 (request,) = leader._requests.values()
-            await leader._save(request, f"file://{path}")
+            await leader._beside.save(request, f"file://{path}")
             assert not path.exists()
 
     run(test)
@@ -417,16 +422,7 @@ def test_a_call_that_hangs_ends_the_gang(nano: Path, ranks: Ranks, monkeypatch: 
 
     monkeypatch.setattr(ranks, "begin", hang)
 
-    async def test() -> None:
-        async with led(nano, step_deadline_s=0.1) as leader:
-            listening = asyncio.create_task(heard(leader, call("a")))
-            while not ranks.killed:
-                await asyncio.sleep(0.01)
-            listening.cancel()
-
-    with contextlib.suppress(Ended):
-        run(test)
-    assert ranks.killed
+    assert_ends_at_its_deadline(nano, ranks)
 
 
 @pytest.mark.parametrize(

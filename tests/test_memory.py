@@ -138,9 +138,9 @@ def _denoiser(config: TransformerConfig, degrees: Degrees, batch_guidance: bool)
         tower = GenerationTower(config)
     tensor.apply_tensor_parallel(tower, mesh)
     tower.to(torch.bfloat16).time_embedder.float()
-    ulysses.apply_ulysses(tower, mesh)
+    tokens = ulysses.apply_ulysses(tower, mesh)
     settings = ExecutionSettings(device="meta", dtype="bfloat16", batch_guidance=batch_guidance)
-    return Denoiser(tower, LoadReport(0, 0), settings, mesh)
+    return Denoiser(tower, LoadReport(0, 0), settings, mesh, tokens)
 
 
 def _request(denoiser: Denoiser, layout: SequenceLayout, text_tokens: int) -> EncodedRequest:

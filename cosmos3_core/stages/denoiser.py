@@ -94,14 +94,19 @@ class Denoiser:
     """The generation tower of one checkpoint, or a rank's part of it, and the loop body around it."""
 
     def __init__(
-        self, tower: GenerationTower, report: LoadReport, settings: ExecutionSettings, mesh: Mesh | None = None
+        self,
+        tower: GenerationTower,
+        report: LoadReport,
+        settings: ExecutionSettings,
+        mesh: Mesh | None = None,
+        tokens: TokenSplit | None = None,
     ) -> None:
         self.tower = tower
         self.report = report
         self.settings = settings
         self.mesh = mesh or Mesh()
         self.owners = BranchOwners(self.mesh)
-        self.tokens = TokenSplit(self.mesh)
+        self.tokens = tokens or TokenSplit(self.mesh)
 
     @classmethod
     def from_checkpoint(cls, checkpoint: Checkpoint, settings: ExecutionSettings, mesh: Mesh | None = None) -> Denoiser:
@@ -116,9 +121,7 @@ class Denoiser:
         tower, report = load_tower(
             GenerationTower, checkpoint, settings, lambda tower: apply_tensor_parallel(tower, mesh)
         )
-        denoiser = cls(tower, report, settings, mesh)
-        denoiser.tokens = apply_ulysses(tower, mesh)
-        return denoiser
+        return cls(tower, report, settings, mesh, apply_ulysses(tower, mesh))
 
     def heads(self, spread: bool = True) -> slice:
         """K/V heads of the understanding tower that this rank reads for a task that is spread, or is not."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from dataclasses import asdict
-from typing import Any, Literal
+from typing import Any
 
 from cosmos3_core.errors import RequestError
 from cosmos3_core.inputs import read_inputs
@@ -20,10 +20,9 @@ from deployments.ingress.errors import ApiError
 from deployments.ingress.generation import Generation
 from deployments.ingress.graph import Graph, ServedCard
 from deployments.ingress.models import generation_model
-from deployments.store import Job
+from deployments.store import Job, JobKind
 
-Kind = Literal["video", "image"]
-PREFIX = {"video": "video_gen_", "image": "img_gen_"}
+PREFIX: dict[JobKind, str] = {"video": "video_gen_", "image": "img_gen_"}
 
 
 async def check(graph: Graph, generation: Generation) -> tuple[ServedCard, ResolvedRequest]:
@@ -48,7 +47,7 @@ def _resolve(request: GenerationRequest, served: ServedCard) -> ResolvedRequest:
 
 async def make_job(
     graph: Graph,
-    kind: Kind,
+    kind: JobKind,
     served: ServedCard,
     generation: Generation,
     shown: dict[str, Any],
