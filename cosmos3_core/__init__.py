@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from cosmos3_core.checkpoint import Checkpoint, CheckpointError
     from cosmos3_core.errors import CosmosError, RequestError
     from cosmos3_core.local import GenerationResult, LocalPipeline
+    from cosmos3_core.manifest import Manifest
     from cosmos3_core.modes import Mode
     from cosmos3_core.request import GenerationRequest
     from cosmos3_core.settings import ExecutionSettings
@@ -25,6 +26,7 @@ __all__ = [
     "GenerationRequest",
     "GenerationResult",
     "LocalPipeline",
+    "Manifest",
     "Mode",
     "RequestError",
 ]
@@ -35,6 +37,7 @@ _HOMES = {
     "RequestError": "errors",
     "GenerationResult": "local",
     "LocalPipeline": "local",
+    "Manifest": "manifest",
     "Mode": "modes",
     "GenerationRequest": "request",
     "ExecutionSettings": "settings",

@@ -84,6 +84,17 @@ class Checkpoint:
 
         return cls(name, fetch(ROOT_FILES), fetch)
 
+    @property
+    def public_name(self) -> str:
+        """Its Hugging Face id, or the name of its folder: no path of this machine."""
+        named = self._fetch is not None or self.name in TINY
+        return self.name if named else os.path.basename(os.path.abspath(self.root))
+
+    @property
+    def revision(self) -> str | None:
+        """The commit that was fetched from the hub, after which the hub's cache names its folders; else None."""
+        return self.root.name if self._fetch else None
+
     def folder(self, component: str) -> Path:
         """The local folder of a component such as `vae`, downloaded first where the checkpoint is remote.
 

@@ -14,14 +14,17 @@ from torch import Tensor
 
 from cosmos3_core.checkpoint import Checkpoint
 from cosmos3_core.codecs.pixels import Frames
-from cosmos3_core.inputs import read_inputs
+from cosmos3_core.inputs import MediaInputs, read_inputs
+from cosmos3_core.manifest import GIVEN_NOISE, Manifest
 from cosmos3_core.model.attention import AttentionBackend
 from cosmos3_core.model.sequence import Latents, Modality, sha256_of
+from cosmos3_core.provenance import CheckpointFacts, DenoiseFacts, EncodeFacts, Prompt
 from cosmos3_core.request import Event, Finished, GenerationRequest, StageName, Started
 from cosmos3_core.resolve import ResolvedRequest, resolve
 from cosmos3_core.sampling.denoise import DenoiseState
 from cosmos3_core.settings import DtypeName, ExecutionSettings
 from cosmos3_core.stages import Decoder, Denoiser, EncodedRequest, Encoder
+from cosmos3_core.stages.denoiser import DenoiseTask
 
 OnEvent = Callable[[Event], None]
 
@@ -39,6 +42,7 @@ class GenerationResult:
         sampling_rate: of the sound, in Hz.
         action: fp32 `[rows, width]` in the model's normalised space where the mode predicts actions, else None.
         seconds: wall time per stage.
+        manifest: what decided the result, so that it can be made again.
     """
 
     request: ResolvedRequest
@@ -49,11 +53,31 @@ class GenerationResult:
     sampling_rate: int
     action: NDArray[np.float32] | None
     seconds: dict[str, float]
+    manifest: Manifest
 
     @property
     def latents_sha256(self) -> dict[str, str]:
         """Hash of the final latents per modality; equal hashes mean bit-identical results."""
-        return sha256_of(self.latents)
+        return self.manifest.latents_sha256
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A request ready to be denoised, and what it came from."""
+
+    request: GenerationRequest
+    inputs: MediaInputs
+    resolved: ResolvedRequest
+    encoded: EncodedRequest
+
+    def facts(self, checkpoint: Checkpoint, settings: ExecutionSettings, noise: object) -> EncodeFacts:
+        branches = {"conditional": self.encoded.conditional, "unconditional": self.encoded.unconditional}
+        prompts = {name: Prompt.of(text) for name, text in branches.items() if text is not None}
+        where = CheckpointFacts.of(checkpoint)
+        facts = EncodeFacts.of(self.request, self.inputs, self.resolved, where, settings, prompts)
+        if noise is None:
+            return facts
+        return facts.model_copy(update={"resolved": facts.resolved | {"noise": GIVEN_NOISE}})
 
 
 class LocalPipeline:
@@ -102,17 +126,20 @@ class LocalPipeline:
         Raises:
             RequestError: the request cannot be served as asked; it names the field.
         """
-        clock = _StageClock(on_event)
+        created_at, clock = time.time(), _StageClock(on_event)
         with clock.stage("encode"):
-            resolved, encoded = self.encode(request)
+            prepared = self._prepare(request)
+            resolved = prepared.resolved
         with clock.stage("denoise"):
-            latents = self.denoise(encoded, noise, on_event)
+            task = self._denoise(prepared.encoded, noise, on_event)
+            latents = task.state.latents
         with clock.stage("decode"):
             frames = np.concatenate(list(self.decoder.decode_frames(latents[Modality.VISION])))
             sound = None
             if Modality.SOUND in latents:
                 sound = self.decoder.decode_sound(latents[Modality.SOUND], resolved.sound_samples)
         kept = {name: tensor.cpu() for name, tensor in latents.items()}
+        facts = (prepared.facts(self.checkpoint, self.settings, noise), DenoiseFacts.of(self.denoiser, task))
         return GenerationResult(
             request=resolved,
             latents=kept,
@@ -122,6 +149,7 @@ class LocalPipeline:
             sampling_rate=self.checkpoint.facts.sound.sampling_rate if self.checkpoint.facts.sound else 48_000,
             action=_predicted_action(resolved, kept),
             seconds=clock.seconds,
+            manifest=Manifest.of(request.to_fields(), *facts, sha256_of(kept), clock.seconds, created_at=created_at),
         )
 
     def encode(self, request: GenerationRequest) -> tuple[ResolvedRequest, EncodedRequest]:
@@ -130,9 +158,13 @@ class LocalPipeline:
         Raises:
             RequestError: the request cannot be served as asked.
         """
+        prepared = self._prepare(request)
+        return prepared.resolved, prepared.encoded
+
+    def _prepare(self, request: GenerationRequest) -> _Prepared:
         inputs = read_inputs(request)
         resolved = resolve(request, self.checkpoint.facts, inputs)
-        return resolved, self.encoder.encode(resolved, inputs)
+        return _Prepared(request, inputs, resolved, self.encoder.encode(resolved, inputs))
 
     def denoise(
         self,
@@ -142,12 +174,21 @@ class LocalPipeline:
         state: DenoiseState | None = None,
     ) -> Latents:
         """Run all steps, from noise or from a saved state, and return the final latents on the device."""
+        return self._denoise(encoded, noise, on_event, state).state.latents
+
+    def _denoise(
+        self,
+        encoded: EncodedRequest,
+        noise: Mapping[str, Tensor] | None = None,
+        on_event: OnEvent | None = None,
+        state: DenoiseState | None = None,
+    ) -> DenoiseTask:
         task = self.denoiser.start(encoded, noise, state)
         while not task.done:
             step = self.denoiser.step(task)
             if on_event is not None:
                 on_event(step)
-        return task.state.latents
+        return task
 
 
 def _predicted_action(request: ResolvedRequest, latents: Latents) -> NDArray[np.float32] | None:

@@ -17,6 +17,7 @@ from cosmos3_core.mp4 import encode_mp4
 
 if TYPE_CHECKING:
     from cosmos3_core.local import GenerationResult
+    from cosmos3_core.manifest import Manifest
 
 IMAGE_FORMATS: dict[str, Literal["png", "jpeg", "webp"]] = {
     ".png": "png",
@@ -35,9 +36,18 @@ def check_output(path: Path, mode: Mode) -> None:
     allowed = tuple(IMAGE_FORMATS) if mode.is_image else (".mp4",)
     if path.suffix.lower() not in allowed:
         raise RequestError("output", f"is {path.name!r}; {mode.value} is written as {', '.join(allowed)}")
+    check_writable(path, "output")
+
+
+def check_writable(path: Path, field: str) -> None:
+    """Refuse a file that cannot be written, before anything is generated.
+
+    Raises:
+        RequestError: it names `field`.
+    """
     folder = path.absolute().parent
     if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise RequestError("output", f"is {path}; expected a file in an existing folder that can be written to")
+        raise RequestError(field, f"is {path}; expected a file in an existing folder that can be written to")
 
 
 def write_result(result: GenerationResult, path: Path) -> list[Path]:
@@ -69,6 +79,11 @@ def write_files(path: Path, content: bytes, action: dict[str, Any] | None) -> li
         content = encode_image(decode_image(content), IMAGE_FORMATS[suffix])
     _write_whole(path, content)
     return [path] if action is None else [path, _write_action(path, action)]
+
+
+def write_manifest(path: Path, manifest: Manifest) -> None:
+    """Write a manifest as JSON."""
+    _write_whole(path, (manifest.model_dump_json(indent=2) + "\n").encode())
 
 
 def _write_action(path: Path, action: dict[str, Any]) -> Path:

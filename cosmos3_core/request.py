@@ -6,6 +6,7 @@ It checks what can be checked from the request alone; what depends on the checkp
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -19,6 +20,7 @@ from cosmos3_core.modes import Mode
 from cosmos3_core.presets import NegativeMetadata
 from cosmos3_core.sampling.schedule import ScheduleKind
 
+MEDIA_FIELDS = ("image", "video")
 MAX_PROMPT_CHARACTERS = 100_000
 MAX_ACTION = 1000.0
 DEFAULT_CHUNK = 16
@@ -139,6 +141,14 @@ class GenerationRequest(BaseModel):
     use_duration_template: bool | None = None
     negative_metadata_mode: NegativeMetadata | None = None
     max_sequence_length: Annotated[int, Field(ge=1)] | None = None
+
+    def to_fields(self) -> dict[str, Any]:
+        """The fields that were given, JSON-able, without media."""
+        given = self.model_dump(exclude=set(MEDIA_FIELDS), exclude_unset=True)
+        if self.action is not None:
+            given["action"] = self.action.tolist()
+        fields: dict[str, Any] = json.loads(json.dumps(given))
+        return fields
 
     def action_chunk(self) -> int:
         """Number of action rows: as asked, or as many as `num_frames` or the given actions imply, or 16.

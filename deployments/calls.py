@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from cosmos3_core.request import MEDIA_FIELDS as MEDIA_FIELDS
 from cosmos3_core.request import GenerationRequest
 from deployments.handoff import ClipDescription, EncodedMessage, LatentsMessage
 from deployments.media_store import read_media
 from deployments.scheduler import ServiceClass
 
-MEDIA_FIELDS = ("image", "video")
 FileFormat = Literal["mp4", "png", "jpeg", "webp"]
 
 
@@ -32,11 +31,7 @@ class GenerationCall:
     @classmethod
     def of(cls, job_id: str, request: GenerationRequest, media: dict[str, str]) -> GenerationCall:
         """Take a request apart; its media are already stored at the URIs given."""
-        given = request.model_dump(exclude=set(MEDIA_FIELDS), exclude_unset=True)
-        if request.action is not None:
-            given["action"] = request.action.tolist()
-        # Through JSON, so that what runs now is what would run after a restart.
-        return cls(job_id, json.loads(json.dumps(given)), media)
+        return cls(job_id, request.to_fields(), media)
 
     def to_request(self) -> GenerationRequest:
         """The request again, its media read; it blocks.

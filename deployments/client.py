@@ -44,15 +44,18 @@ class Client:
         """Close the connections."""
         self._http.close()
 
-    def generate(self, fields: dict[str, Any], on_event: OnEvent) -> tuple[bytes, dict[str, Any]]:
+    def generate(
+        self, fields: dict[str, Any], on_event: OnEvent, with_manifest: bool = False
+    ) -> tuple[bytes, dict[str, Any]]:
         """Generate an image or a video.
 
         Args:
             fields: of a `GenerationRequest`; image and video are paths.
             on_event: called for each event of a video; images have none.
+            with_manifest: whether to ask for a video's manifest, too; images have none.
 
         Returns:
-            The file's bytes, and what the server says of it.
+            The file's bytes, and what the server says of it; the manifest is under `manifest`.
 
         Raises:
             ServerError: refused, failed or not reached.
@@ -66,6 +69,8 @@ class Client:
             if job["status"] != "completed":
                 raise ServerError(f"the generation failed: {(job['error'] or {}).get('message', job['status'])}")
             content = self._request("GET", f"/v1/videos/{job['id']}/content").content
+            if with_manifest:
+                job["manifest"] = self._json("GET", f"/v1/videos/{job['id']}/manifest")
         finally:
             # A job that is not waited for any more shall not run on, and one that was fetched need not be kept.
             with suppress(ServerError):

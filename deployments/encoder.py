@@ -19,6 +19,7 @@ from cosmos3_core.cost import step_flops
 from cosmos3_core.inputs import read_inputs
 from cosmos3_core.media import decode_image
 from cosmos3_core.preview import PreviewMap, fit_preview_map
+from cosmos3_core.provenance import CheckpointFacts, EncodeFacts, Prompt
 from cosmos3_core.resolve import ResolvedRequest, resolve
 from cosmos3_core.stages import Encoder as CoreEncoder
 from cosmos3_core.stages.understanding import key_of
@@ -115,9 +116,13 @@ class Encoder:
         resolved = resolve(request, self.checkpoint.facts, inputs)
         conditional, unconditional = self.core.token_ids(resolved)
         conditioning, conditioning_bytes = publish_conditioning(self.core.conditioning(resolved, inputs))
+        branches = {"conditional": self._key_values(conditional)}
+        if unconditional is not None:
+            branches["unconditional"] = self._key_values(unconditional)
+        prompts = {name: Prompt.of(branch) for name, branch in branches.items()}
         message = EncodedMessage(
-            conditional=self._key_values(conditional),
-            unconditional=None if unconditional is None else self._key_values(unconditional),
+            conditional=branches["conditional"],
+            unconditional=branches.get("unconditional"),
             conditioning=conditioning,
             conditioning_bytes=conditioning_bytes,
             layout=resolved.layout,
@@ -127,10 +132,15 @@ class Encoder:
             noise=resolved.noise,
             stochastic=resolved.stochastic,
             clip=self._clip(resolved),
+            facts=EncodeFacts.of(request, inputs, resolved, self._checkpoint_facts, self.compute.execution, prompts),
             preview=self._preview_map if self.settings.previews else None,
         )
         config = self.checkpoint.transformer_config
         return replace(message, flops=message.schedule.steps * step_flops(config, message.geometry(config)))
+
+    @cached_property
+    def _checkpoint_facts(self) -> CheckpointFacts:
+        return CheckpointFacts.of(self.checkpoint)
 
     @cached_property
     def _preview_map(self) -> PreviewMap:

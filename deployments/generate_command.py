@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
 
+from deployments import remake
 from deployments.progress import GenerationProgress
+
+if TYPE_CHECKING:
+    from cosmos3_core.manifest import Manifest
+    from cosmos3_core.request import GenerationRequest
 
 console = Console(stderr=True)
 
 
 def generate(
-    mode: Annotated[str, typer.Option(help="text2image, text2video, image2video, video2video, forward_dynamics, ...")],
+    context: typer.Context,
     output: Annotated[Path, typer.Option("--output", "-o", help="out.png or out.mp4")],
+    mode: Annotated[str | None, typer.Option(help="text2image, text2video, image2video, policy, ...")] = None,
     checkpoint: Annotated[str | None, typer.Option(help="Run it here: a folder or a Hugging Face id.")] = None,
     url: Annotated[str | None, typer.Option(help="Have a running server do it, such as http://127.0.0.1:8000.")] = None,
     api_key: Annotated[str | None, typer.Option(envvar="COSMOS3_API_KEY", help="For a server that wants one.")] = None,
@@ -43,10 +50,23 @@ def generate(
     dtype: Annotated[Literal["auto", "float32", "bfloat16"], typer.Option(help="Compute dtype.")] = "auto",
     attention: Annotated[str, typer.Option(help="auto, math, flash, efficient or cudnn.")] = "auto",
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Any other field.")] = None,
+    manifest: Annotated[Path | None, typer.Option(help="Write what decided the result here, as JSON.")] = None,
+    from_manifest: Annotated[Path | None, typer.Option(help="Make the result of a manifest again; compare.")] = None,
 ) -> None:
-    """Generate an image, a video or actions, in this process or on a server."""
+    """Generate an image, a video or actions, in this process or on a server.
+
+    With --from-manifest the status is 3 where other latents come out.
+    """
     if (checkpoint is None) == (url is None):
         raise typer.BadParameter("give one of them: --checkpoint runs here, --url asks a server", param_hint="--url")
+    if from_manifest is not None:
+        made = remake.read_manifest(from_manifest, context)
+        given = remake.fields_of(made, image, video)
+        settings = {} if checkpoint is None else remake.settings_of(made, checkpoint, context)
+        _generate(given, _Place(checkpoint, settings, url, api_key), output, manifest, made)
+        return
+    if mode is None:
+        raise typer.BadParameter("is missing; say what to generate, such as text2video", param_hint="--mode")
     fields = {
         "mode": mode,
         "prompt": _text(prompt, "prompt"),
@@ -71,49 +91,88 @@ def generate(
         **dict(_field(item) for item in set_ or []),
     }
     given = {name: value for name, value in fields.items() if value is not None}
-    if url is not None:
-        _generate_there(given, url, api_key, output)
-    elif checkpoint is not None:
-        _generate_here(given, checkpoint, output, device=device, dtype=dtype, attention=attention)
+    settings = {"device": device, "dtype": dtype, "attention": attention}
+    _generate(given, _Place(checkpoint, settings, url, api_key), output, manifest)
 
 
-def _generate_here(fields: dict[str, Any], checkpoint: str, output: Path, **settings: Any) -> None:
-    from cosmos3_core.local import LocalPipeline
-    from cosmos3_core.outputs import check_output, write_result
+@dataclass(frozen=True)
+class _Place:
+    """Where it is generated: in this process from a checkpoint, or on a server."""
+
+    checkpoint: str | None
+    settings: dict[str, Any]
+    url: str | None
+    api_key: str | None
+
+
+@dataclass(frozen=True)
+class _Done:
+    """What is known of a result: the hashes of its latents, its manifest where there is one, its seconds by stage."""
+
+    latents_sha256: dict[str, str]
+    manifest: Manifest | None
+    seconds: dict[str, float]
+
+
+def _generate(
+    fields: dict[str, Any], place: _Place, output: Path, manifest: Path | None, made: Manifest | None = None
+) -> None:
+    from cosmos3_core.outputs import check_output, check_writable, write_manifest
     from cosmos3_core.request import GenerationRequest
 
+    # What is wrong with the request alone is said before anything is loaded or sent.
     request = GenerationRequest(**fields)
     check_output(output, request.mode)
+    if manifest is not None:
+        check_writable(manifest, "manifest")
+        if place.url is not None and request.mode.is_image:
+            raise typer.BadParameter("servers keep none of images, only of videos", param_hint="--manifest")
+    if place.url is not None:
+        asked = {**fields, "mode": request.mode.value}
+        done = _generate_there(asked, place.url, place.api_key, output, manifest is not None or made is not None)
+    else:
+        assert place.checkpoint is not None
+        done = _generate_here(request, place.checkpoint, output, place.settings)
+    if manifest is not None and done.manifest is not None:
+        write_manifest(manifest, done.manifest)
+        print(manifest)
+    console.print("  ".join(f"{stage} {value:.2f} s" for stage, value in done.seconds.items()))
+    if made is not None:
+        remake.judge(made, done.latents_sha256, done.manifest)
+
+
+def _generate_here(request: GenerationRequest, checkpoint: str, output: Path, settings: dict[str, Any]) -> _Done:
+    from cosmos3_core.local import LocalPipeline
+    from cosmos3_core.outputs import write_result
+
     with console.status(f"loading {checkpoint}"):
         pipeline = LocalPipeline.from_pretrained(checkpoint, **settings)
     with GenerationProgress(console) as progress:
         result = pipeline.generate(request, on_event=progress.on_event)
     for path in write_result(result, output):
         print(path)
-    _print_seconds(result.seconds)
+    return _Done(result.latents_sha256, result.manifest, result.seconds)
 
 
-def _generate_there(fields: dict[str, Any], url: str, api_key: str | None, output: Path) -> None:
-    from cosmos3_core.outputs import check_output, write_files
-    from cosmos3_core.request import GenerationRequest
+def _generate_there(fields: dict[str, Any], url: str, api_key: str | None, output: Path, with_manifest: bool) -> _Done:
+    from cosmos3_core.manifest import Manifest
+    from cosmos3_core.outputs import write_files
     from deployments.client import Client
 
-    # What is wrong with the request alone is said before anything is sent.
-    request = GenerationRequest(**fields)
-    check_output(output, request.mode)
     client = Client(url, api_key)
     try:
         with GenerationProgress(console) as progress:
-            content, job = client.generate({**fields, "mode": request.mode.value}, progress.on_event)
+            content, job = client.generate(fields, progress.on_event, with_manifest)
     finally:
         client.close()
     for path in write_files(output, content, job.get("action")):
         print(path)
-    _print_seconds(job["stage_durations"])
-
-
-def _print_seconds(seconds: dict[str, float]) -> None:
-    console.print("  ".join(f"{stage} {value:.2f} s" for stage, value in seconds.items()))
+    manifest = job.get("manifest")
+    return _Done(
+        latents_sha256=job.get("latents_sha256") or {},
+        manifest=None if manifest is None else Manifest.model_validate(manifest),
+        seconds=job["stage_durations"],
+    )
 
 
 def _text(value: str, option: str) -> str:

@@ -21,6 +21,7 @@ from cosmos3_core.memory import Geometry
 from cosmos3_core.model.config import TransformerConfig
 from cosmos3_core.model.sequence import Latents, Modality, SequenceLayout
 from cosmos3_core.preview import PreviewMap
+from cosmos3_core.provenance import DenoiseFacts, EncodeFacts
 from cosmos3_core.sampling.denoise import Conditioning
 from cosmos3_core.sampling.guidance import Guidance
 from cosmos3_core.sampling.noise import NoiseSource
@@ -64,6 +65,7 @@ class EncodedMessage:
         conditional, unconditional: the guidance branches.
         conditioning: dictionary of arrays `clean.<modality>`, `mask.<modality>`; None where nothing is given.
         clip: what the Decoder needs to know beside the latents.
+        facts: for the manifest.
         flops: of all denoising steps; a router weighs requests by it.
         preview: how a glimpse of the latents is made; None where nobody wants any.
     """
@@ -79,6 +81,7 @@ class EncodedMessage:
     noise: NoiseSource
     stochastic: bool
     clip: ClipDescription
+    facts: EncodeFacts
     flops: float = 0.0
     preview: PreviewMap | None = None
 
@@ -139,6 +142,7 @@ class LatentsMessage:
         steps: steps made.
         fetched_bytes: what crossed to the ranks for this request; cached keys and values do not count.
         peak_memory_bytes: the most rank 0 has held, on its GPU, or in its process where it runs on a CPU.
+        facts: for the manifest.
     """
 
     reference: Any
@@ -147,6 +151,7 @@ class LatentsMessage:
     steps: int
     fetched_bytes: int
     peak_memory_bytes: int
+    facts: DenoiseFacts
 
 
 def to_array(tensor: Tensor) -> NDArray[Any]:

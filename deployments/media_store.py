@@ -8,13 +8,28 @@ from __future__ import annotations
 import glob
 import os
 import tempfile
+import time
 import uuid
 from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
+
+INPUTS, SNAPSHOTS, OUTPUTS = "inputs", "snapshots", "outputs"
+"""Its folders. Inputs and snapshots of a job are needed only until it is over."""
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file of a media store: its name below the store's URL, its URI and its age in seconds."""
+
+    name: str
+    uri: str
+    age_s: float
 
 
 class MediaStore:
@@ -32,6 +47,31 @@ class MediaStore:
         uri = self.uri(name)
         write_media(uri, lambda target: target.write(content))
         return uri
+
+    def files(self, folder: str) -> list[StoredFile]:
+        """All files of one of its folders, those included that are being written."""
+        system, path = fsspec.core.url_to_fs(self.uri(folder))
+        if not system.exists(path):
+            return []
+        found: dict[str, dict[str, Any]] = system.find(path, detail=True, withdirs=False)
+        now = time.time()
+        names = {place: f"{folder}/{place.removeprefix(path).lstrip('/')}" for place in found}
+        return [
+            StoredFile(names[place], self.uri(names[place]), now - _modified_at(system, place, about))
+            for place, about in found.items()
+        ]
+
+
+def _modified_at(system: Any, path: str, about: dict[str, Any]) -> float:
+    # What a listing calls it differs between file systems.
+    for name in ("mtime", "LastModified", "last_modified", "updated", "created"):
+        value = about.get(name)
+        if isinstance(value, (int, float)):
+            return float(value)
+        if isinstance(value, datetime):
+            return value.timestamp()
+    modified: datetime = system.modified(path)
+    return modified.timestamp()
 
 
 def write_media(uri: str, write: Callable[[BinaryIO], object]) -> int:
@@ -51,6 +91,7 @@ def write_media(uri: str, write: Callable[[BinaryIO], object]) -> int:
             size = target.tell()
         if local:
             partial.replace(path)
+            _make_durable(folder)
         else:
             system.put_file(str(partial), path)
     finally:
@@ -58,15 +99,33 @@ def write_media(uri: str, write: Callable[[BinaryIO], object]) -> int:
     return size
 
 
-def read_media(uri: str) -> bytes:
-    """The bytes at a URI.
+def _make_durable(folder: str) -> None:
+    """Have a folder's entries survive a power cut, as its files' contents do."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read_media(uri: str, start: int | None = None, end: int | None = None) -> bytes:
+    """The bytes at a URI, or those from `start` to before `end`.
 
     Raises:
         FileNotFoundError: there is nothing.
     """
     system, path = fsspec.core.url_to_fs(uri)
-    content: bytes = system.cat_file(path)
+    content: bytes = system.cat_file(path, start, end)
     return content
+
+
+def media_size(uri: str) -> int | None:
+    """Size of a file in bytes; None where there is none."""
+    system, path = fsspec.core.url_to_fs(uri)
+    try:
+        return int(system.size(path))
+    except FileNotFoundError:
+        return None
 
 
 def delete_media(uri: str) -> None:

@@ -23,6 +23,7 @@ from cosmos3_core.model.sequence import Modality, sha256_of
 from cosmos3_core.parallel.mesh import Mesh, join
 from cosmos3_core.parallel.rendezvous import Address, find_store, open_store, use_interface_of
 from cosmos3_core.preview import PreviewMap, preview
+from cosmos3_core.provenance import DenoiseFacts
 from cosmos3_core.request import Step
 from cosmos3_core.sampling.denoise import Conditioning, DenoiseState
 from cosmos3_core.stages.denoiser import Denoiser, DenoiseTask
@@ -165,7 +166,7 @@ class Rank:
             with logs_for(task_id):
                 log.warning("the snapshot is not used, starting over: %s", error)
             return None
-        return state
+        return state.resumed()
 
     def step(self, task_ids: list[str]) -> list[Step]:
         """Make the next step of some tasks, in one forward pass."""
@@ -211,6 +212,7 @@ class Rank:
             steps=task.state.step,
             fetched_bytes=0,
             peak_memory_bytes=self._peak_memory(),
+            facts=DenoiseFacts.of(self.denoiser, task),
         )
 
     def drop(self, task_id: str) -> None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from sqlalchemy import URL
 
 from cosmos3_core.checkpoint import Checkpoint
 from cosmos3_core.parallel.degrees import Degrees
 from cosmos3_core.settings import DtypeName, ExecutionSettings
+from deployments.admission import Bound, Bounds
 from deployments.media_store import is_local
 
 MEGABYTE = 1024**2
@@ -195,23 +196,107 @@ class DecoderSettings(StageSettings):
     revision: str | None = None
 
 
+class BoundSettings(Settings):
+    """The most unfinished work that is taken in; null bounds nothing.
+
+    Attributes:
+        max_unfinished: jobs.
+        max_gpu_seconds: what they are expected to take, by formulas (`cosmos3_core.cost`). A job larger than that runs
+            where it runs alone.
+    """
+
+    max_unfinished: Annotated[int, Field(ge=1)] | None = None
+    max_gpu_seconds: Annotated[float, Field(gt=0)] | None = None
+
+    def bound(self) -> Bound:
+        """The same for admission."""
+        return Bound(self.max_unfinished, self.max_gpu_seconds)
+
+
+class KeySettings(BoundSettings):
+    """An API key: its name, and its hash or where it is read from, never the key itself.
+
+    Attributes:
+        name: for logs and for telling whose job is whose.
+        sha256: the key's SHA-256 in hexadecimal, such as `printf %s KEY | sha256sum` prints.
+        environment: or the variable of the Ingress' process that holds the key.
+        max_unfinished, max_gpu_seconds: bounds of its own instead of those of `each_key`.
+    """
+
+    name: Annotated[str, Field(min_length=1, max_length=64)]
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    environment: str | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.sha256 is None) == (self.environment is None):
+            raise ValueError("must have one of sha256 and environment")
+        return self
+
+
+class RetentionSettings(Settings):
+    """How long things are kept.
+
+    Attributes:
+        finished_s: a completed or failed job with its file; null keeps it until it is deleted.
+        sweep_interval_s: how often is looked for what is over.
+        stray_after_s: age of a file without a job at which it is removed.
+    """
+
+    finished_s: Annotated[float, Field(gt=0)] | None = 7 * 24 * 3600.0
+    sweep_interval_s: Annotated[float, Field(gt=0)] = 60.0
+    stray_after_s: Annotated[float, Field(gt=0)] = 3600.0
+
+
+class WebhookSettings(Settings):
+    """Calling clients back when their jobs end.
+
+    Attributes:
+        secret_environment: variable of the Jobs' and Ingress' processes that holds the secret for signatures, such as
+            `whsec_...`.
+        allow_private: whether addresses that are not public may be called.
+        timeout_s: of one call.
+    """
+
+    secret_environment: str = "COSMOS3_WEBHOOK_SECRET"
+    allow_private: bool = False
+    timeout_s: Annotated[float, Field(gt=0, le=60)] = 10.0
+
+    def secret(self) -> str:
+        """The secret.
+
+        Raises:
+            RuntimeError: the variable is not set.
+        """
+        secret = os.environ.get(self.secret_environment, "")
+        if not secret:
+            raise RuntimeError(f"webhooks need a secret; set {self.secret_environment}")
+        return secret
+
+
 class FrontSettings(Settings):
     """Ingress and Jobs.
 
     Attributes:
         data: folder for the database and the media, where `database` and `media` name no other place.
-        database: SQLAlchemy URL.
-        media: fsspec URL of a folder.
+        database: SQLAlchemy URL of SQLite or PostgreSQL.
+        media: fsspec URL of a folder, which no other database uses.
         single_host: the operator's word that all nodes of the cluster see the same disk. Without it, a database or
             media folder on a disk is refused as soon as there is a second node.
         guardrails: `off` is the operator's word that requests run unchecked; every answer says so. No guardrail model
             can be loaded yet, so `on` refuses requests that ask for one.
         sync_timeout_s: how long a synchronous generation may take.
-        max_running: how many jobs of each service class are encoded and denoised at a time. These wait at the
-            Generators, where short work goes first, with their keys and values in the object store; others wait in the
-            order they came.
-        max_queued: how many more jobs may wait; beyond, a request is refused with 429.
+        max_running: how many jobs of each service class a Jobs replica has encoded and denoised at a time. These wait
+            at the Generators, where short work goes first, with their keys and values in the object store; others wait
+            in the order they came, by turns of their API keys.
+        admission: bounds on all unfinished jobs together.
+        each_key: bounds on those of each API key.
+        keys: the API keys; without any, none is asked for.
         max_tries: how often a job is started before it fails, when processes die under it.
+        lease_s: how long a job waits for a Jobs replica that has fallen silent before another one takes it over.
+        retention: how long things are kept.
+        webhooks: null refuses requests that name a webhook.
+        failed_job_answer: `ok` answers 200 for a failed job, as OpenAI; `error` the job's error code, as vLLM-Omni.
     """
 
     data: Path = Path("~/.local/share/cosmos3/default")
@@ -221,8 +306,29 @@ class FrontSettings(Settings):
     guardrails: Literal["on", "off"] = "on"
     sync_timeout_s: Annotated[float, Field(gt=0)] = 600.0
     max_running: Annotated[int, Field(ge=1)] = 32
-    max_queued: Annotated[int, Field(ge=0)] = 256
+    admission: BoundSettings = BoundSettings(max_unfinished=4096, max_gpu_seconds=1e6)
+    each_key: BoundSettings = BoundSettings()
+    keys: tuple[KeySettings, ...] = ()
     max_tries: Annotated[int, Field(ge=1)] = 3
+    lease_s: Annotated[float, Field(ge=1)] = 15.0
+    retention: RetentionSettings = RetentionSettings()
+    webhooks: WebhookSettings | None = None
+    failed_job_answer: Literal["ok", "error"] = "ok"
+
+    @field_validator("keys")
+    @classmethod
+    def _own_names(cls, keys: tuple[KeySettings, ...]) -> tuple[KeySettings, ...]:
+        if len({key.name for key in keys}) != len(keys):
+            raise ValueError("must have a name of its own for each key")
+        return keys
+
+    def bounds(self) -> Bounds:
+        """What admission goes by."""
+        own = {
+            key.name: (key if key.model_fields_set & set(BoundSettings.model_fields) else self.each_key).bound()
+            for key in self.keys
+        }
+        return Bounds(self.admission.bound(), self.each_key.bound(), own)
 
     @field_validator("guardrails", mode="before")
     @classmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from hypothesis import settings
 
 from cosmos3_core.tiny import write_checkpoint
+from tests.postgres import new_database, running_postgres
 
 # Drawn examples take as long as the machine makes them, and a failure is the same failure everywhere.
 settings.register_profile("cosmos3", deadline=None, max_examples=60, derandomize=True)
@@ -37,3 +39,18 @@ def nano(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def edge(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny checkpoint of the Edge family; read it, never write to it."""
     return write_checkpoint(tmp_path_factory.mktemp("checkpoints") / "edge", "edge")
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The socket's folder of a PostgreSQL server."""
+    with running_postgres() as socket:
+        yield socket
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty database, of each kind in turn."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'jobs.sqlite3'}"
+    return new_database(request.getfixturevalue("postgres"))

@@ -417,3 +417,10 @@ def test_figures_are_summed_over_labels(server: Server, client: Client) -> None:
         "cosmos3_plain": 1000.0,
         "cosmos3_http_seconds_bucket": 4.0,
     }
+
+
+def test_a_manifest_is_fetched_before_the_job_is_removed(server: Server, client: Client) -> None:
+    server.makes_a_video()
+    server.answers["GET", "/v1/videos/video_1/manifest"] = JSONResponse({"format": 1})
+    assert client.generate(VIDEO, no_event, with_manifest=True)[1] == COMPLETED | {"manifest": {"format": 1}}
+    assert server.calls()[-2:] == ["GET /v1/videos/video_1/manifest", "DELETE /v1/videos/video_1"]

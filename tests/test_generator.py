@@ -36,9 +36,10 @@ from deployments.handoff import (
 from deployments.rank import Begun, RankFacts
 from deployments.scheduler import ServiceClass, TaskTooLarge
 from deployments.settings import GeneratorSettings, ModelSettings
+from tests.manifests import denoise_facts, encode_facts
 
 CLIP = ClipDescription("text2video", 64, 64, 5, 24.0, None, 48_000, 0, 0)
-LATENTS = LatentsMessage(None, {"vision": "0"}, 0, 0, 0, 0)
+LATENTS = LatentsMessage(None, {"vision": "0"}, 0, 0, 0, 0, denoise_facts())
 
 
 @dataclass
@@ -159,6 +160,7 @@ def call(name: str, steps: int = 3, side: int = 4, text: int = 8, **fields: Any)
         noise="torch",
         stochastic=False,
         clip=CLIP,
+        facts=encode_facts(),
         flops=1e9,
         preview=shown,
     )

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import ray
 
-from deployments import jobs
-from deployments.jobs import Jobs, QueueFull
+from deployments import driver, jobs
+from deployments.admission import QueueFull
+from deployments.job import Job, JobEvent
+from deployments.jobs import Jobs
 from deployments.media_store import MediaStore
 from deployments.settings import FrontSettings
 from deployments.stages import Stages
-from deployments.store import Job
 
 
 @asynccontextmanager
@@ -26,20 +28,33 @@ async def started(folder: Path, **settings: Any) -> AsyncIterator[Jobs]:
     try:
         yield replica
     finally:
-        for driver in list(replica._drivers.values()):
-            driver.cancel()
-            await asyncio.wait([driver])
-        replica.store.close()
-        assert replica._lock is not None
+        await kill(replica)
+
+
+async def kill(replica: Jobs) -> None:
+    """What is left of a replica that dies: nothing, and its leases."""
+    tasks = [*replica._loops, *(driver for _, driver in replica._drivers.values())]
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks)
+    replica._loops.clear()
+    replica._database.close()
+    if replica._lock is not None:
         replica._lock.release()
 
 
-def a_job(folder: Path, name: str, service_class: str = "standard") -> Job:
+@pytest.fixture(autouse=True)
+def one_graph(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "_graph", lambda: "this graph")
+
+
+def a_job(folder: Path, name: str, service_class: str = "standard", **given: Any) -> Job:
     media = MediaStore(f"file://{folder / 'media'}")
     image = media.put(f"inputs/{name}.image", b"pixels")
     output = {"target": media.uri(f"outputs/{name}.mp4"), "format": "mp4"}
-    request = {"fields": {}, "media": {"image": image}, "output": output, "service_class": service_class}
-    return Job(name, "video", "m", "nano", "decoder", detached=True, request=request, shown={})
+    request = {"fields": {}, "media": {"image": image}, "output": output}
+    return Job(name, "video", "m", "nano", "decoder", True, request, {}, service_class=service_class, **given)
 
 
 @pytest.fixture
@@ -49,7 +64,7 @@ def endless(monkeypatch: pytest.MonkeyPatch) -> None:
     async def generate(*_: Any, **__: Any) -> None:
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(jobs, "generate", generate)
+    monkeypatch.setattr(driver, "generate", generate)
     monkeypatch.setattr(Stages, "of", lambda *_: None)
 
 
@@ -59,10 +74,10 @@ def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
 def test_beyond_the_bound_a_job_is_refused_with_its_media(tmp_path: Path, endless: None) -> None:
     async def test() -> None:
-        async with started(tmp_path, max_running=1, max_queued=1) as replica:
+        async with started(tmp_path, admission={"max_unfinished": 2}) as replica:
             for name in ("one", "two"):
                 await replica.submit(a_job(tmp_path, name))
-            with pytest.raises(QueueFull, match="2 generations are running or waiting"):
+            with pytest.raises(QueueFull, match="2 generations are unfinished, of at most 2"):
                 await replica.submit(a_job(tmp_path, "three"))
             assert await replica.get("three") is None
             assert {path.name for path in (tmp_path / "media" / "inputs").iterdir()} == {"one.image", "two.image"}
@@ -79,15 +94,11 @@ def test_only_as_many_run_as_the_bound_allows(tmp_path: Path, endless: None) -> 
         async with started(tmp_path, max_running=1) as replica:
             for name in ("one", "two"):
                 await replica.submit(a_job(tmp_path, name))
-            async for event in replica.watch("one"):
-                assert event.kind == "started"
-                break
+            await first(replica, "one", "started")
             waiting = await replica.get("two")
             assert waiting is not None and waiting.status == "queued"
             await replica.delete("one")
-            async for event in replica.watch("two"):
-                assert event.kind == "started"
-                break
+            await first(replica, "two", "started")
 
     run(test)
 
@@ -97,9 +108,7 @@ def test_classes_do_not_wait_for_each_other(tmp_path: Path, endless: None) -> No
         async with started(tmp_path, max_running=1) as replica:
             for name, kind in (("video", "standard"), ("waiting", "standard"), ("image", "interactive")):
                 await replica.submit(a_job(tmp_path, name, kind))
-            async for event in replica.watch("image"):
-                assert event.kind == "started"
-                break
+            await first(replica, "image", "started")
             waiting = await replica.get("waiting")
             assert waiting is not None and waiting.status == "queued"
 
@@ -107,10 +116,11 @@ def test_classes_do_not_wait_for_each_other(tmp_path: Path, endless: None) -> No
 
 
 def test_another_graph_keeps_out_of_the_folder(tmp_path: Path, endless: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs, "CLAIM_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(jobs, "LOCK_PATIENCE_S", 0.1)
 
     async def test() -> None:
-        async with started(tmp_path):
+        async with started(tmp_path), started(tmp_path):
+            monkeypatch.setattr(jobs, "_graph", lambda: "another graph")
             with pytest.raises(RuntimeError, match="belongs to another graph"):
                 async with started(tmp_path):
                     pass
@@ -134,5 +144,134 @@ def test_a_disk_is_refused_on_several_machines(
             else:
                 with pytest.raises(RuntimeError, match="database is and the media are on one machine's disk"):
                     await replica.check_health()
+
+    run(test)
+
+
+async def first(replica: Jobs, job_id: str, kind: str, **options: Any) -> JobEvent:
+    async for event in replica.watch(job_id, **options):
+        if event.kind == kind:
+            return event
+    raise AssertionError(f"no {kind} of {job_id}")
+
+
+def test_a_job_is_read_watched_and_stopped_through_another_replica(
+    tmp_path: Path, endless: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test() -> None:
+        async with started(tmp_path) as one, started(tmp_path) as two:
+            monkeypatch.setattr(jobs, "_stop_elsewhere", lambda job_id: None)
+            made = await one.submit(a_job(tmp_path, "job"))
+            assert (await first(two, "job", "started")).data == {"try": 1}
+            assert await two.get("job") == await one.get("job") != None  # noqa: E711
+            watching = asyncio.create_task(first(one, "job", "cancelled"))
+            await asyncio.sleep(0.1)
+            deleted = await two.delete("job")
+            assert deleted is not None and deleted.id == made.id
+            assert (await watching).number == 0
+            # Its driver hears of it with the next renewal at the latest.
+            while any(replica._drivers for replica in (one, two)):
+                await asyncio.sleep(0.05)
+            assert not [
+                path for path in (tmp_path / "media").rglob("*") if path.name.startswith(".") or "job" in path.name
+            ]
+
+    run(test)
+
+
+def test_a_dead_replicas_jobs_are_taken_over(tmp_path: Path, endless: None) -> None:
+    async def test() -> None:
+        async with started(tmp_path, lease_s=1, max_tries=3) as one:
+            await one.submit(a_job(tmp_path, "job"))
+            await first(one, "job", "started")
+            await kill(one)
+            async with started(tmp_path, lease_s=1, max_tries=3) as two:
+                assert (await first(two, "job", "interrupted")).data["attempt"] == 1
+                assert (await first(two, "job", "started", after=2)).data == {"try": 2}
+
+    run(test)
+
+
+def test_a_job_whose_drivers_keep_dying_is_given_up_with_the_reasons(tmp_path: Path, endless: None) -> None:
+    async def test() -> None:
+        settings = {"lease_s": 1, "max_tries": 2}
+        async with started(tmp_path, **settings) as one:
+            await one.submit(a_job(tmp_path, "job"))
+            await first(one, "job", "started")
+            await kill(one)
+            async with started(tmp_path, **settings) as two:
+                await first(two, "job", "started", after=2)
+                await kill(two)
+                async with started(tmp_path, **settings) as three:
+                    failed = await first(three, "job", "failed")
+        message = failed.data["error"]["message"]
+        assert message.startswith("gave up after 2 tries") and message.count("the Jobs process that drove it died") == 2
+
+    run(test)
+
+
+def test_a_replica_that_ends_in_peace_leaves_its_jobs_at_once(tmp_path: Path, endless: None) -> None:
+    async def test() -> None:
+        async with started(tmp_path, lease_s=600) as one, started(tmp_path, lease_s=600) as two:
+            await one.submit(a_job(tmp_path, "job"))
+            await first(one, "job", "started")
+            (owner,) = (replica for replica in (one, two) if replica._drivers)
+            for loop in owner._loops:
+                loop.cancel()
+            owner.__del__()
+            again = await first(two, "job", "started", after=1)
+            assert again.data == {"try": 1}
+            job = await two.get("job")
+            assert job is not None and job.deaths == [] and job.owner not in (None, owner.owner)
+
+    run(test)
+
+
+def test_one_that_nobody_waits_for_any_more_is_swept_with_its_files(
+    tmp_path: Path, endless: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "ATTENDED_S", 1.0)
+    monkeypatch.setattr(jobs, "ATTEND_PERIOD_S", 0.2)
+
+    async def test() -> None:
+        async with started(tmp_path, retention={"sweep_interval_s": 0.2}) as replica:
+            await replica.submit(replace(a_job(tmp_path, "waited"), detached=False))
+            stream = replica.watch("waited", attend=True)
+            kinds = [(await anext(stream)).kind for _ in range(2)]
+            assert kinds in (["queued", "started"], ["started", "queued"])
+            with suppress(TimeoutError):
+                async with asyncio.timeout(2):
+                    await anext(stream)
+                    raise AssertionError("it expired while it was waited for")
+            await stream.aclose()
+            while await replica.get("waited") is not None:
+                await asyncio.sleep(0.1)
+            await asyncio.sleep(0.2)
+            assert not list((tmp_path / "media" / "inputs").iterdir()) and not replica._drivers
+            assert (await replica.stats())["expired"] == 1
+
+    run(test)
+
+
+def test_a_request_that_comes_again_leaves_no_files_of_its_own(tmp_path: Path, endless: None) -> None:
+    async def test() -> None:
+        async with started(tmp_path) as replica:
+            for name in ("one", "two"):
+                stored = await replica.submit(a_job(tmp_path, name, idempotency_key="k", fingerprint="f"))
+                assert stored.id == "one"
+            assert [path.name for path in (tmp_path / "media" / "inputs").iterdir()] == ["one.image"]
+
+    run(test)
+
+
+def test_who_waits_hears_how_many_go_first(tmp_path: Path, endless: None) -> None:
+    async def test() -> None:
+        async with started(tmp_path, max_running=1) as replica:
+            for name in ("one", "two", "three"):
+                await replica.submit(a_job(tmp_path, name))
+            await first(replica, "one", "started")
+            assert (await first(replica, "three", "queued")).data == {"position": 1}
+            await replica.delete("two")
+            assert (await first(replica, "three", "queued")).data == {"position": 0}
 
     run(test)

@@ -13,6 +13,7 @@ from cosmos3_core import GenerationRequest, LocalPipeline
 from cosmos3_core.media import decode_image
 from cosmos3_core.model.sequence import sha256_of
 from cosmos3_core.preview import fit_preview_map
+from cosmos3_core.provenance import Precision
 from cosmos3_core.stages.encoder import EncodedRequest
 from cosmos3_core.stages.understanding import TextKeyValues
 from deployments.handoff import (
@@ -20,11 +21,13 @@ from deployments.handoff import (
     EncodedMessage,
     HandoffLost,
     KeyValuesReference,
+    LatentsMessage,
     publish,
     publish_conditioning,
 )
 from deployments.rank import Rank
 from deployments.settings import GeneratorSettings, ModelSettings
+from tests.manifests import encode_facts
 
 CLIP = ClipDescription("text2video", 96, 64, 5, 24.0, None, 48_000, 0, 0)
 
@@ -73,14 +76,19 @@ def message_of(request: EncodedRequest, **fields: Any) -> EncodedMessage:
         noise=request.noise,
         stochastic=request.stochastic,
         clip=CLIP,
+        facts=encode_facts(),
         **fields,
     )
 
 
 def finished(rank: Rank, task: str, steps: int) -> dict[str, str]:
+    return ended(rank, task, steps).sha256
+
+
+def ended(rank: Rank, task: str, steps: int) -> LatentsMessage:
     for _ in range(steps):
         rank.step([task])
-    return rank.finish(task).sha256
+    return rank.finish(task)
 
 
 def test_a_task_ends_as_in_one_process(pipeline: LocalPipeline, rank: Rank) -> None:
@@ -129,7 +137,32 @@ def test_a_snapshot_is_taken_up_by_another_rank(
     other = Rank(rank.model, 0)
     other.load(None)
     assert other.start("a", message, uri).step == 3
-    assert finished(other, "a", 3) == sha256_of(pipeline.denoise(request))
+    other.step(["a"])
+    other.park("a")
+    assert other.start("a", message, uri).step == 4
+    assert other.save("a", uri) == 4
+    rank.drop("a")
+    assert rank.start("a", message, uri).step == 4
+    for one, resumed in ((other, (3,)), (rank, (3, 4))):
+        latents = ended(one, "a", 2)
+        assert latents.sha256 == sha256_of(pipeline.denoise(request))
+        # Taken up from a snapshot: the place where it was parked is none.
+        assert latents.facts.resumed_at_step == resumed
+
+
+def test_what_a_rank_says_of_a_result(pipeline: LocalPipeline, rank: Rank) -> None:
+    message = message_of(encoded(pipeline))
+    for task in "abc":
+        rank.start(task, message, None, spread=task != "c")
+    rank.step(["a", "b"])
+    together, alone = (ended(rank, task, steps).facts for task, steps in (("a", 5), ("c", 6)))
+    assert (together.shared_steps, alone.shared_steps) == (1, 0)
+    assert together.plan.spread and not alone.plan.spread
+    assert alone.precision == Precision.of(pipeline.settings)
+    # It outlives the place where it happened.
+    rank.park("b")
+    rank.start("b", message, None)
+    assert ended(rank, "b", 5).facts.shared_steps == 1
 
 
 @pytest.mark.parametrize("content", ["nothing", "noise", "another request's"])

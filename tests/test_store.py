@@ -1,25 +1,33 @@
-"""Jobs and events in SQLite files of their own."""
+"""Jobs and events in databases of their own, on SQLite and on PostgreSQL."""
 
 from __future__ import annotations
 
 import json
+import multiprocessing
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import closing
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
+from contextlib import closing, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import event as sqlalchemy_event
+from sqlalchemy import insert, text
 from sqlalchemy.exc import IntegrityError
 
-from deployments.store import FINAL, LAST_EVENTS, EventKind, Job, JobEvent, Status, Store
+from deployments.admission import Bound, Bounds, IdempotencyMismatch, QueueFull
+from deployments.database import Database
+from deployments.job import FINAL, LAST_EVENTS, EventKind, Job, JobEvent, Status
+from deployments.store import DRIVER_DIED, Page, Store, _values
+from deployments.tables import Base, JobRow
 
 KINDS: tuple[EventKind, ...] = get_args(EventKind)
 STATUSES: tuple[Status, ...] = get_args(Status)
@@ -33,19 +41,18 @@ JSON_OBJECTS = st.dictionaries(st.text(max_size=8), JSON_VALUES, max_size=4)
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "jobs.sqlite3"
+def store(database_url: str) -> Iterator[Store]:
+    with opened(database_url) as found:
+        yield found
 
 
-@pytest.fixture
-def store(path: Path) -> Iterator[Store]:
-    found = store_at(path)
-    yield found
-    found.close()
-
-
-def store_at(path: Path) -> Store:
-    return Store(f"sqlite:///{path}")
+@contextmanager
+def opened(url: str) -> Iterator[Store]:
+    database = Database(url)
+    try:
+        yield Store(database)
+    finally:
+        database.close()
 
 
 def a_job(job_id: str = "video_gen_1", **fields: Any) -> Job:
@@ -55,7 +62,7 @@ def a_job(job_id: str = "video_gen_1", **fields: Any) -> Job:
         "application": "nano",
         "decoder": "decoder",
         "detached": True,
-        "request": {"fields": {"prompt": "a robot"}, "media": {}},
+        "request": {"fields": {"prompt": "a robot"}, "media": {}, "output": {"target": "file:///out"}},
         "shown": {"size": "1280x720"},
     }
     return Job(**{"id": job_id} | given | fields)
@@ -91,14 +98,12 @@ def test_a_job_that_is_not_there(store: Store) -> None:
     assert store.delete("no") is None
     assert store.record("no", "step", {}) is None
     assert store.events("no") == []
-    assert store.unfinished() == []
+    assert store.page("video").jobs == []
 
 
-def test_two_jobs_of_one_id_are_refused_and_the_first_one_stays(store: Store) -> None:
+def test_a_job_that_comes_again_is_the_one_that_is_there(store: Store) -> None:
     made = store.create(a_job())
-    with pytest.raises(IntegrityError):
-        store.create(a_job(model="another"))
-    assert store.get(made.id) == made
+    assert store.create(a_job(model="another")) == made == store.get(made.id)
 
 
 def test_an_event_changes_the_job_with_it(store: Store) -> None:
@@ -159,36 +164,20 @@ def test_a_deleted_id_starts_anew(store: Store) -> None:
         store.delete("video_gen_1")
 
 
-def test_the_number_of_the_last_event(store: Store) -> None:
+def test_the_last_event(store: Store) -> None:
     store.create(a_job())
-    assert (store.last_event("video_gen_1"), store.last_event("no")) == (0, 0)
-    for _ in range(3):
-        store.record("video_gen_1", "step", {})
-    assert store.last_event("video_gen_1") == 3
+    assert (store.last_event("video_gen_1"), store.last_event("no")) == (None, None)
+    for kind in ("started", "step", "stage"):
+        last = store.record("video_gen_1", kind, {})
+    assert store.last_event("video_gen_1") == last
+    step = store.last_event("video_gen_1", "step")
+    assert step is not None and step.number == 2
 
 
 def test_the_files_of_a_job() -> None:
     media, output = {"image": "file:///in/a", "video": "file:///in/b"}, {"target": "file:///out/c"}
     found = a_job(request={"fields": {}, "media": media, "output": output}).media()
     assert found == ("file:///in/a", "file:///in/b", "file:///out/c")
-
-
-def test_unfinished_jobs_come_oldest_first(store: Store) -> None:
-    for name in ("c", "a", "b", "d", "e"):
-        store.create(a_job(name))
-    store.record("a", "started", {}, status="in_progress")
-    store.record("c", "done", {}, status="completed")
-    store.record("d", "failed", {}, status="failed")
-    assert [job.id for job in store.unfinished()] == ["a", "b", "e"]
-
-
-def test_a_job_that_somebody_waited_for_is_looked_after_until_it_is_removed(store: Store) -> None:
-    waited, left = store.create(a_job("waited", detached=False)), store.create(a_job("left"))
-    for job in (waited, left):
-        store.record(job.id, "done", {}, status="completed")
-    assert [job.id for job in store.unfinished()] == ["waited"]
-    store.delete("waited")
-    assert store.unfinished() == []
 
 
 @pytest.mark.parametrize("status", STATUSES)
@@ -201,59 +190,26 @@ def test_which_events_are_last(kind: EventKind) -> None:
     assert JobEvent(1, kind, {}, 0.0).last == (kind in LAST_EVENTS) == (kind in ("done", "failed", "cancelled"))
 
 
-def test_everything_survives_reopening(path: Path) -> None:
-    first = store_at(path)
-    made = first.create(a_job())
-    first.record(made.id, "started", {"try": 1}, status="in_progress", tries=1)
-    last = first.record(made.id, "done", {"seconds": 0.1}, status="completed", result={"uri": "file:///x"})
-    job, events = first.get(made.id), first.events(made.id)
-    first.close()
-    with closing(store_at(path)) as second:
+def test_everything_survives_reopening(database_url: str) -> None:
+    with opened(database_url) as first:
+        made = first.create(a_job())
+        first.record(made.id, "started", {"try": 1}, status="in_progress", tries=1)
+        last = first.record(made.id, "done", {"seconds": 0.1}, status="completed", result={"uri": "file:///x"})
+        job, events = first.get(made.id), first.events(made.id)
+    with opened(database_url) as second:
         assert second.get(made.id) == job
         assert second.events(made.id) == events
         assert events[-1] == last
-        assert second.unfinished() == []
 
 
-def test_what_is_returned_is_durable_without_closing(store: Store, path: Path) -> None:
-    store.create(a_job())
-    store.record("video_gen_1", "step", {}, progress=7)
-    with closing(sqlite3.connect(path)) as connection:
-        assert connection.execute("select progress from jobs").fetchall() == [(7,)]
-        assert connection.execute("select count(*) from events").fetchall() == [(1,)]
-
-
-def test_the_folder_is_made(tmp_path: Path) -> None:
-    with closing(store_at(tmp_path / "not" / "there yet" / "jobs.sqlite3")) as store:
+def test_what_is_returned_is_durable_without_closing(tmp_path: Path) -> None:
+    path = tmp_path / "not" / "there yet" / "jobs.sqlite3"
+    with opened(f"sqlite:///{path}") as store:
         store.create(a_job())
-    assert (tmp_path / "not" / "there yet" / "jobs.sqlite3").is_file()
-
-
-def test_a_database_in_memory() -> None:
-    with closing(Store("sqlite://")) as store:
-        store.create(a_job())
-        assert store.get("video_gen_1") is not None
-
-
-def test_how_sqlite_is_prepared(store: Store) -> None:
-    with store.engine.connect() as connection:
-        pragmas = ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
-        found = [connection.exec_driver_sql(f"pragma {name}").scalar() for name in pragmas]
-    assert found == ["wal", 2, 1, 10_000]
-
-
-def test_an_event_belongs_to_a_job(store: Store) -> None:
-    insert = "insert into events values ('nobody', 1, 'step', '{}', 0.0)"
-    with pytest.raises(IntegrityError, match="FOREIGN KEY"), store.engine.begin() as connection:
-        connection.exec_driver_sql(insert)
-
-
-def test_events_go_with_their_job_also_below_the_store(store: Store) -> None:
-    store.create(a_job())
-    store.record("video_gen_1", "step", {})
-    with store.engine.begin() as connection:
-        connection.exec_driver_sql("delete from jobs")
-    assert store.events("video_gen_1") == []
+        store.record("video_gen_1", "step", {}, progress=7)
+        with closing(sqlite3.connect(path)) as connection:
+            assert connection.execute("select progress from jobs").fetchall() == [(7,)]
+            assert connection.execute("select count(*) from events").fetchall() == [(1,)]
 
 
 def test_a_change_that_fails_leaves_neither_event_nor_change(store: Store) -> None:
@@ -265,7 +221,7 @@ def test_a_change_that_fails_leaves_neither_event_nor_change(store: Store) -> No
 
 @given(JSON_OBJECTS, JSON_OBJECTS, JSON_OBJECTS)
 def test_json_comes_back_equal(request: Any, shown: Any, result: Any) -> None:
-    with closing(Store("sqlite://")) as store:
+    with opened("sqlite://") as store:
         store.create(a_job(request=request, shown=shown))
         event = store.record("video_gen_1", "done", result, status="completed", result=result, error=result)
         job = store.get("video_gen_1")
@@ -284,8 +240,8 @@ def test_an_absent_result_is_none(store: Store) -> None:
     assert job is not None and (job.result, job.error) == (None, {"code": 500, "message": "é"})
 
 
-def test_several_stores_on_one_file(store: Store, path: Path) -> None:
-    with closing(store_at(path)) as other:
+def test_several_stores_on_one_database(store: Store, database_url: str) -> None:
+    with opened(database_url) as other:
         made = store.create(a_job())
         assert other.get(made.id) == made
         first, second = other.record(made.id, "step", {"by": "other"}), store.record(made.id, "step", {"by": "this"})
@@ -296,27 +252,19 @@ def test_several_stores_on_one_file(store: Store, path: Path) -> None:
 
 def test_threads_that_create_at_once(store: Store) -> None:
     together(*(lambda name=name: store.create(a_job(name)) for name in "abcdefgh"))
-    assert sorted(job.id for job in store.unfinished()) == list("abcdefgh")
+    assert sorted(job.id for job in store.page("video").jobs) == list("abcdefgh")
 
 
-@pytest.mark.parametrize(
-    "stores",
-    [1, 2],
-)
-def test_threads_that_record_at_once_get_numbers_of_their_own(path: Path, stores: int) -> None:
-    opened = [store_at(path) for _ in range(stores)]
-    opened[0].create(a_job())
+def test_threads_that_record_at_once_get_numbers_of_their_own(store: Store, database_url: str) -> None:
+    store.create(a_job())
     count = 25
 
     def record(store: Store) -> list[JobEvent | None]:
         return [store.record("video_gen_1", "step", {"index": index}, progress=index) for index in range(count)]
 
-    try:
-        together(lambda: record(opened[0]), lambda: record(opened[-1]))
-        assert numbers(opened[0].events("video_gen_1")) == list(range(1, 2 * count + 1))
-    finally:
-        for store in opened:
-            store.close()
+    with opened(database_url) as other:
+        together(lambda: record(store), lambda: record(other), lambda: record(store))
+    assert numbers(store.events("video_gen_1")) == list(range(1, 3 * count + 1))
 
 
 def record_with_another_in_between(store: Store, between: Callable[[], object]) -> JobEvent | None:
@@ -328,7 +276,7 @@ def record_with_another_in_between(store: Store, between: Callable[[], object]) 
             begun.append(pool.submit(between))
             wait(begun, timeout=0.5)  # It may have to wait for the step itself.
 
-    sqlalchemy_event.listen(store.engine, "before_cursor_execute", begin)
+    sqlalchemy_event.listen(store._database.engine, "before_cursor_execute", begin)
     with pool:
         recorded = store.record("video_gen_1", "step", {})
     begun[0].result()
@@ -349,3 +297,315 @@ def test_a_job_may_be_deleted_while_an_event_is_recorded(store: Store) -> None:
     store.create(a_job())
     record_with_another_in_between(store, lambda: store.delete("video_gen_1"))
     assert store.get("video_gen_1") is None and store.events("video_gen_1") == []
+
+
+# Lists
+
+
+def names(store: Store, **query: Any) -> list[str]:
+    return [job.id for job in store.page("video", **query).jobs]
+
+
+def test_a_list_is_read_page_by_page(store: Store) -> None:
+    for name in "abcde":
+        store.create(a_job(name))
+    assert names(store) == list("edcba") and names(store, order="asc") == list("abcde")
+    first = store.page("video", limit=2)
+    assert ([job.id for job in first.jobs], first.has_more) == (["e", "d"], True)
+    second = store.page("video", limit=2, after="d")
+    assert ([job.id for job in second.jobs], second.has_more) == (["c", "b"], True)
+    third = store.page("video", limit=2, after="b")
+    assert ([job.id for job in third.jobs], third.has_more) == (["a"], False)
+    assert store.page("video", limit=0) == Page([], True)
+    assert store.page("video", after="unknown") == store.page("video", after="\0") == Page([], False)
+
+
+def test_a_list_has_the_jobs_of_one_key_that_outlive_their_requests(store: Store) -> None:
+    store.create(a_job("mine", api_key="alice"))
+    store.create(a_job("theirs", api_key="bob"))
+    store.create(a_job("waited", api_key="alice", detached=False))
+    store.create(a_job("image", api_key="alice", kind="image"))
+    assert names(store, api_key="alice") == ["mine"]
+    assert names(store, api_key="alice", after="theirs") == []
+    assert names(store) == []
+
+
+# Leases
+
+
+def test_a_claim_is_one_owners(store: Store) -> None:
+    store.create(a_job())
+    mine = store.claim("me", "standard", 60)
+    assert mine is not None and (mine.owner, mine.tries, mine.deaths) == ("me", 0, [])
+    assert store.claim("you", "standard", 60) is None
+    assert store.renew("me", 60) == {mine.id} and store.renew("you", 60) == set()
+    assert store.record(mine.id, "started", {}, owner="you") is None
+    assert store.record(mine.id, "started", {}, owner="me", status="in_progress", tries=1) is not None
+    assert store.record(mine.id, "done", {}, owner="me", status="completed") is not None
+    assert store.renew("me", 60) == set() and store.claim("you", "standard", 60) is None
+
+
+def test_a_lapsed_lease_is_taken_over_and_the_death_is_told(store: Store) -> None:
+    made = store.create(a_job())
+    store.claim("me", "standard", 0.05)
+    store.record(made.id, "started", {"try": 1}, owner="me", status="in_progress", tries=1)
+    time.sleep(0.1)
+    taken = store.claim("you", "standard", 60)
+    assert taken is not None and (taken.owner, taken.tries) == ("you", 1)
+    assert [(death["attempt"], death["reason"]) for death in taken.deaths] == [(1, DRIVER_DIED)]
+    assert [event.kind for event in store.events(made.id)] == ["started", "interrupted"]
+    # Whoever was only slow hears that it is over.
+    assert store.record(made.id, "step", {}, owner="me") is None and store.renew("me", 60) == set()
+
+
+def test_a_job_that_was_never_started_is_taken_over_without_a_death(store: Store) -> None:
+    store.create(a_job())
+    store.claim("me", "standard", 0.05)
+    time.sleep(0.1)
+    taken = store.claim("you", "standard", 60)
+    assert taken is not None and taken.deaths == []
+
+
+def test_what_is_released_is_free_at_once_and_its_try_does_not_count(store: Store) -> None:
+    made, waiting = store.create(a_job("a")), store.create(a_job("b"))
+    for _ in range(2):
+        store.claim("me", "standard", 60)
+    store.record(made.id, "started", {}, owner="me", status="in_progress", tries=1)
+    store.release("me")
+    taken = {job.id: job for _ in range(2) if (job := store.claim("you", "standard", 60)) is not None}
+    assert {name: (job.tries, job.deaths) for name, job in taken.items()} == {made.id: (0, []), waiting.id: (0, [])}
+
+
+def test_the_keys_take_turns_and_each_keys_jobs_keep_their_order(store: Store) -> None:
+    for number in range(4):
+        store.create(a_job(f"a{number}", api_key="alice"))
+    for number in range(2):
+        store.create(a_job(f"b{number}", api_key="bob"))
+    claimed = [job.id for _ in range(6) if (job := store.claim("me", "standard", 60)) is not None]
+    assert claimed == ["a0", "b0", "a1", "b1", "a2", "a3"]
+
+
+def test_beyond_the_bound_only_keys_of_which_nothing_runs_have_a_turn(store: Store) -> None:
+    for number in range(2):
+        store.create(a_job(f"a{number}", api_key="alice"))
+    store.claim("me", "standard", 60)
+    store.create(a_job("b", api_key="bob"))
+    found = store.claim("you", "standard", 60, only_idle_keys=True)
+    assert found is not None and found.id == "b"
+    assert store.claim("you", "standard", 60, only_idle_keys=True) is None
+
+
+def test_classes_are_claimed_apart(store: Store) -> None:
+    store.create(a_job("video"))
+    store.create(a_job("image", service_class="interactive"))
+    found = store.claim("me", "interactive", 60)
+    assert found is not None and found.id == "image"
+    assert store.claim("me", "interactive", 60) is None
+
+
+def test_how_many_wait_before_a_job(store: Store) -> None:
+    jobs = [store.create(a_job(name)) for name in "abc"]
+    store.create(a_job("image", service_class="interactive"))
+    assert [store.position(job) for job in jobs] == [0, 1, 2]
+    store.record("a", "started", {}, status="in_progress")
+    assert store.position(jobs[2]) == 1
+
+
+CLAIMS = 1000
+
+
+def _claim_all(url: str, owner: str) -> list[str]:
+    with opened(url) as store:
+        claimed = []
+        while (job := store.claim(owner, "standard", 600)) is not None:
+            claimed.append(job.id)
+        return claimed
+
+
+def test_two_processes_race_for_a_thousand_claims(store: Store, database_url: str) -> None:
+    expected = [f"job{number:04}" for number in range(CLAIMS)]
+    rows = [dict(_values(a_job(name)), created_at=float(index)) for index, name in enumerate(expected)]
+    with store._database.writing() as session:
+        session.execute(insert(JobRow), rows)
+    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
+        first, second = [pool.submit(_claim_all, database_url, owner) for owner in ("one", "two")]
+        one, two = first.result(300), second.result(300)
+    assert sorted(one + two) == expected
+    assert one and two, "one of them was too late to race"
+    assert one == sorted(one) and two == sorted(two)
+
+
+# Admission and idempotency
+
+
+def test_no_more_is_admitted_than_the_bound_on_jobs(store: Store) -> None:
+    bounds = Bounds(Bound(jobs=2))
+    for name in "ab":
+        store.create(a_job(name), bounds)
+    with pytest.raises(QueueFull, match="2 generations are unfinished, of at most 2"):
+        store.create(a_job("c"), bounds)
+    assert store.get("c") is None
+    store.record("a", "done", {}, status="completed")
+    assert store.create(a_job("c"), bounds).id == "c"
+    # What was accepted is not refused when it is asked for again.
+    assert store.create(a_job("b"), bounds).id == "b"
+
+
+def test_no_more_is_admitted_than_the_bound_on_gpu_seconds(store: Store) -> None:
+    bounds = Bounds(Bound(gpu_seconds=100.0))
+    store.create(a_job("large", gpu_seconds=500.0), bounds)
+    with pytest.raises(
+        QueueFull, match="500 GPU-seconds are unfinished, of at most 100; this request would add 10"
+    ) as e:
+        store.create(a_job("small", gpu_seconds=10.0), bounds)
+    assert e.value.retry_after_s == 120
+    store.record("large", "failed", {}, status="failed")
+    for name in ("b", "c"):
+        store.create(a_job(name, gpu_seconds=45.0), bounds)
+    with pytest.raises(QueueFull) as caught:
+        store.create(a_job("d", gpu_seconds=20.0), bounds)
+    assert caught.value.retry_after_s == 10
+    assert store.usage().gpu_seconds == 90.0
+
+
+def test_a_keys_own_bound(store: Store) -> None:
+    bounds = Bounds(Bound(), default=Bound(jobs=1), keys={"alice": Bound(jobs=2)})
+    for name in "ab":
+        store.create(a_job(name, api_key="alice"), bounds)
+    with pytest.raises(QueueFull, match="for this API key"):
+        store.create(a_job("c", api_key="alice"), bounds)
+    store.create(a_job("d", api_key="bob"), bounds)
+    with pytest.raises(QueueFull):
+        store.create(a_job("e", api_key="bob"), bounds)
+    assert (store.usage("alice").jobs, store.usage("bob").jobs, store.usage().jobs) == (2, 1, 3)
+
+
+def test_the_bound_holds_when_many_come_at_once(store: Store, database_url: str) -> None:
+    bounds = Bounds(Bound(jobs=5))
+
+    def accept(store: Store, name: str) -> bool:
+        try:
+            store.create(a_job(name), bounds)
+        except QueueFull:
+            return False
+        return True
+
+    with opened(database_url) as other:
+        calls = [lambda s=s, n=n: accept(s, f"{n}-{id(s)}") for n in range(6) for s in (store, other)]
+        assert sum(map(bool, together(*calls))) == 5
+    assert store.usage().jobs == 5
+
+
+def test_a_request_that_comes_again_is_the_same_job(store: Store) -> None:
+    first = store.create(a_job("first", idempotency_key="k", fingerprint="f", api_key="alice"))
+    assert store.create(a_job("second", idempotency_key="k", fingerprint="f", api_key="alice")) == first
+    assert store.get("second") is None
+    with pytest.raises(IdempotencyMismatch):
+        store.create(a_job("third", idempotency_key="k", fingerprint="other", api_key="alice"))
+    other = store.create(a_job("fourth", idempotency_key="k", fingerprint="other", api_key="bob"))
+    assert other.id == "fourth"
+    store.delete("first")
+    assert store.create(a_job("fifth", idempotency_key="k", fingerprint="new", api_key="alice")).id == "fifth"
+
+
+def test_requests_that_come_twice_at_once_are_one_job(store: Store, database_url: str) -> None:
+    with opened(database_url) as other:
+        jobs = [a_job(f"job{number}", idempotency_key="k", fingerprint="f") for number in range(6)]
+        calls = [lambda s=s, j=j: s.create(j).id for s, j in zip([store, other] * 3, jobs, strict=True)]
+        assert len(set(together(*calls))) == 1
+    assert len(store.page("video").jobs) == 1
+
+
+# Ends
+
+
+def test_only_the_newest_preview_is_kept_and_numbers_never_come_twice(store: Store) -> None:
+    store.create(a_job())
+    for step in range(3):
+        store.record("video_gen_1", "preview", {"step": step})
+    store.record("video_gen_1", "step", {})
+    assert [(event.number, event.kind) for event in store.events("video_gen_1")] == [(3, "preview"), (4, "step")]
+
+
+def test_what_nobody_attends_to_expires(store: Store) -> None:
+    store.create(a_job("waited", detached=False), lives_s=0.05)
+    store.create(a_job("kept"))
+    store.attend("waited", 60)
+    store.attend("kept", -60)
+    time.sleep(0.1)
+    assert store.expired() == []
+    store.attend("waited", -1)
+    assert store.expired() == ["waited"]
+    store.record("kept", "done", {}, status="completed", expires_at=time.time() - 1)
+    assert set(store.expired()) == {"waited", "kept"}
+
+
+def test_which_jobs_are_over(store: Store) -> None:
+    for name in "ab":
+        store.create(a_job(name))
+    store.record("b", "failed", {}, status="failed")
+    assert store.endings(["a", "b", "c"]) == {"a": False, "b": True}
+
+
+# The schema
+
+
+def test_a_database_of_the_first_version_opens(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.sqlite3"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(FIRST_VERSION)
+    with opened(f"sqlite:///{path}") as store:
+        job = store.get("video_gen_old")
+        assert job is not None and job.service_class == "batch" and "service_class" not in job.request
+        assert (job.api_key, job.deaths, job.gpu_seconds, job.owner) == ("", [], 0.0, None)
+        assert numbers(store.events(job.id)) == [1]
+        claimed = store.claim("me", "batch", 60)
+        assert claimed is not None and claimed.id == job.id and claimed.deaths == []
+        # Whoever waited for it is gone.
+        assert store.expired() == ["img_gen_old"]
+
+
+def test_a_database_of_a_newer_version_is_refused(database_url: str) -> None:
+    with opened(database_url) as store, store._database.writing() as session:
+        session.execute(text("update alembic_version set version_num = '9999'"))
+    with pytest.raises(RuntimeError, match="of another version than this software"), opened(database_url):
+        pass
+
+
+def test_the_migrations_end_at_the_tables(store: Store) -> None:
+    with store._database.engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+
+
+def test_two_processes_may_open_a_new_database_at_once(database_url: str) -> None:
+    def touch() -> None:
+        with opened(database_url):
+            pass
+
+    together(*[touch] * 4)
+
+
+def test_other_databases_are_refused() -> None:
+    with pytest.raises(RuntimeError, match="database is mysql; expected sqlite or postgresql"):
+        Database("mysql+pymysql://host/jobs")
+
+
+FIRST_VERSION = """
+CREATE TABLE jobs (
+    id VARCHAR NOT NULL, kind VARCHAR NOT NULL, model VARCHAR NOT NULL, application VARCHAR NOT NULL,
+    decoder VARCHAR NOT NULL, detached BOOLEAN NOT NULL, status VARCHAR NOT NULL, progress INTEGER NOT NULL,
+    tries INTEGER NOT NULL, created_at FLOAT NOT NULL, started_at FLOAT, completed_at FLOAT,
+    request JSON NOT NULL, shown JSON NOT NULL, result JSON, error JSON, PRIMARY KEY (id)
+);
+CREATE INDEX ix_jobs_status ON jobs (status);
+CREATE TABLE events (
+    job_id VARCHAR NOT NULL, number INTEGER NOT NULL, kind VARCHAR NOT NULL, data JSON NOT NULL,
+    created_at FLOAT NOT NULL, PRIMARY KEY (job_id, number),
+    FOREIGN KEY(job_id) REFERENCES jobs (id) ON DELETE CASCADE
+);
+INSERT INTO jobs VALUES ('video_gen_old', 'video', 'm', 'a', 'd', 1, 'in_progress', 40, 1, 5.0, 6.0, NULL,
+    '{"fields": {}, "media": {}, "output": {"target": "file:///x"}, "service_class": "batch"}', '{}', NULL, NULL);
+INSERT INTO jobs VALUES ('img_gen_old', 'image', 'm', 'a', 'd', 0, 'queued', 0, 0, 5.0, NULL, NULL,
+    '{"fields": {}, "media": {}, "output": {"target": "file:///y"}}', '{}', NULL, NULL);
+INSERT INTO events VALUES ('video_gen_old', 1, 'started', '{"try": 1}', 6.0);
+"""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 import safetensors.torch
 import torch
@@ -28,6 +28,19 @@ class SnapshotError(ValueError):
 
 
 @dataclass(frozen=True)
+class History:
+    """What a state has been through that its tensors do not show.
+
+    Attributes:
+        resumed_at: steps at which it was taken up from a snapshot.
+        shared_steps: steps made in one forward pass with other requests, whose last bits depend on those.
+    """
+
+    resumed_at: tuple[int, ...] = ()
+    shared_steps: int = 0
+
+
+@dataclass(frozen=True)
 class DenoiseState:
     """Where a run stands: `step` steps are done.
 
@@ -35,11 +48,21 @@ class DenoiseState:
         step: number of finished steps.
         latents: the current samples, fp32.
         solver: UniPC history per modality; empty for the stochastic sampler.
+        history: how it came here; it changes nothing.
     """
 
     step: int
     latents: Latents
     solver: Mapping[Modality, SolverState] = field(default_factory=dict)
+    history: History = History()
+
+    def resumed(self) -> DenoiseState:
+        """The same state, taken up from a snapshot."""
+        return replace(self, history=replace(self.history, resumed_at=(*self.history.resumed_at, self.step)))
+
+    def shared(self) -> DenoiseState:
+        """The same state, whose last step was made together with other requests'."""
+        return replace(self, history=replace(self.history, shared_steps=self.history.shared_steps + 1))
 
     def map(self, change: Callable[[Tensor], Tensor]) -> DenoiseState:
         """The same state with every tensor changed, for example moved to a device."""
@@ -51,7 +74,7 @@ class DenoiseState:
             )
             for name, state in self.solver.items()
         }
-        return DenoiseState(self.step, {name: change(x) for name, x in self.latents.items()}, solver)
+        return DenoiseState(self.step, {name: change(x) for name, x in self.latents.items()}, solver, self.history)
 
     def check(self, shapes: Mapping[Modality, tuple[int, ...]], steps: int, stochastic: bool) -> None:
         """Refuse the state of another request.
@@ -83,7 +106,7 @@ class DenoiseState:
             for index, clean in enumerate(state.clean):
                 tensors[f"{name}.clean.{index}"] = clean.contiguous()
         metadata = {"format": FORMAT, "step": str(self.step), "orders": json.dumps(orders)}
-        return safetensors.torch.save(tensors, metadata)
+        return safetensors.torch.save(tensors, metadata | {"history": json.dumps(asdict(self.history))})
 
     @classmethod
     def from_bytes(cls, data: bytes) -> DenoiseState:
@@ -100,6 +123,9 @@ class DenoiseState:
             tensors = safetensors.torch.load(data)
             orders = {Modality(name): int(order) for name, order in json.loads(metadata["orders"]).items()}
             step = int(metadata["step"])
+            # Snapshots of earlier versions have none.
+            known = json.loads(metadata.get("history", "{}"))
+            history = History(tuple(known.get("resumed_at", ())), int(known.get("shared_steps", 0)))
         except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
             if isinstance(error, SnapshotError):
                 raise
@@ -109,7 +135,7 @@ class DenoiseState:
         for name, order in orders.items():
             clean = tuple(tensors[k] for i in range(ORDER) if (k := f"{name}.clean.{i}") in tensors)
             solver[name] = SolverState(tensors.get(f"{name}.previous"), clean, order)
-        return cls(step, latents, solver)
+        return cls(step, latents, solver, history)
 
 
 @dataclass(frozen=True)
@@ -172,4 +198,4 @@ def advance(
         else:
             before = state.solver.get(name, SolverState())
             latents[name], solver[name] = unipc_step(schedule, state.step, before, sample, velocity[name])
-    return DenoiseState(state.step + 1, conditioning.keep(latents), solver)
+    return DenoiseState(state.step + 1, conditioning.keep(latents), solver, state.history)

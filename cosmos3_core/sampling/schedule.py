@@ -36,10 +36,13 @@ class Schedule:
     Attributes:
         sigmas: N + 1 values rounded to fp32, the last one 0.
         timesteps: N values for the network's time embedding, `1000 sigma` (whole numbers except for `fixed`).
+        kind, shift: how they were made; the shift is None where the kind has none.
     """
 
     sigmas: tuple[float, ...]
     timesteps: tuple[float, ...]
+    kind: ScheduleKind
+    shift: float | None = None
 
     @property
     def steps(self) -> int:
@@ -47,11 +50,13 @@ class Schedule:
         return len(self.timesteps)
 
 
-def _schedule(sigmas: NDArray[np.float64]) -> Schedule:
+def _schedule(sigmas: NDArray[np.float64], kind: ScheduleKind, shift: float | None = None) -> Schedule:
     rounded = np.append(sigmas, 0.0).astype(np.float32)
     return Schedule(
         sigmas=tuple(float(s) for s in rounded),
         timesteps=tuple(float(int(s * TRAIN_STEPS)) for s in sigmas),
+        kind=kind,
+        shift=shift,
     )
 
 
@@ -61,7 +66,7 @@ def _shifted(sigmas: NDArray[np.float64], shift: float) -> NDArray[np.float64]:
 
 def flow(steps: int, shift: float) -> Schedule:
     """Flow-UniPC spacing: `linspace(1 - 1/1000, 0)` without its end, shifted (spec 5.3)."""
-    return _schedule(_shifted(np.linspace(1 - 1 / TRAIN_STEPS, 0, steps + 1)[:-1], shift))
+    return _schedule(_shifted(np.linspace(1 - 1 / TRAIN_STEPS, 0, steps + 1)[:-1], shift), ScheduleKind.FLOW, shift)
 
 
 def linspace(steps: int, shift: float) -> Schedule:
@@ -69,7 +74,7 @@ def linspace(steps: int, shift: float) -> Schedule:
     sigmas = _shifted(np.linspace(1, 1 / TRAIN_STEPS, steps + 1)[:-1], shift)
     if abs(sigmas[0] - 1) < 1e-6:
         sigmas[0] -= 1e-6
-    return _schedule(sigmas)
+    return _schedule(sigmas, ScheduleKind.LINSPACE, shift)
 
 
 def karras(steps: int, sigma_min: float, sigma_max: float, rho: float = 7.0) -> Schedule:
@@ -77,11 +82,11 @@ def karras(steps: int, sigma_min: float, sigma_max: float, rho: float = 7.0) -> 
     ramp = np.linspace(0, 1, steps)
     low, high = sigma_min ** (1 / rho), sigma_max ** (1 / rho)
     levels = (high + ramp * (low - high)) ** rho
-    return _schedule(np.asarray(levels / (levels + 1)))
+    return _schedule(np.asarray(levels / (levels + 1)), ScheduleKind.KARRAS)
 
 
 def fixed(levels: Sequence[float]) -> Schedule:
     """The exact levels of a distilled checkpoint, `fixed_step_sampler_config.t_list` (spec 5.6)."""
     sigmas = np.append(np.asarray(levels, dtype=np.float64), 0.0).astype(np.float32)
     values = tuple(float(s) for s in sigmas)
-    return Schedule(sigmas=values, timesteps=tuple(TRAIN_STEPS * s for s in values[:-1]))
+    return Schedule(values, tuple(TRAIN_STEPS * s for s in values[:-1]), ScheduleKind.FIXED)

@@ -220,7 +220,8 @@ class Denoiser:
         for task, velocity in zip(tasks, self._guided(tasks), strict=True):
             request = task.request
             stochastic = Stochastic(request.seed, request.noise) if request.stochastic else None
-            task.state = advance(request.schedule, task.state, velocity, task.conditioning, stochastic)
+            state = advance(request.schedule, task.state, velocity, task.conditioning, stochastic)
+            task.state = state.shared() if len(tasks) > 1 else state
         if self.settings.torch_device.type == "cuda":
             torch.cuda.synchronize(self.settings.torch_device)
         seconds = time.perf_counter() - started

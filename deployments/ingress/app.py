@@ -9,9 +9,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from deployments.ingress import chat, health, images, metrics, models, videos
-from deployments.ingress.errors import ApiError
-from deployments.ingress.graph import Graph, as_api_error
+from deployments.ingress import actions, chat, docs_page, health, images, metrics, models, openapi, video_jobs, videos
+from deployments.ingress.api_keys import ApiKeys
+from deployments.ingress.errors import ApiError, as_api_error
+from deployments.ingress.graph import Graph
 from deployments.ingress.middleware import RequestContext, request_id_of
 from deployments.logs import log
 
@@ -22,9 +23,14 @@ ROUTES = [
     Route("/v1/images/generations", images.create_image, methods=["POST"]),
     Route("/v1/videos/sync", videos.create_video_sync, methods=["POST"]),
     Route("/v1/videos", videos.create_video, methods=["POST"]),
-    Route("/v1/videos/{id}", videos.video, methods=["GET", "DELETE"]),
-    Route("/v1/videos/{id}/content", videos.video_content),
-    Route("/v1/videos/{id}/events", videos.video_events),
+    Route("/v1/videos", video_jobs.list_videos),
+    Route("/v1/videos/{id}", video_jobs.video),
+    Route("/v1/videos/{id}", video_jobs.delete_video, methods=["DELETE"]),
+    Route("/v1/videos/{id}/content", video_jobs.video_content),
+    Route("/v1/videos/{id}/events", video_jobs.video_events),
+    Route("/v1/videos/{id}/preview", video_jobs.video_preview),
+    Route("/v1/videos/{id}/manifest", video_jobs.video_manifest),
+    Route("/v1/actions/generations", actions.create_actions, methods=["POST"]),
     Route("/health", health.health),
     Route("/ping", health.health, methods=["GET", "POST"]),
     Route("/v1/health/live", health.live),
@@ -32,6 +38,8 @@ ROUTES = [
     Route("/version", health.version),
     Route("/metrics", metrics.metrics),
     Route("/v1/metrics", metrics.metrics),
+    Route("/openapi.json", openapi.openapi_json),
+    Route("/docs", docs_page.docs),
 ]
 
 
@@ -39,7 +47,10 @@ def create_app(graph: Graph, echo_request_id: bool = True) -> Starlette:
     """The application over a graph."""
     app = Starlette(
         routes=ROUTES,
-        middleware=[Middleware(RequestContext, echo=echo_request_id, on_error=_unexpected)],
+        middleware=[
+            Middleware(RequestContext, echo=echo_request_id, on_error=_unexpected),
+            Middleware(ApiKeys, keys=graph.settings.keys),
+        ],
         exception_handlers={ApiError: _api_error, HTTPException: _http_error},
     )
     app.state.graph = graph
@@ -59,7 +70,14 @@ async def _http_error(request: Request, error: Exception) -> Response:
         405: f"{request.method} is not allowed on {request.url.path}",
     }.get(error.status_code, error.detail)
     headers = dict(error.headers or {})
+    if error.status_code == 405:
+        # Starlette names those of the first route alone.
+        headers["Allow"] = ", ".join(sorted(_methods(request.url.path)))
     return ApiError(error.status_code, message, headers=headers).response(request_id_of(request))
+
+
+def _methods(path: str) -> set[str]:
+    return {method for route in ROUTES if route.path_regex.match(path) for method in route.methods or ()}
 
 
 def _unexpected(request: Request, error: Exception) -> JSONResponse:

@@ -9,7 +9,7 @@ import asyncio
 import json
 import math
 import re
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
@@ -66,17 +66,23 @@ async def read_json(request: Request) -> dict[str, Any]:
     Raises:
         ApiError: another media type, not JSON, not an object (400), or too large (413).
     """
-    if _media_type(request) != JSON:
+    if media_type(request) != JSON:
         raise ApiError(400, "Unsupported Media Type: Only 'application/json' is allowed")
-    async with aclosing(_capped(request)) as chunks:
+    return await read_object(request, parse_json, "JSON", MAX_BODY_BYTES)
+
+
+async def read_object(request: Request, parse: Callable[[bytes], Any], called: str, limit: int) -> dict[str, Any]:
+    """The object that a request's body is, in a notation of which `parse` raises ValueError for what it is not.
+
+    Raises:
+        ApiError: malformed, not an object (400), or more bytes than the limit (413).
+    """
+    async with aclosing(_capped(request, limit)) as chunks:
         content = b"".join([chunk async for chunk in chunks])
     try:
-        if len(content) < _INLINE_BYTES:
-            parsed = parse_json(content)
-        else:
-            parsed = await asyncio.to_thread(parse_json, content)
-    except JsonError as error:
-        raise ApiError(400, f"body is not valid JSON: {error}", param="body") from None
+        parsed = parse(content) if len(content) < _INLINE_BYTES else await asyncio.to_thread(parse, content)
+    except ValueError as error:
+        raise ApiError(400, f"body is not valid {called}: {error}", param="body") from None
     if not isinstance(parsed, dict):
         raise ApiError(400, f"body is {json_type(parsed)}; expected an object", param="body")
     return parsed
@@ -90,15 +96,18 @@ async def read_body(request: Request) -> Body:
     Raises:
         ApiError: another media type, malformed (400), or too large (413).
     """
-    media_type = _media_type(request)
-    if media_type == JSON:
+    kind = media_type(request)
+    if kind == JSON:
         return Body(await read_json(request))
-    if media_type not in FORMS:
+    if kind not in FORMS:
         expected = ", ".join((JSON, *FORMS))
         raise ApiError(400, f"Unsupported Media Type: expected one of {expected}")
     limits = {"max_files": MAX_FILES, "max_fields": MAX_FIELDS, "max_part_size": MAX_PART_BYTES}
     try:
-        async with aclosing(_capped(request)) as chunks, _replayed(request, chunks).form(**limits) as form:
+        async with (
+            aclosing(_capped(request, MAX_BODY_BYTES)) as chunks,
+            _replayed(request, chunks).form(**limits) as form,
+        ):
             return await _form_body(form)
     except HTTPException as error:
         raise ApiError(400, f"body is not a valid form: {error.detail}", param="body") from None
@@ -129,12 +138,12 @@ def parse_json(text: bytes | str) -> Any:
         raise JsonError(f"not {error.encoding} text at position {error.start}") from None
     except RecursionError:
         raise JsonError("nested too deeply") from None
-    if _deeper_than(value, MAX_JSON_DEPTH):
+    if deeper_than(value, MAX_JSON_DEPTH):
         raise JsonError("nested too deeply")
     return value
 
 
-def _deeper_than(value: Any, depth: int) -> bool:
+def deeper_than(value: Any, depth: int) -> bool:
     """Whether lists and objects lie in each other more than `depth` times, found without recursion."""
     level = [value]
     for _ in range(depth + 1):
@@ -153,7 +162,7 @@ def _deeper_than(value: Any, depth: int) -> bool:
 def json_type(value: Any) -> str:
     """What a value is, in JSON's words and with its article."""
     names = {dict: "an object", list: "a list", str: "text", bool: "a boolean", type(None): "null", Upload: "a file"}
-    return names.get(type(value), "a number")
+    return (names | {bytes: "bytes"}).get(type(value), "a number")
 
 
 def _no_constant(name: str) -> NoReturn:
@@ -180,20 +189,21 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return unique
 
 
-def _media_type(request: Request) -> str:
+def media_type(request: Request) -> str:
+    """What a request says its body is, without parameters."""
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-async def _capped(request: Request) -> AsyncGenerator[bytes, None]:
-    too_large = ApiError(413, f"body is too large; expected at most {MAX_BODY_BYTES} bytes", param="body")
+async def _capped(request: Request, limit: int) -> AsyncGenerator[bytes, None]:
+    too_large = ApiError(413, f"body is too large; expected at most {limit} bytes", param="body")
     declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and (len(declared) > 18 or int(declared) > MAX_BODY_BYTES):
+    if declared.isdecimal() and (len(declared) > 18 or int(declared) > limit):
         raise too_large
     received = 0
     async with aclosing(request.stream()) as chunks:
         async for chunk in chunks:
             received += len(chunk)
-            if received > MAX_BODY_BYTES:
+            if received > limit:
                 raise too_large
             yield chunk
 

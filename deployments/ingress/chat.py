@@ -14,8 +14,8 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from deployments.chat_answer import ChatAnswer
 from deployments.ingress.body import read_json
 from deployments.ingress.chat_request import read_chat
-from deployments.ingress.errors import ApiError
-from deployments.ingress.graph import Graph, as_api_error
+from deployments.ingress.errors import ApiError, as_api_error
+from deployments.ingress.graph import Graph
 from deployments.ingress.middleware import request_id_of
 from deployments.ingress.models import chat_model
 from deployments.ingress.waiting import while_connected

@@ -1,21 +1,55 @@
-"""How one field's value is read.
+"""How one field's value is read, and the JSON schema that says so to clients.
 
-Forms send all values as text, so every coercion takes text too. It returns the value, or None for one that is passed
-over, or raises ValueError with the rest of a sentence that begins with the field's name.
+Forms send all values as text, so every coercion takes text too; its schema describes the form that JSON has for it.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
 from cosmos3_core.modes import Mode
 from deployments.ingress.body import JsonError, json_type, parse_json
 
-Coercion = Callable[[Any], Any]
+T = TypeVar("T")
+JsonSchema = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Coercion(Generic[T]):
+    """A way to read a value.
+
+    Attributes:
+        read: returns the value, or None for one that is passed over, or raises ValueError with the rest of a sentence
+            that begins with the field's name.
+        schema: JSON schema of what it takes.
+    """
+
+    read: Callable[[Any], T]
+    schema: JsonSchema
+
+    def __call__(self, value: Any) -> T:
+        """Read a value."""
+        return self.read(value)
+
+    def saying(self, description: str = "", **facts: Any) -> Coercion[T]:
+        """The same with more in its schema; a fact that is None removes what the core's schema says there."""
+        said = {"description": description} if description else {}
+        return replace(self, schema=self.schema | said | facts)
+
+
+def takes(**schema: Any) -> Callable[[Callable[[Any], T]], Coercion[T]]:
+    """Makes a reading function a coercion with this schema."""
+
+    def made(read: Callable[[Any], T]) -> Coercion[T]:
+        return Coercion(read, schema)
+
+    return made
+
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
@@ -24,6 +58,7 @@ _BOOLEANS = dict.fromkeys(("true", "1", "yes", "on"), True) | dict.fromkeys(("fa
 _NUMBER_CHARACTERS = 64
 
 
+@takes(type="string")
 def text(value: Any) -> str:
     """Text that can be encoded."""
     if not isinstance(value, str):
@@ -35,6 +70,7 @@ def text(value: Any) -> str:
     return value
 
 
+@takes(type="boolean")
 def flag(value: Any) -> bool:
     """A boolean in any spelling that forms use."""
     spelling = value.strip().lower() if isinstance(value, str) and len(value) <= _NUMBER_CHARACTERS else value
@@ -43,6 +79,7 @@ def flag(value: Any) -> bool:
     raise ValueError(f"is {shown(value)}; expected true or false")
 
 
+@takes(type="number")
 def number(value: Any) -> float:
     """A finite number."""
     if isinstance(value, str) and len(value) <= _NUMBER_CHARACTERS and _NUMBER.fullmatch(value.strip()):
@@ -52,6 +89,7 @@ def number(value: Any) -> float:
     return float(value)
 
 
+@takes(type="integer")
 def whole(value: Any) -> int:
     """A whole number; 35.0 counts as one."""
     if isinstance(value, str) and len(value) <= _NUMBER_CHARACTERS and _INTEGER.fullmatch(value.strip()):
@@ -67,9 +105,10 @@ def whole(value: Any) -> int:
     return int(approximate)
 
 
-def within(low: int, high: int) -> Coercion:
+def within(low: int, high: int) -> Coercion[int]:
     """A whole number in a range."""
 
+    @takes(type="integer", minimum=low, maximum=high)
     def ranged(value: Any) -> int:
         asked = whole(value)
         if not low <= asked <= high:
@@ -79,9 +118,10 @@ def within(low: int, high: int) -> Coercion:
     return ranged
 
 
-def choice(**spellings: str) -> Coercion:
+def choice(**spellings: str) -> Coercion[str]:
     """One of a few words, in any case; the values are what they mean."""
 
+    @takes(type="string", enum=list(spellings))
     def chosen(value: Any) -> str:
         word = text(value).lower()
         if word not in spellings:
@@ -91,6 +131,7 @@ def choice(**spellings: str) -> Coercion:
     return chosen
 
 
+@takes(type="string", pattern="^(auto|[0-9]{1,6}x[0-9]{1,6})$", examples=["1280x720"])
 def size(value: Any) -> tuple[int, ...]:
     """Width and height from `"1280x720"`; nothing from `"auto"`, which means the default."""
     if value == "auto":
@@ -101,6 +142,7 @@ def size(value: Any) -> tuple[int, ...]:
     return int(matched[1]), int(matched[2])
 
 
+@takes(type="number", exclusiveMinimum=0)
 def seconds(value: Any) -> float:
     """A length in seconds."""
     length = number(value)
@@ -109,16 +151,19 @@ def seconds(value: Any) -> float:
     return length
 
 
+@takes(type=["string", "integer"], examples=["480"])
 def tier(value: Any) -> str:
     """A size tier such as 480."""
     return str(whole(value)) if isinstance(value, int) else text(value)
 
 
+@takes(type="integer")
 def seed(value: Any) -> int:
     """A seed, or a list of one."""
     return whole(value[0] if isinstance(value, list) and len(value) == 1 else value)
 
 
+@takes(type=["integer", "boolean"])
 def deterministic_seed(value: Any) -> int | None:
     """Some clients send a switch under this name; our seeds are deterministic without it."""
     if isinstance(value, bool) or (isinstance(value, str) and value.lower() in ("true", "false")):
@@ -126,21 +171,31 @@ def deterministic_seed(value: Any) -> int | None:
     return seed(value)
 
 
-def numbers(value: Any, of: Coercion = number) -> list[Any]:
-    """A list of numbers, as a list, as JSON text of one, as `"0,1"`, or a single number."""
+@takes(
+    anyOf=[{"type": "array", "items": {"type": "integer"}}, {"type": "integer"}, {"type": "string"}],
+    examples=[[0, 1], 0, "0,1"],
+)
+def whole_numbers(value: Any) -> list[int]:
+    """Whole numbers, as a list, as JSON text of one, as `"0,1"`, or a single one."""
+    return [whole(part) for part in _parts(value)]
+
+
+def _parts(value: Any) -> list[Any]:
     if isinstance(value, str):
-        value = value.strip().removeprefix("[").removesuffix("]").split(",")
-    return [of(part) for part in (value if isinstance(value, list) else [value])]
+        return list(value.strip().removeprefix("[").removesuffix("]").split(","))
+    return value if isinstance(value, list) else [value]
 
 
+@takes(type="array", items={"type": "number"}, minItems=2, maxItems=2, examples=[[400, 1000]])
 def interval(value: Any) -> tuple[float, float]:
     """Two numbers, the lower one first."""
-    ends = numbers(value)
+    ends = [number(part) for part in _parts(value)]
     if len(ends) != 2:
         raise ValueError(f"has {len(ends)} numbers; expected two, [low, high]")
     return ends[0], ends[1]
 
 
+@takes(type="array", items={"type": "array", "items": {"type": "number"}}, examples=[[[0.0, 0.5], [0.1, 0.5]]])
 def rows(value: Any) -> Any:
     """A matrix of numbers, as lists or as JSON text."""
     if isinstance(value, str):
@@ -165,6 +220,7 @@ def structure(value: Any, expected: type[dict[Any, Any]] | type[list[Any]]) -> A
     return value
 
 
+@takes(type="string", enum=[known.value for known in Mode])
 def mode(value: Any) -> Mode:
     """A generation mode by any of its names."""
     try:
@@ -173,6 +229,7 @@ def mode(value: Any) -> Mode:
         raise ValueError(f"is {shown(value)}; expected one of {', '.join(Mode)}") from None
 
 
+@takes(type="string", enum=[known.value for known in Mode if known.is_action])
 def action_mode(value: Any) -> Mode:
     """One of the modes with actions."""
     modes = [known.value for known in Mode if known.is_action]
@@ -185,6 +242,7 @@ def action_mode(value: Any) -> Mode:
     return asked
 
 
+@takes(type=["boolean", "string"])
 def image_system_prompt_switch(value: Any) -> bool | None:
     """The switch, which on other servers' image routes is the name of a prompt style; we have no such styles."""
     try:

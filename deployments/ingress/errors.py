@@ -10,11 +10,16 @@ from http import HTTPStatus
 from typing import Any
 
 from pydantic import ValidationError
+from ray.exceptions import RayError, RayTaskError
+from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RayServeException
 from starlette.responses import JSONResponse
 
 from cosmos3_core.errors import RequestError
+from deployments.admission import IdempotencyMismatch, QueueFull
+from deployments.logs import log
 from deployments.redaction import without_paths
 
+RETRY_AFTER = {"Retry-After": "5"}
 MAX_REPORTED = 10
 MAX_MESSAGE = 2000
 MAX_SHOWN = 80
@@ -101,3 +106,23 @@ def _shown(value: str | float) -> str:
     if isinstance(value, str) and len(value) > MAX_SHOWN:
         return f"{value[:MAX_SHOWN]!r}..."
     return repr(value)[:MAX_SHOWN]
+
+
+def as_api_error(error: BaseException) -> ApiError:
+    """A failure behind the ingress as an answer."""
+    while isinstance(error, RayTaskError) and isinstance(error.cause, BaseException):
+        error = error.cause
+    if isinstance(error, ApiError):
+        return error
+    if isinstance(error, QueueFull):
+        return ApiError(429, f"the queue is full: {error.message}", headers={"Retry-After": str(error.retry_after_s)})
+    if isinstance(error, BackPressureError):
+        return ApiError(429, "the queue is full; try again later", headers=RETRY_AFTER)
+    if isinstance(error, IdempotencyMismatch):
+        message = "Idempotency-Key came with another request before; a new request needs a key of its own"
+        return ApiError(422, message, param="Idempotency-Key")
+    if isinstance(error, (DeploymentUnavailableError, RayError, RayServeException)):
+        log.warning("a stage is not available: %s: %s", type(error).__name__, error)
+        return ApiError(503, "a stage of the graph is not available; try again", headers=RETRY_AFTER)
+    log.error("unexpected: %s: %s", type(error).__name__, error)
+    return ApiError(500, "an internal error; the log has its details under this request id")

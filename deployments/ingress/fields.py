@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
+from cosmos3_core.modes import Mode
+from deployments.data_uri import EXAMPLE
 from deployments.ingress import coercions as read
-from deployments.ingress.coercions import Coercion
-from deployments.ingress.references import read_reference
+from deployments.ingress.coercions import Coercion, JsonSchema
+from deployments.ingress.references import Kind, Media, read_reference
 
+FILLER = "video_params"
+"""An object whose keys are fields too, where nothing else gives them."""
 CONTAINERS = ("extra_args", "extra_params")
-"""Objects whose keys are fields too, the later ones winning; `video_params` is one that only fills gaps."""
+"""Objects whose keys are fields too and win over those outside, the later ones over the earlier."""
 
 ALIASES = {
     "steps": "num_inference_steps",
@@ -32,9 +37,13 @@ ALIASES = {
     "conditioning_fps": "action_fps",
     "model_mode": "mode",
     "action_mode": "mode",
+    "action_horizon": "action_chunk_size",
+    "action_view_point": "view_point",
     "image": "input_reference",
     "video": "input_reference",
     "input_references": "input_reference",
+    "webhook": "webhook_url",
+    "callback_url": "webhook_url",
 }
 
 COSMETIC = frozenset(
@@ -77,15 +86,43 @@ _REFUSED = {
     "lora": "is not served; this server loads no adapters",
 }
 
-_COMMON: dict[str, Coercion] = {
+PIXEL = (
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGM4ceIEAAS0AlkWLoFAAAAAAElFTkSuQmCC"
+)
+"""The smallest image, for examples."""
+
+
+def _reference(kind: Kind | None = None) -> Coercion[Media | None]:
+    what = kind or "image or video"
+    address: JsonSchema = {"type": "string", "pattern": "^data:"}
+    wrapped: list[JsonSchema] = [
+        {"type": "object", "properties": {key: address}, "required": [key], "additionalProperties": False}
+        for key in ("image_url", "video_url")
+        if kind is None or key.startswith(kind)
+    ]
+    said = f"The {what} to start from: an upload in a form, or {EXAMPLE}. Give one reference."
+    examples = [] if kind == "video" else [PIXEL]
+    return Coercion(
+        partial(read_reference, kind=kind),
+        {"description": said, "anyOf": [address, *wrapped], "examples": examples},
+    )
+
+
+def _mode(modes: list[Mode]) -> Coercion[Mode]:
+    names = [mode.value for mode in modes]
+    return read.mode.saying("What to make; without it, what the inputs imply.", enum=names)
+
+
+_COUNT = "How many to make."
+_COMMON: dict[str, Coercion[Any]] = {
     "prompt": read.text,
-    "model": read.text,
+    "model": read.text.saying("Name of a served model; without it the first one that generates."),
     "negative_prompt": read.text,
-    "size": read.size,
+    "size": read.size.saying("Width and height in pixels, multiples of 16; wins over width and height."),
     "width": read.whole,
     "height": read.whole,
     "resolution": read.tier,
-    "aspect_ratio": read.text,
+    "aspect_ratio": read.text.saying(examples=["16,9"]),
     "fps": read.number,
     "num_frames": read.whole,
     "num_inference_steps": read.whole,
@@ -94,7 +131,7 @@ _COMMON: dict[str, Coercion] = {
     "flow_shift": read.number,
     "schedule": read.text,
     "seed": read.seed,
-    "deterministic_seed": read.deterministic_seed,
+    "deterministic_seed": read.deterministic_seed.saying("The seed, or a switch that changes nothing."),
     "max_sequence_length": read.whole,
     "preset": read.text,
     "use_system_prompt": read.flag,
@@ -102,28 +139,31 @@ _COMMON: dict[str, Coercion] = {
     "use_resolution_template": read.flag,
     "use_duration_template": read.flag,
     "negative_metadata_mode": read.text,
-    "guardrails": read.flag,
-    "return_stage_metrics": read.flag,
-    "mode": read.mode,
-    "service_class": read.choice(interactive="interactive", standard="standard", batch="batch"),
+    "guardrails": read.flag.saying("False asks for none; see the answer's X-Guardrails."),
+    "return_stage_metrics": read.flag.saying("Adds the bytes that went from stage to stage to the answer's metrics."),
+    "service_class": read.choice(interactive="interactive", standard="standard", batch="batch").saying(
+        "How urgent it is; without it, interactive where the client waits, else standard."
+    ),
 }
-_VIDEO_ONLY: dict[str, Coercion] = {
-    "input_reference": read_reference,
-    "image_reference": partial(read_reference, kind="image"),
-    "video_reference": partial(read_reference, kind="video"),
+_VIDEO_ONLY: dict[str, Coercion[Any]] = {
+    "input_reference": _reference(),
+    "image_reference": _reference("image"),
+    "video_reference": _reference("video"),
     "generate_sound": read.flag,
     "sound_duration": read.number,
-    "condition_frame_indexes_vision": partial(read.numbers, of=read.whole),
+    "condition_frame_indexes_vision": read.whole_numbers,
     "condition_video_keep": read.text,
-    "action_mode": read.action_mode,
+    "mode": _mode([mode for mode in Mode if not mode.is_image]),
+    "action_mode": read.action_mode.saying("The mode, where it is one with actions."),
     "action": read.rows,
     "action_chunk_size": read.whole,
-    "action_fps": read.number,
+    "action_fps": read.number.saying("The same as fps: frames and actions have one rate.", exclusiveMinimum=0),
     "domain_name": read.text,
     "domain_id": read.whole,
     "raw_action_dim": read.whole,
     "view_point": read.text,
-    "seconds": read.seconds,
+    "webhook_url": read.text.saying("Is sent a signed POST when the job ends; only of POST /v1/videos."),
+    "seconds": read.seconds.saying("Length of the video, where num_frames does not give it."),
 }
 
 
@@ -131,24 +171,53 @@ _VIDEO_ONLY: dict[str, Coercion] = {
 class Schema:
     """One route's fields: how those it serves are read, and why others are refused."""
 
-    accepted: Mapping[str, Coercion]
+    accepted: Mapping[str, Coercion[Any]]
     refused: Mapping[str, str]
+
+    def coercion(self, name: str) -> Coercion[Any] | None:
+        """How a field is read, by the name that a client uses for it; None for one that is not served."""
+        return self.accepted.get(name) or self.accepted.get(ALIASES.get(name, name))
+
+    def refusal(self, name: str) -> str | None:
+        """Why a field is refused, by the name that a client uses for it."""
+        return self.refused.get(name) or self.refused.get(ALIASES.get(name, name))
 
 
 VIDEO = Schema(
     _COMMON
     | _VIDEO_ONLY
-    | {"num_outputs_per_prompt": read.within(1, 1), "quality": read.choice(standard="standard", auto="standard")},
+    | {
+        "num_outputs_per_prompt": read.within(1, 1).saying(_COUNT),
+        "quality": read.choice(standard="standard", auto="standard").saying("There is one."),
+    },
     _REFUSED,
+)
+ACTION = Schema(
+    {
+        **VIDEO.accepted,
+        **dict.fromkeys(("mode", "action_mode"), _mode([mode for mode in Mode if mode.predicts_action])),
+        "candidate_count": read.within(1, 1).saying("How many predictions to make."),
+    },
+    _REFUSED | {"noise": "is not taken; the noise follows from seed"},
 )
 IMAGE = Schema(
     _COMMON
     | {
-        "use_system_prompt": read.image_system_prompt_switch,
-        "num_outputs_per_prompt": read.within(1, 10),
-        "response_format": read.choice(b64_json="b64_json", file="file"),
-        "output_format": read.choice(png="png", jpeg="jpeg", jpg="jpeg", webp="webp"),
-        "output_compression": read.within(0, 100),
+        "mode": _mode([Mode.TEXT_TO_IMAGE]),
+        "seed": read.seed.saying(
+            "Of the first image's noise, each further image takes the next one; else drawn.", default=None
+        ),
+        "use_system_prompt": read.image_system_prompt_switch.saying(
+            "Whether the model gets a system message; names of prompt styles are passed over."
+        ),
+        "num_outputs_per_prompt": read.within(1, 10).saying(_COUNT, default=1),
+        "response_format": read.choice(b64_json="b64_json", file="file").saying(
+            "Base64 in JSON, or the file itself, which is a ZIP for several images.", default="b64_json"
+        ),
+        "output_format": read.choice(png="png", jpeg="jpeg", jpg="jpeg", webp="webp").saying(
+            "Of each image.", default="png"
+        ),
+        "output_compression": read.within(0, 100).saying("Quality of JPEG and WEBP.", default=100),
     },
-    _REFUSED | dict.fromkeys(_VIDEO_ONLY.keys() - {"seconds"}, _NO_IMAGE),
+    _REFUSED | dict.fromkeys(_VIDEO_ONLY.keys() - {"seconds", "mode"}, _NO_IMAGE),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -19,14 +19,24 @@ from deployments.ingress import fields as tables
 from deployments.ingress.body import Body
 from deployments.ingress.coercions import is_absent, is_harmless, structure
 from deployments.ingress.errors import ApiError, bad_field, bad_fields
-from deployments.ingress.references import Media
+from deployments.ingress.references import Kind, Media
 
 DEFAULT_SECONDS = "4"
 MAX_IGNORED = 20
 _REFERENCES = ("input_reference", "image_reference", "video_reference")
 _NOT_IN_HEADERS = re.compile(r"[^\w.\-\[\]]", re.ASCII)
-_NAME_CHARACTERS = 64
+NAME_CHARACTERS = 64
 _REQUEST_FIELDS = frozenset(GenerationRequest.model_fields) - {"mode", "image", "video"}
+_VIDEO_MODES: Mapping[Kind | None, Mode] = {
+    None: Mode.TEXT_TO_VIDEO,
+    "image": Mode.IMAGE_TO_VIDEO,
+    "video": Mode.VIDEO_TO_VIDEO,
+}
+_ACTION_MODES: Mapping[Kind | None, Mode] = {
+    None: Mode.POLICY,
+    "image": Mode.POLICY,
+    "video": Mode.INVERSE_DYNAMICS,
+}
 
 
 @dataclass(frozen=True)
@@ -41,6 +51,7 @@ class Generation:
         size, seconds: as the client sent them, for the job's record.
         return_stage_metrics: whether the answer shall carry detailed timings.
         service_class: interactive, standard or batch, where the client says it.
+        webhook_url: who hears of its end; not checked yet.
         names: the names the client used, by the request's fields.
     """
 
@@ -52,6 +63,7 @@ class Generation:
     seconds: str
     return_stage_metrics: bool
     service_class: str | None
+    webhook_url: str | None
     names: Mapping[str, str]
 
     def refusal(self, error: RequestError) -> ApiError:
@@ -83,7 +95,26 @@ def read_video(body: Body) -> Generation:
     """
     given = _Given.collect(body, tables.VIDEO)
     reference, media = _reference(given)
-    mode = _mode(given, media)
+    return _of_video(given, _mode(given, media), reference, media)
+
+
+def read_action(body: Body) -> Generation:
+    """What a body on the action route asks for: policy, or inverse dynamics where a video is given, unless it says.
+
+    Decodes references, so call it in a thread.
+
+    Raises:
+        ApiError: 400, naming the field as the client did.
+    """
+    given = _Given.collect(body, tables.ACTION)
+    reference, media = _reference(given)
+    mode: Mode = given.value("mode", _ACTION_MODES[media.kind if media else None])
+    if not mode.predicts_action:
+        raise given.refusal("mode", f"is {mode.value}, which predicts no actions; expected POST /v1/videos for it")
+    return _of_video(given, mode, reference, media)
+
+
+def _of_video(given: _Given, mode: Mode, reference: str, media: Media | None) -> Generation:
     names = {"image": reference, "video": reference}
     values: dict[str, Any] = {} if media is None else {media.kind: media.content}
     _one_rate(given)
@@ -156,12 +187,12 @@ class _Given:
             canonical = tables.ALIASES.get(name, name)
             if is_absent(sent) or canonical in tables.COSMETIC:
                 continue
-            reason = schema.refused.get(name) or schema.refused.get(canonical)
+            reason = schema.refusal(name)
             if reason is not None:
                 if not is_harmless(sent):
                     raise ApiError(400, f"{name} {reason}", param=name)
                 continue
-            value = self._coerced(name, canonical, sent, schema)
+            value = self._coerced(name, sent, schema)
             if value is None:
                 self.ignored.append(prefix + name)
                 continue
@@ -173,8 +204,8 @@ class _Given:
         return read
 
     @staticmethod
-    def _coerced(name: str, canonical: str, sent: Any, schema: tables.Schema) -> Any:
-        coerce = schema.accepted.get(name) or schema.accepted.get(canonical)
+    def _coerced(name: str, sent: Any, schema: tables.Schema) -> Any:
+        coerce = schema.coercion(name)
         if coerce is None:
             return None
         try:
@@ -186,12 +217,12 @@ class _Given:
 def _layers(body: Body) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Weakest first: what fills gaps, the fields themselves, then the extra parameters."""
     top = dict(body.fields)
-    containers = {name: _container(name, top.pop(name, None)) for name in ("video_params", *tables.CONTAINERS)}
+    containers = {name: _container(name, top.pop(name, None)) for name in (tables.FILLER, *tables.CONTAINERS)}
     for name, uploads in body.uploads.items():
         if name in top or name in containers:
             raise ApiError(400, f"{name} is given as a file; expected text, and only once", param=name)
         top[name] = uploads if len(uploads) > 1 else uploads[0]
-    yield "video_params.", containers.pop("video_params")
+    yield f"{tables.FILLER}.", containers.pop(tables.FILLER)
     yield "", top
     for name, layer in containers.items():
         yield f"{name}.", layer
@@ -219,9 +250,7 @@ def _reference(given: _Given) -> tuple[str, Media | None]:
 
 
 def _mode(given: _Given, media: Media | None) -> Mode:
-    from_inputs = Mode.TEXT_TO_VIDEO
-    if media is not None:
-        from_inputs = Mode.IMAGE_TO_VIDEO if media.kind == "image" else Mode.VIDEO_TO_VIDEO
+    from_inputs = _VIDEO_MODES[media.kind if media else None]
     asked: Mode = given.value("mode", from_inputs)
     if not asked.is_action and asked is not from_inputs:
         carries = "no reference" if media is None else f"a reference {media.kind}"
@@ -267,14 +296,16 @@ def _generation(given: _Given, mode: Mode, values: dict[str, Any], names: dict[s
         request=request,
         model=given.value("model"),
         guardrails=given.value("guardrails"),
-        ignored=tuple(_header_safe(name) for name in dict.fromkeys(given.ignored))[:MAX_IGNORED],
+        ignored=header_safe(given.ignored),
         size=given.sent("size"),
         seconds=given.sent("seconds") or DEFAULT_SECONDS,
         return_stage_metrics=given.value("return_stage_metrics", False),
         service_class=given.value("service_class"),
+        webhook_url=given.value("webhook_url"),
         names=names,
     )
 
 
-def _header_safe(name: str) -> str:
-    return _NOT_IN_HEADERS.sub("?", name[:_NAME_CHARACTERS])
+def header_safe(names: Iterable[str]) -> tuple[str, ...]:
+    """Clients' names of fields, each once and not too many, as a header can hold them."""
+    return tuple(_NOT_IN_HEADERS.sub("?", name[:NAME_CHARACTERS]) for name in dict.fromkeys(names))[:MAX_IGNORED]

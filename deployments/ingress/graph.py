@@ -1,4 +1,4 @@
-"""What the ingress can ask of the graph behind it: models, jobs, chats, health, figures."""
+"""What the ingress can ask of the graph behind it: models, chats, health, figures, and, through `jobs`, jobs."""
 
 from __future__ import annotations
 
@@ -11,24 +11,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from ray import serve
-from ray.exceptions import RayError, RayTaskError
-from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RayServeException
 
 from deployments.chat_answer import ChatAnswer
-from deployments.ingress.errors import ApiError
-from deployments.jobs import QueueFull
+from deployments.ingress.errors import as_api_error
+from deployments.ingress.jobs import JobService
 from deployments.logs import log
-from deployments.media_store import MediaStore, delete_media
+from deployments.media_store import MediaStore
 from deployments.model import ModelCard
 from deployments.settings import FrontSettings, ServedModels
-from deployments.stages import answer_of, items_of, stage
-from deployments.store import Job, JobEvent
+from deployments.stages import FRONT, answer_of, items_of, stage
 
 REFRESH_S = 10.0
 SEARCH_S = 0.5
 STATUS_AGE_S = 1.0
-RETRY_AFTER = {"Retry-After": "5"}
-FRONT = "front"
 STAGES = ("Jobs", "Encoder", "Reasoner", "Generator", "Decoder")
 
 
@@ -46,11 +41,10 @@ class Graph:
     def __init__(self, settings: FrontSettings, jobs: Any) -> None:
         self.settings = settings
         self.media = MediaStore(settings.media_url)
-        self.jobs = jobs
+        self.jobs = JobService(jobs)
         self.configured = ServedModels()
         self._cards: dict[str, ServedCard] = {}
         self._search: asyncio.Task[None] | None = None
-        self._discarding: set[asyncio.Task[None]] = set()
         self._status: tuple[float, serve.schema.ServeStatus] | None = None
 
     # Models
@@ -89,63 +83,6 @@ class Graph:
         """The models, those that do everything first, because clients take the first one for anything."""
         known = [self._cards[m.application] for m in self.configured.models if m.application in self._cards]
         return sorted(known, key=lambda served: -(served.card.chats + served.card.generates))
-
-    # Jobs
-
-    async def submit(self, job: Job) -> Job:
-        """Keep a job and start it; a client that does not wait to hear its id has no job.
-
-        Raises:
-            ApiError: 429 where too many wait.
-        """
-        try:
-            stored: Job = await _asked(self.jobs.submit.remote(job))
-        except BaseException:
-            self.discard(job)
-            raise
-        return stored
-
-    async def run(self, job: Job) -> AsyncGenerator[Job | JobEvent, None]:
-        """Run a job that lives as long as this stream is read."""
-        async with aclosing(_stream(self.jobs.options(stream=True).run.remote(job))) as stream:
-            async for item in stream:
-                yield item
-
-    async def watch(self, job_id: str, after: int) -> AsyncGenerator[JobEvent, None]:
-        """A job's events."""
-        async with aclosing(_stream(self.jobs.options(stream=True).watch.remote(job_id, after))) as stream:
-            async for event in stream:
-                yield event
-
-    async def job(self, job_id: str) -> Job | None:
-        """A job, or None."""
-        job: Job | None = await _asked(self.jobs.get.remote(job_id))
-        return job
-
-    async def delete(self, job_id: str) -> Job | None:
-        """Stop and remove a job; returns what it was."""
-        job: Job | None = await _asked(self.jobs.delete.remote(job_id))
-        return job
-
-    async def events_so_far(self, job_id: str) -> int:
-        """Number of a job's last event."""
-        number: int = await _asked(self.jobs.last_event.remote(job_id))
-        return number
-
-    def discard(self, job: Job) -> None:
-        """Remove a job and its media without waiting for it, also from a request that is being cancelled."""
-        task = asyncio.create_task(self._discard(job), context=contextvars.Context())
-        self._discarding.add(task)
-        task.add_done_callback(self._discarding.discard)
-
-    async def _discard(self, job: Job) -> None:
-        try:
-            if await self.delete(job.id) is None:
-                # Jobs never heard of it, or has forgotten it already.
-                for uri in job.media():
-                    await asyncio.to_thread(delete_media, uri)
-        except Exception as error:
-            log.warning("%s was not removed: %s", job.id, error)
 
     # Chat
 
@@ -230,18 +167,3 @@ async def _stream(response: Any) -> AsyncGenerator[Any, None]:
                 yield item
     except Exception as error:
         raise as_api_error(error) from error
-
-
-def as_api_error(error: BaseException) -> ApiError:
-    """A failure behind the ingress as an answer."""
-    while isinstance(error, RayTaskError) and isinstance(error.cause, BaseException):
-        error = error.cause
-    if isinstance(error, ApiError):
-        return error
-    if isinstance(error, (QueueFull, BackPressureError)):
-        return ApiError(429, "the queue is full; try again later", headers=RETRY_AFTER)
-    if isinstance(error, (DeploymentUnavailableError, RayError, RayServeException)):
-        log.warning("a stage is not available: %s: %s", type(error).__name__, error)
-        return ApiError(503, "a stage of the graph is not available; try again", headers=RETRY_AFTER)
-    log.error("unexpected: %s: %s", type(error).__name__, error)
-    return ApiError(500, "an internal error; the log has its details under this request id")

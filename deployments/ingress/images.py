@@ -9,18 +9,19 @@ import time
 import uuid
 import zipfile
 from dataclasses import replace
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from deployments.ingress.answers import ImagesAnswer
+from deployments.ingress.api_keys import Caller, caller_of
 from deployments.ingress.body import read_json
 from deployments.ingress.generation import ImageGeneration, read_image
 from deployments.ingress.graph import Graph
 from deployments.ingress.submission import check, make_job, notices
 from deployments.ingress.waiting import finished
+from deployments.job import Job
 from deployments.media_store import read_media
-from deployments.store import Job
 
 SEED_SPAN = 2**63
 
@@ -28,13 +29,14 @@ SEED_SPAN = 2**63
 async def create_image(request: Request) -> Response:
     """Generate `n` images; each further one takes the next seed."""
     graph: Graph = request.app.state.graph
+    caller = caller_of(request)
     generation = await asyncio.to_thread(read_image, await read_json(request))
     served, resolved = await check(graph, generation)
     size = f"{resolved.canvas.width}x{resolved.canvas.height}"
     shown = {"size": size, "guardrails": graph.settings.guardrails}
     jobs = [
         await make_job(
-            *(graph, "image", served, _seeded(generation, number), shown),
+            *(graph, "image", served, _seeded(generation, number), shown, _numbered(caller, number), resolved),
             format=generation.output_format,
             quality=max(1, generation.output_compression),
         )
@@ -47,11 +49,18 @@ async def create_image(request: Request) -> Response:
         images = [await asyncio.to_thread(read_media, job.result["uri"]) for job in jobs if job.result]
     finally:
         for job in jobs:
-            graph.discard(job)
+            graph.jobs.let_go(job)
     headers = notices(graph, generation) | {"X-Model": served.card.name, "X-Inference-Time-S": f"{seconds:.3f}"}
     if generation.response_format == "file":
         return _files(images, generation, headers)
     return JSONResponse(_answer(images, jobs, generation, size), headers=headers)
+
+
+def _numbered(caller: Caller, number: int) -> Caller:
+    """The caller of one of several images, each of which is a job of its own."""
+    if caller.idempotency_key is None:
+        return caller
+    return replace(caller, idempotency_key=f"{caller.idempotency_key}/{number}")
 
 
 def _seeded(generation: ImageGeneration, number: int) -> ImageGeneration:
@@ -60,7 +69,7 @@ def _seeded(generation: ImageGeneration, number: int) -> ImageGeneration:
     return replace(generation, request=request.model_copy(update={"seed": seed}))
 
 
-def _answer(images: list[bytes], jobs: list[Job], generation: ImageGeneration, size: str) -> dict[str, Any]:
+def _answer(images: list[bytes], jobs: list[Job], generation: ImageGeneration, size: str) -> ImagesAnswer:
     results = [job.result or {} for job in jobs]
     return {
         "created": int(time.time()),

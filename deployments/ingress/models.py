@@ -7,8 +7,8 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from deployments.ingress.errors import ApiError
-from deployments.ingress.graph import RETRY_AFTER, Graph, ServedCard
+from deployments.ingress.errors import RETRY_AFTER, ApiError
+from deployments.ingress.graph import Graph, ServedCard
 
 CREATED = 1_760_000_000
 

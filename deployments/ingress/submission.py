@@ -6,6 +6,8 @@ After this nothing can be wrong with a request that could have been known before
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 import uuid
 from dataclasses import asdict
 from typing import Any
@@ -16,17 +18,25 @@ from cosmos3_core.request import GenerationRequest
 from cosmos3_core.resolve import ResolvedRequest, resolve
 from deployments.calls import MEDIA_FIELDS, FileFormat, GenerationCall
 from deployments.flow import Output
+from deployments.ingress.api_keys import Caller
 from deployments.ingress.errors import ApiError
 from deployments.ingress.generation import Generation
 from deployments.ingress.graph import Graph, ServedCard
 from deployments.ingress.models import generation_model
-from deployments.store import Job, JobKind
+from deployments.job import Job, JobKind
+from deployments.media_store import INPUTS, OUTPUTS, SNAPSHOTS
+from deployments.webhooks import check_url
 
 PREFIX: dict[JobKind, str] = {"video": "video_gen_", "image": "img_gen_"}
 
 
-async def check(graph: Graph, generation: Generation) -> tuple[ServedCard, ResolvedRequest]:
+async def check(graph: Graph, generation: Generation, detached: bool = False) -> tuple[ServedCard, ResolvedRequest]:
     """Find the model and decide every number of the request, in a thread, for media are decoded.
+
+    Args:
+        graph: what is served.
+        generation: as it was read.
+        detached: whether it becomes a job that nobody waits for.
 
     Raises:
         ApiError: 400, naming the field.
@@ -35,10 +45,26 @@ async def check(graph: Graph, generation: Generation) -> tuple[ServedCard, Resol
     if graph.settings.guardrails == "on" and generation.guardrails is not False:
         message = "guardrails are asked for and none is loaded here; send guardrails: false"
         raise ApiError(400, message, param="guardrails")
+    _check_webhook(graph, generation, detached)
     try:
         return served, await asyncio.to_thread(_resolve, generation.request, served)
     except RequestError as error:
         raise generation.refusal(error) from error
+
+
+def _check_webhook(graph: Graph, generation: Generation, detached: bool) -> None:
+    url, webhooks = generation.webhook_url, graph.settings.webhooks
+    if url is None:
+        return
+    name = generation.names.get("webhook_url", "webhook_url")
+    if not detached:
+        raise ApiError(400, f"{name} is given on a route that answers itself; POST /v1/videos calls back", param=name)
+    if webhooks is None:
+        raise ApiError(400, f"{name} is given, and this server calls no webhooks; poll, or read the events", param=name)
+    try:
+        check_url(url, webhooks.allow_private)
+    except ValueError as error:
+        raise ApiError(400, f"{name} {error}", param=name) from None
 
 
 def _resolve(request: GenerationRequest, served: ServedCard) -> ResolvedRequest:
@@ -51,6 +77,8 @@ async def make_job(
     served: ServedCard,
     generation: Generation,
     shown: dict[str, Any],
+    caller: Caller,
+    resolved: ResolvedRequest,
     *,
     format: FileFormat = "mp4",
     quality: int = 95,
@@ -64,11 +92,12 @@ async def make_job(
     job_id = f"{PREFIX[kind]}{uuid.uuid4().hex}"
     given = {name: getattr(request, name) for name in MEDIA_FIELDS if getattr(request, name) is not None}
     media = {
-        name: await asyncio.to_thread(graph.media.put, f"inputs/{job_id}.{name}", content)
+        name: await asyncio.to_thread(graph.media.put, f"{INPUTS}/{job_id}.{name}", content)
         for name, content in given.items()
     }
     call = GenerationCall.of(job_id, request, media)
-    output = Output(graph.media.uri(f"outputs/{job_id}.{format}"), format, quality)
+    output = Output(graph.media.uri(f"{OUTPUTS}/{job_id}.{format}"), format, quality)
+    service_class = generation.service_class or ("standard" if detached else "interactive")
     return Job(
         id=job_id,
         kind=kind,
@@ -80,11 +109,27 @@ async def make_job(
             "fields": call.fields,
             "media": call.media,
             "output": asdict(output),
-            "service_class": generation.service_class or ("standard" if detached else "interactive"),
-            "snapshot": graph.media.uri(f"snapshots/{job_id}.safetensors"),
+            "snapshot": graph.media.uri(f"{SNAPSHOTS}/{job_id}.safetensors"),
+            "webhook": generation.webhook_url,
         },
         shown=shown,
+        service_class=service_class,
+        api_key=caller.api_key,
+        gpu_seconds=served.card.gpu_seconds(resolved),
+        idempotency_key=caller.idempotency_key,
+        fingerprint=_fingerprint(generation, given, served.card.name, format, quality, detached),
     )
+
+
+def _fingerprint(generation: Generation, media: dict[str, bytes], *circumstances: object) -> str:
+    """Equal for requests that ask for the same: a hash of what was asked, where and how."""
+    fields = generation.request.to_fields()
+    if "seed" not in generation.names:
+        # Where the client named none, each repetition may have drawn its own.
+        fields.pop("seed", None)
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in media.items()}
+    asked = [fields, digests, generation.service_class, generation.webhook_url, *circumstances]
+    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
 
 def notices(graph: Graph, generation: Generation) -> dict[str, str]:

@@ -11,7 +11,7 @@ from starlette.requests import Request
 
 from deployments.ingress.errors import ApiError
 from deployments.ingress.graph import Graph
-from deployments.store import Job, JobEvent
+from deployments.job import Job
 
 T = TypeVar("T")
 NO_RETRY = {"x-should-retry": "false"}
@@ -60,7 +60,7 @@ async def _all_completed(graph: Graph, jobs: list[Job]) -> list[Job]:
     except BaseException as error:
         # Those that had completed are of no use without the others.
         for job in jobs:
-            graph.discard(job)
+            graph.jobs.let_go(job)
         while isinstance(error, BaseExceptionGroup):
             error = error.exceptions[0]
         raise error from None
@@ -68,12 +68,13 @@ async def _all_completed(graph: Graph, jobs: list[Job]) -> list[Job]:
 
 
 async def _completed(graph: Graph, job: Job) -> Job:
-    async with aclosing(graph.run(job)) as stream:
-        async for item in stream:
-            if isinstance(item, JobEvent) and item.kind in ("failed", "cancelled"):
-                error = item.data.get("error") or {"code": 500, "message": "the generation was cancelled"}
+    stored = await graph.jobs.submit(job)
+    async with aclosing(graph.jobs.watch(stored.id, attend=True)) as events:
+        async for event in events:
+            if event.kind in ("failed", "cancelled"):
+                error = event.data.get("error") or {"code": 500, "message": "the generation was cancelled"}
                 raise ApiError(int(error["code"]), str(error["message"]), headers=NO_RETRY)
-    found = await graph.job(job.id)
+    found = await graph.jobs.get(stored.id)
     if found is None or found.result is None:
         raise ApiError(500, "the generation was removed while it ran", headers=NO_RETRY)
     return found

@@ -157,7 +157,8 @@ def read_events(
     events = []
     for block in blocks:
         lines = dict(line.partition(": ")[::2] for line in block.splitlines() if not line.startswith(":"))
-        if lines:
+        # What has no id is not kept: how many jobs wait before this one.
+        if "id" in lines:
             events.append((int(lines["id"]), lines["event"], json.loads(lines["data"])))
     return events
 

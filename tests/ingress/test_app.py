@@ -140,7 +140,7 @@ def test_the_route_that_is_not_there_is_named() -> None:
     [
         ("GET", "/v1/chat/completions"),
         ("GET", "/v1/images/generations"),
-        ("GET", "/v1/videos"),
+        ("PUT", "/v1/videos"),
         ("POST", "/v1/models"),
         ("DELETE", "/v1/models/nano"),
         ("PUT", "/v1/videos/video_gen_1"),

@@ -107,6 +107,8 @@ def test_defaults() -> None:
         ("negative_metadata_mode", "same", "negative_metadata_mode", "same"),
         ("domain_id", "1", "domain_id", 1),
         ("view_point", "concat_view", "view_point", "concat_view"),
+        ("action_view_point", "concat_view", "view_point", "concat_view"),
+        ("action_horizon", "8", "action_chunk_size", 8),
         ("negative_prompt", '{"a": 1}', "negative_prompt", '{"a": 1}'),
         ("seconds", "2", "num_frames", 48),
         ("seconds", 0.5, "num_frames", 12),

@@ -1,0 +1,146 @@
+"""The record of a result: what decided its bits, so that it can be made again, and two results can be told apart.
+
+It is not a log: of what happened on the way it holds only what may change bits, and what it cost.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+from pydantic import field_validator
+
+from cosmos3_core.modes import Mode
+from cosmos3_core.provenance import CheckpointFacts, DenoiseFacts, EncodeFacts, Medium, Part, Plan, Precision, Prompt
+from cosmos3_core.request import MEDIA_FIELDS
+
+BATCH_TASKS = "batch_tasks"
+GIVEN_NOISE = "given"
+"""In place of a generator's name: noise that the caller brought, of which there is no other record."""
+CAUSES = ("checkpoint", "precision", "plan", "approximations", "versions", "media", "resolved", "prompts")
+MAX_SHOWN = 60
+
+
+class Manifest(Part):
+    """The record of one result.
+
+    Attributes:
+        format: of the record.
+        job_id: where a server made it.
+        created_at: when it was asked for, in Unix seconds.
+        mode: as in `cosmos3_core.modes`.
+        request: the fields as the caller gave them, without media.
+        media: by field.
+        resolved: every number that was decided, and the texts.
+        prompts: by guidance branch.
+        checkpoint: which weights.
+        plan: how the steps were split.
+        precision: of encoding and of denoising.
+        approximations: `guidance_interval` where the caller asked for one, `batch_tasks` where steps were made in one
+            forward pass with other requests, which cannot be done again. Empty: exact.
+        latents_sha256: hash per modality; equal ones are bit-identical results.
+        stage_seconds: wall time per stage.
+        tries: how often it was started.
+        resumed_at_step: where it was taken up from snapshots.
+        versions: of Python and the packages that compute.
+    """
+
+    format: Literal[1] = 1
+    job_id: str | None = None
+    created_at: float
+    mode: Mode
+    request: dict[str, Any]
+    media: dict[str, Medium]
+    resolved: dict[str, Any]
+    prompts: dict[str, Prompt]
+    checkpoint: CheckpointFacts
+    plan: Plan
+    precision: dict[Literal["encode", "denoise"], Precision]
+    approximations: tuple[str, ...]
+    latents_sha256: dict[str, str]
+    stage_seconds: dict[str, float]
+    tries: int = 1
+    resumed_at_step: tuple[int, ...] = ()
+    versions: dict[str, str]
+
+    @field_validator("request")
+    @classmethod
+    def _without_media(cls, request: dict[str, Any]) -> dict[str, Any]:
+        # A path in a record that came from elsewhere would be read here, and sent to a server.
+        if any(request.get(name) is not None for name in MEDIA_FIELDS):
+            raise ValueError("holds media; they belong into `media`, by their hashes")
+        return request
+
+    @field_validator("resolved")
+    @classmethod
+    def _with_seed(cls, resolved: dict[str, Any]) -> dict[str, Any]:
+        if not isinstance(resolved.get("seed"), int):
+            raise ValueError("holds no seed")
+        return resolved
+
+    @field_validator("media")
+    @classmethod
+    def _known_media(cls, media: dict[str, Medium]) -> dict[str, Medium]:
+        if not set(media) <= set(MEDIA_FIELDS):
+            raise ValueError(f"names {', '.join(media)}; expected {' or '.join(MEDIA_FIELDS)}")
+        return media
+
+    @classmethod
+    def of(
+        cls,
+        fields: dict[str, Any],
+        encode: EncodeFacts,
+        denoise: DenoiseFacts,
+        latents_sha256: dict[str, str],
+        stage_seconds: dict[str, float],
+        *,
+        created_at: float,
+        job_id: str | None = None,
+        tries: int = 1,
+    ) -> Manifest:
+        """Put together what the stages know; `fields` are those of `GenerationRequest.to_fields`."""
+        return cls(
+            job_id=job_id,
+            created_at=created_at,
+            mode=encode.resolved["mode"],
+            request=fields,
+            media=encode.media,
+            resolved=encode.resolved,
+            prompts=encode.prompts,
+            checkpoint=encode.checkpoint,
+            plan=denoise.plan,
+            precision={"encode": encode.precision, "denoise": denoise.precision},
+            approximations=(*encode.approximations, *([BATCH_TASKS] if denoise.shared_steps else [])),
+            latents_sha256=latents_sha256,
+            stage_seconds=stage_seconds,
+            tries=tries,
+            resumed_at_step=denoise.resumed_at_step,
+            versions=denoise.versions,
+        )
+
+
+def differences(before: Manifest, after: Manifest) -> list[str]:
+    """What may be why the second result is not the first, as `name: this, was that`; costs are no reasons."""
+    old, new = dict(_flat(_causes(before))), dict(_flat(_causes(after)))
+    return [_difference(name, old.get(name), new.get(name)) for name in old | new if old.get(name) != new.get(name)]
+
+
+def _causes(manifest: Manifest) -> dict[str, Any]:
+    said = manifest.model_dump(mode="json") | {"plan": manifest.plan.effective}
+    return {name: said[name] for name in CAUSES}
+
+
+def _flat(parts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in parts.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _difference(name: str, old: Any, new: Any) -> str:
+    was, now = json.dumps(old), json.dumps(new)
+    if max(len(was), len(now)) > MAX_SHOWN:
+        return f"{name}: another"
+    return f"{name}: {now}, was {was}"

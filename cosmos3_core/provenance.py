@@ -1,0 +1,280 @@
+"""What decided a result, as each stage knows it: the parts of a manifest.
+
+Weights are known by the checkpoint's name, revision and configuration, not by their bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import torch
+from pydantic import BaseModel, ConfigDict
+
+from cosmos3_core.catalog import Family
+from cosmos3_core.inputs import Frames, MediaInputs
+from cosmos3_core.request import MEDIA_FIELDS, GenerationRequest
+from cosmos3_core.resolve import ResolvedRequest
+from cosmos3_core.settings import ExecutionSettings
+
+if TYPE_CHECKING:
+    from cosmos3_core.checkpoint import Checkpoint
+    from cosmos3_core.stages.denoiser import Denoiser, DenoiseTask
+
+GUIDANCE_INTERVAL = "guidance_interval"
+
+
+class Part(BaseModel):
+    """Base of all parts: unknown names are refused, for another set of fields is another format."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Medium(Part):
+    """A conditioning image or video.
+
+    Attributes:
+        of: whether the hash is of the encoded file or, where there was none, of the RGB frames that were used.
+        sha256, bytes: of that.
+    """
+
+    of: Literal["file", "frames"]
+    sha256: str
+    bytes: int
+
+    @classmethod
+    def of_file(cls, path: str | os.PathLike[str]) -> Medium:
+        """Of an encoded file, which is not read into memory as a whole.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        with Path(path).open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256")
+            return cls(of="file", sha256=digest.hexdigest(), bytes=file.tell())
+
+    @classmethod
+    def of_frames(cls, frames: Frames) -> Medium:
+        """Of uint8 `[frames, height, width, 3]`."""
+        return cls(of="frames", sha256=hashlib.sha256(frames.tobytes()).hexdigest(), bytes=frames.nbytes)
+
+
+class Tokenized(Protocol):
+    """A prompt's number of tokens, and the hash of their ids."""
+
+    @property
+    def tokens(self) -> int:
+        """Number of tokens."""
+
+    @property
+    def key(self) -> str:
+        """Hash of their ids."""
+
+
+class Prompt(Part):
+    """What the tokenizer made of a guidance branch's text: number and hash of its token ids."""
+
+    tokens: int
+    sha256: str
+
+    @classmethod
+    def of(cls, text: Tokenized) -> Prompt:
+        """Of a prompt's keys and values, wherever they are."""
+        return cls(tokens=text.tokens, sha256=text.key)
+
+
+class CheckpointFacts(Part):
+    """Which weights.
+
+    Attributes:
+        name: the Hugging Face id, or the folder's name.
+        revision: the hub's commit; None for a folder.
+        family: its size class.
+        config_sha256: of `transformer/config.json`, however it is laid out.
+    """
+
+    name: str
+    revision: str | None
+    family: Family
+    config_sha256: str
+
+    @classmethod
+    def of(cls, checkpoint: Checkpoint) -> CheckpointFacts:
+        """Of a checkpoint."""
+        config = json.dumps(checkpoint.read_json("transformer/config.json"), sort_keys=True)
+        return cls(
+            name=checkpoint.public_name,
+            revision=checkpoint.revision,
+            family=checkpoint.facts.family,
+            config_sha256=hashlib.sha256(config.encode()).hexdigest(),
+        )
+
+
+class Plan(Part):
+    """How the steps were split over ranks.
+
+    Attributes:
+        tp, cfg, ulysses: of the gang; see `cosmos3_core.parallel.degrees`.
+        spread: whether the ranks shared the request; otherwise each computed it whole, with weights that `tp` splits.
+    """
+
+    tp: int = 1
+    cfg: int = 1
+    ulysses: int = 1
+    spread: bool = True
+
+    @property
+    def effective(self) -> dict[str, int]:
+        """The degrees that the bits depend on."""
+        return {"tp": self.tp, "cfg": self.cfg if self.spread else 1, "ulysses": self.ulysses if self.spread else 1}
+
+
+class Precision(Part):
+    """What a stage computed with.
+
+    Attributes:
+        device: `cpu` or `cuda`.
+        device_name: the GPU's name, or the instruction set that torch uses of the CPU.
+        dtype, attention, batch_guidance: see `cosmos3_core.settings`.
+        threads: torch's, which decide the order of sums on a CPU; None on a GPU.
+    """
+
+    device: str
+    device_name: str
+    dtype: Literal["float32", "bfloat16"]
+    attention: str
+    batch_guidance: bool
+    threads: int | None
+
+    @classmethod
+    def of(cls, settings: ExecutionSettings) -> Precision:
+        """Of the calling thread."""
+        device = settings.torch_device
+        cuda = device.type == "cuda"
+        return cls(
+            device=device.type,
+            device_name=torch.cuda.get_device_name(device) if cuda else torch.backends.cpu.get_cpu_capability(),
+            dtype="bfloat16" if settings.torch_dtype is torch.bfloat16 else "float32",
+            attention=str(settings.attention),
+            batch_guidance=settings.batch_guidance,
+            threads=None if cuda else torch.get_num_threads(),
+        )
+
+
+class EncodeFacts(Part):
+    """What the Encoder knows of a result; see `Manifest`."""
+
+    checkpoint: CheckpointFacts
+    media: dict[str, Medium]
+    resolved: dict[str, Any]
+    prompts: dict[str, Prompt]
+    precision: Precision
+    approximations: tuple[str, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        request: GenerationRequest,
+        inputs: MediaInputs,
+        resolved: ResolvedRequest,
+        checkpoint: CheckpointFacts,
+        settings: ExecutionSettings,
+        prompts: Mapping[str, Prompt],
+    ) -> EncodeFacts:
+        """Of a request that was encoded by the calling thread."""
+        asked = request.guidance_interval is not None
+        skips = resolved.guidance.enabled and resolved.guidance.interval is not None
+        return cls(
+            checkpoint=checkpoint,
+            media=_media(request, inputs),
+            resolved=_described(resolved),
+            prompts=dict(prompts),
+            precision=Precision.of(settings),
+            approximations=(GUIDANCE_INTERVAL,) if asked and skips else (),
+        )
+
+
+class DenoiseFacts(Part):
+    """What the Denoiser knows of a result; see `Manifest`."""
+
+    plan: Plan
+    precision: Precision
+    resumed_at_step: tuple[int, ...]
+    shared_steps: int
+    versions: dict[str, str]
+
+    @classmethod
+    def of(cls, denoiser: Denoiser, task: DenoiseTask) -> DenoiseFacts:
+        """Of a task whose steps the calling thread has made."""
+        return cls(
+            plan=Plan(**asdict(denoiser.mesh.degrees), spread=task.spread),
+            precision=Precision.of(denoiser.settings),
+            resumed_at_step=task.state.history.resumed_at,
+            shared_steps=task.state.history.shared_steps,
+            versions=versions(),
+        )
+
+
+def _media(request: GenerationRequest, inputs: MediaInputs) -> dict[str, Medium]:
+    given = {name: getattr(request, name) for name in MEDIA_FIELDS}
+    return {name: _medium(source, inputs) for name, source in given.items() if source is not None}
+
+
+def _medium(source: Any, inputs: MediaInputs) -> Medium:
+    if isinstance(source, bytes):
+        return Medium(of="file", sha256=hashlib.sha256(source).hexdigest(), bytes=len(source))
+    # A pipe can be read once only, and that was for its frames.
+    if isinstance(source, (str, os.PathLike)) and Path(source).is_file():
+        return Medium.of_file(source)
+    assert inputs.frames is not None
+    return Medium.of_frames(inputs.frames)
+
+
+def _described(request: ResolvedRequest) -> dict[str, Any]:
+    """A resolved request, JSON-able; rows of actions are those of the request's own field."""
+    schedule, action = request.schedule, request.action
+    described = {
+        "mode": request.mode,
+        "preset": request.preset.name,
+        "width": request.canvas.width,
+        "height": request.canvas.height,
+        "num_frames": request.num_frames,
+        "fps": request.fps,
+        "layout": asdict(request.layout),
+        "positive": request.positive,
+        "negative": request.negative,
+        "system_prompt": request.system_prompt,
+        "max_prompt_tokens": request.max_prompt_tokens,
+        "steps": schedule.steps,
+        "schedule": asdict(schedule),
+        "guidance": asdict(request.guidance),
+        "seed": request.seed,
+        "noise": request.noise,
+        "stochastic": request.stochastic,
+        "action": None if action is None else {"domain": action.domain, "width": action.width, "chunk": action.chunk},
+        "sound_samples": request.sound_samples,
+    }
+    plain: dict[str, Any] = json.loads(json.dumps(described))
+    return plain
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Of Python and the packages that compute, in this process."""
+    packages = {name: _version(name) for name in ("cosmos3", "diffusers", "transformers")}
+    return {"python": platform.python_version(), "torch": str(torch.__version__), **packages}
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "unknown"

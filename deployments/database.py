@@ -1,0 +1,118 @@
+"""A SQL database: connections, transactions, time and schema, the same on SQLite and PostgreSQL.
+
+It knows nothing of jobs. Synchronous; callers run it in a thread.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.util.exc import CommandError
+from sqlalchemy import Connection, create_engine, event, func, inspect, select
+from sqlalchemy.engine import make_url
+from sqlalchemy.orm import Session
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+UNVERSIONED = "0001"
+# The names are arbitrary; PostgreSQL's advisory locks are numbers.
+MIGRATING, ADMITTING = 20_260_001, 20_260_002
+
+
+class Database:
+    """Opens a database and brings its schema to the newest version.
+
+    Args:
+        url: SQLAlchemy's, of SQLite or PostgreSQL.
+
+    Raises:
+        RuntimeError: another kind of database, or one that a newer version of this software has written.
+    """
+
+    def __init__(self, url: str) -> None:
+        parsed = make_url(url)
+        self._sqlite = parsed.get_backend_name() == "sqlite"
+        if not self._sqlite and parsed.get_backend_name() != "postgresql":
+            raise RuntimeError(f"database is {parsed.get_backend_name()}; expected sqlite or postgresql")
+        if self._sqlite and parsed.database:
+            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        self.engine = create_engine(parsed, pool_pre_ping=not self._sqlite)
+        if self._sqlite:
+            event.listen(self.engine, "connect", _prepare_sqlite)
+            event.listen(self.engine, "begin", _begin_sqlite)
+        self._writer = self.engine.execution_options(writes=True)
+        try:
+            with self._writer.begin() as connection:
+                self._lock(connection, MIGRATING)
+                migrate(connection)
+        except BaseException:
+            self.close()
+            raise
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """A transaction that changes nothing and waits for nobody."""
+        with Session(self.engine) as session:
+            yield session
+
+    @contextmanager
+    def writing(self) -> Iterator[Session]:
+        """A transaction that changes something: all of it at the end of the block, or nothing."""
+        with Session(self._writer) as session, session.begin():
+            yield session
+
+    def admit_alone(self, session: Session) -> None:
+        """Be the only one who admits until the transaction ends."""
+        self._lock(session.connection(), ADMITTING)
+
+    def now(self, session: Session) -> float:
+        """Unix time in seconds by the one clock that all processes share, so that leases mean the same to all."""
+        if self._sqlite:
+            return time.time()
+        return float(session.scalar(select(func.extract("epoch", func.clock_timestamp()))) or 0.0)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.engine.dispose()
+
+    def _lock(self, connection: Connection, number: int) -> None:
+        # SQLite has one writer at a time anyhow.
+        if not self._sqlite:
+            connection.execute(select(func.pg_advisory_xact_lock(number)))
+
+
+def migrate(connection: Connection) -> None:
+    """Bring the schema behind a connection to the newest version.
+
+    Raises:
+        RuntimeError: it is newer than this software.
+    """
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes["connection"] = connection
+    tables = inspect(connection).get_table_names()
+    try:
+        if "jobs" in tables and "alembic_version" not in tables:
+            command.stamp(config, UNVERSIONED)
+        command.upgrade(config, "head")
+    except CommandError as error:
+        raise RuntimeError(f"the database is of another version than this software: {error}") from error
+
+
+def _prepare_sqlite(connection: Any, _: Any) -> None:
+    """Readers beside a writer, waiting instead of failing, and a commit that survives a power cut."""
+    # Python's own way to begin transactions leaves out DDL and reads.
+    connection.isolation_level = None
+    for pragma in ("busy_timeout=10000", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A transaction that reads before it writes would fail where another one has written in between.
+    writes = connection.get_execution_options().get("writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

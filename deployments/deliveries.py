@@ -1,0 +1,84 @@
+"""Calls the webhooks of jobs that have ended, again with growing pauses until somebody answers. At least once each."""
+
+from __future__ import annotations
+
+import asyncio
+
+from sqlalchemy import select
+
+from deployments.database import Database
+from deployments.logs import log, logs_for
+from deployments.settings import WebhookSettings
+from deployments.tables import DeliveryRow
+from deployments.webhooks import DeliveryError, delay_before, deliver, event_id
+
+AT_ONCE = 16
+
+
+class Deliveries:
+    """The webhooks that are still to be called; any number of processes may look after them.
+
+    Args:
+        database: where they are kept.
+        settings: None calls nobody.
+    """
+
+    def __init__(self, database: Database, settings: WebhookSettings | None) -> None:
+        self.counts = {"webhooks_delivered": 0, "webhooks_given_up": 0}
+        self._database = database
+        self._settings = settings
+        self._secret = "" if settings is None else settings.secret()
+
+    async def run(self) -> None:
+        """Make the attempts that are due."""
+        if self._settings is None:
+            return
+        due = await asyncio.to_thread(self._take_due, self._settings)
+        await asyncio.gather(*(self._attempt(delivery, self._settings) for delivery in due))
+
+    def _take_due(self, settings: WebhookSettings) -> list[DeliveryRow]:
+        """Deliveries whose time has come; nobody else takes them before this attempt's own time is over."""
+        with self._database.reading() as session:
+            if (
+                session.scalar(select(DeliveryRow.job_id).where(DeliveryRow.due_at < self._database.now(session)))
+                is None
+            ):
+                return []
+        with self._database.writing() as session:
+            now = self._database.now(session)
+            query = select(DeliveryRow).where(DeliveryRow.due_at < now).order_by(DeliveryRow.due_at).limit(AT_ONCE)
+            due = list(session.scalars(query.with_for_update(skip_locked=True)))
+            for delivery in due:
+                delivery.attempts += 1
+                delivery.due_at = now + 2 * settings.timeout_s
+            session.flush()
+            session.expunge_all()
+            return due
+
+    async def _attempt(self, delivery: DeliveryRow, settings: WebhookSettings) -> None:
+        with logs_for(delivery.job_id):
+            try:
+                await deliver(
+                    *(delivery.url, self._secret, event_id(delivery.job_id), delivery.body.encode()),
+                    allow_private=settings.allow_private,
+                    timeout_s=settings.timeout_s,
+                )
+            except DeliveryError as error:
+                pause = None if error.final else delay_before(delivery.attempts + 1)
+                log.warning("webhook, attempt %d: %s", delivery.attempts, error)
+                self.counts["webhooks_given_up"] += pause is None
+            else:
+                pause = None
+                self.counts["webhooks_delivered"] += 1
+            await asyncio.to_thread(self._put_off, delivery.job_id, pause)
+
+    def _put_off(self, job_id: str, pause: float | None) -> None:
+        """Have a delivery wait some seconds; None forgets it."""
+        with self._database.writing() as session:
+            row = session.get(DeliveryRow, job_id, with_for_update=True)
+            if row is None:
+                return
+            if pause is None:
+                session.delete(row)
+            else:
+                row.due_at = self._database.now(session) + pause

@@ -1,0 +1,110 @@
+"""Who sends a request: API keys where the operator wants any, and idempotency keys. Pure ASGI."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from deployments.ingress.errors import ApiError
+from deployments.settings import KeySettings
+
+GUARDED = ("/v1", "/v2", "/inference", "/cohere")
+"""The paths that vLLM guards (spec http_api 1.1)."""
+OPEN = ("/v1/health/",)
+"""Probes carry no keys, and learn nothing here that `/health` would not tell."""
+IDEMPOTENCY_KEY = "Idempotency-Key"
+POLICY_VIOLATION = 1008
+_PRINTABLE = re.compile(r"[\x20-\x7e]{1,255}")
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asks.
+
+    Attributes:
+        api_key: the name of its key; empty where none is wanted.
+        idempotency_key: what it calls its request.
+    """
+
+    api_key: str = ""
+    idempotency_key: str | None = None
+
+
+def caller_of(request: Request) -> Caller:
+    """The caller of a request that `ApiKeys` has let through.
+
+    Raises:
+        ApiError: 400 for an idempotency key that is none.
+    """
+    key = request.headers.get(IDEMPOTENCY_KEY)
+    if key is not None and not _PRINTABLE.fullmatch(key):
+        message = f"{IDEMPOTENCY_KEY} must be 1 to 255 printable ASCII characters"
+        raise ApiError(400, message, param=IDEMPOTENCY_KEY)
+    return Caller(request.scope["state"].get("api_key", ""), key)
+
+
+class ApiKeys:
+    """Lets only requests with a known key reach the guarded paths; without keys it guards nothing.
+
+    Args:
+        app: what it guards.
+        keys: the known ones.
+
+    Raises:
+        RuntimeError: the variable that should hold a key is not set.
+    """
+
+    def __init__(self, app: ASGIApp, keys: Iterable[KeySettings]) -> None:
+        self.app = app
+        self._keys = {key.name: _digest(key) for key in keys}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection."""
+        if self._keys and scope["type"] in ("http", "websocket") and _guarded(scope):
+            name = self._name(Headers(scope=scope).get("authorization", ""))
+            if name is None:
+                await _refuse(scope, receive, send)
+                return
+            scope.setdefault("state", {})["api_key"] = name
+        await self.app(scope, receive, send)
+
+    def _name(self, authorization: str) -> str | None:
+        scheme, _, key = authorization.partition(" ")
+        given = hashlib.sha256(key.strip().encode()).digest()
+        # All of them are compared, so that the time tells nothing about which one was near.
+        matches = [name for name, known in self._keys.items() if hmac.compare_digest(known, given)]
+        return matches[0] if matches and scheme.lower() == "bearer" else None
+
+
+def _digest(key: KeySettings) -> bytes:
+    if key.sha256 is not None:
+        return bytes.fromhex(key.sha256)
+    value = os.environ.get(key.environment or "", "")
+    if not value:
+        raise RuntimeError(f"API key {key.name} is read from {key.environment}, which is not set")
+    return hashlib.sha256(value.encode()).digest()
+
+
+def _guarded(scope: Scope) -> bool:
+    path = scope["path"]
+    if scope.get("method") == "OPTIONS" or path.startswith(OPEN):
+        return False
+    return any(path == prefix or path.startswith(f"{prefix}/") for prefix in GUARDED)
+
+
+async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": POLICY_VIOLATION})
+        return
+    # A string and no envelope: what vLLM's clients know.
+    answer = JSONResponse({"error": "Unauthorized"}, 401, headers={"WWW-Authenticate": "Bearer"})
+    await answer(scope, receive, send)

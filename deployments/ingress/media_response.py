@@ -1,0 +1,60 @@
+"""A file of the media store as an answer: with ranges and an ETag, whether it lies on a disk or in an object store."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+from collections.abc import AsyncIterator
+
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response, StreamingResponse
+
+from deployments.ingress.errors import ApiError
+from deployments.media_store import local_path, media_size, read_media
+
+CHUNK_BYTES = 2**20
+# Several ranges in one answer are for viewers of documents; a server may answer with the whole file instead.
+_RANGE = re.compile(r"bytes=(\d*)-(\d*)", re.ASCII)
+
+
+async def media_response(request: Request, uri: str, media_type: str, name: str) -> Response:
+    """The file behind a URI.
+
+    Raises:
+        ApiError: 404 where it is gone.
+    """
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    path = local_path(uri)
+    if path is not None and path.is_file():
+        return FileResponse(path, media_type=media_type, headers=headers)
+    size = None if path is not None else await asyncio.to_thread(media_size, uri)
+    if size is None:
+        raise ApiError(404, "the file of this generation is gone")
+    return _remote(request, uri, size, media_type, headers)
+
+
+def _remote(request: Request, uri: str, size: int, media_type: str, headers: dict[str, str]) -> Response:
+    # A result's URI is never written again, so it names the content.
+    etag = f'"{hashlib.sha256(uri.encode()).hexdigest()[:32]}"'
+    headers = headers | {"ETag": etag, "Accept-Ranges": "bytes", "Content-Type": media_type}
+    asked = _RANGE.fullmatch(request.headers.get("range", ""))
+    if asked is None or not any(asked.groups()) or request.headers.get("if-range", etag) != etag:
+        return _stream(request, uri, 0, size, 200, headers)
+    first, last = asked.groups()
+    start = int(first) if first else max(0, size - int(last))
+    end = min(size, int(last) + 1) if first and last else size
+    if start >= end:
+        return Response(status_code=416, headers={"Content-Range": f"bytes */{size}"})
+    return _stream(request, uri, start, end, 206, headers | {"Content-Range": f"bytes {start}-{end - 1}/{size}"})
+
+
+def _stream(request: Request, uri: str, start: int, end: int, status: int, headers: dict[str, str]) -> Response:
+    async def chunks() -> AsyncIterator[bytes]:
+        for place in range(start, end, CHUNK_BYTES):
+            yield await asyncio.to_thread(read_media, uri, place, min(end, place + CHUNK_BYTES))
+
+    headers = headers | {"Content-Length": str(end - start)}
+    if request.method == "HEAD":
+        return Response(status_code=status, headers=headers)
+    return StreamingResponse(chunks(), status, headers=headers)

@@ -1,0 +1,166 @@
+"""`cosmos3 generate --from-manifest`: what a manifest says instead of options, and whether the same bits came out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+
+from cosmos3_core.errors import CosmosError
+
+if TYPE_CHECKING:
+    from cosmos3_core.manifest import Manifest
+    from cosmos3_core.provenance import Medium
+    from cosmos3_core.request import GenerationRequest
+
+OTHER_LATENTS = 3
+SHOWN_DIGITS = 12
+OWN_OPTIONS = frozenset({"output", "manifest", "from_manifest", "image", "video"})
+PLACE_OPTIONS = frozenset({"checkpoint", "url", "api_key", "device", "dtype", "attention"})
+"""Where and with what it is made again; everything else is what is made, which the manifest says."""
+
+console = Console(stderr=True)
+
+
+def read_manifest(path: Path, context: typer.Context) -> Manifest:
+    """Read a manifest.
+
+    Raises:
+        BadParameter: it is none or cannot be made again, or the command has options that it says already.
+    """
+    from cosmos3_core.manifest import GIVEN_NOISE, Manifest
+
+    _refuse_other_options(context)
+    try:
+        manifest = Manifest.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise _refusal("from_manifest", f"cannot read {path}: {error.strerror}") from error
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(str(part) for part in problem["loc"])
+        message = f"{path} is no manifest of format 1: {where + ': ' if where else ''}{problem['msg']}"
+        raise _refusal("from_manifest", message) from error
+    if manifest.resolved.get("noise") == GIVEN_NOISE:
+        raise _refusal("from_manifest", f"{path}: made from noise that the caller gave and that is nowhere kept")
+    return manifest
+
+
+def _refuse_other_options(context: typer.Context) -> None:
+    flags = {option.name: option.opts[0] for option in context.command.params}
+    for name in context.params:
+        if name not in OWN_OPTIONS | PLACE_OPTIONS and _is_given(context, name):
+            message = "cannot be combined with --from-manifest, which says everything but where it is made again"
+            raise typer.BadParameter(message, param_hint=flags[name])
+
+
+def _is_given(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def fields_of(manifest: Manifest, image: Path | None, video: Path | None) -> dict[str, Any]:
+    """The fields that were given, the seed that was used, and the media again.
+
+    Raises:
+        BadParameter: a medium is missing, not wanted, or not the one there was; it names the option.
+    """
+    from cosmos3_core.request import GenerationRequest
+
+    given = {name: path for name, path in (("image", image), ("video", video)) if path is not None}
+    for name in given.keys() - manifest.media.keys():
+        raise _refusal(name, f"is given, and the manifest names no {name}")
+    for name, medium in manifest.media.items():
+        if name not in given:
+            named = f"the manifest names one of {medium.bytes} bytes, sha256 {medium.sha256[:SHOWN_DIGITS]}..."
+            raise _refusal(name, f"is missing; {named}")
+    fields = {**manifest.request, "mode": manifest.mode.value, "seed": manifest.resolved["seed"], **given}
+    request = GenerationRequest(**fields)
+    for name, medium in manifest.media.items():
+        _check_medium(name, medium, given[name], request)
+    return fields
+
+
+def _check_medium(name: str, expected: Medium, path: Path, request: GenerationRequest) -> None:
+    try:
+        found = _medium(expected, path, request)
+    except OSError as error:
+        raise _refusal(name, f"cannot read {path}: {error.strerror}") from error
+    if found.sha256 != expected.sha256:
+        this, that = (medium.sha256[:SHOWN_DIGITS] for medium in (found, expected))
+        kind = "file" if expected.of == "file" else "picture"
+        raise _refusal(name, f"{path} is another {kind}: its sha256 is {this}..., and the manifest's is {that}...")
+
+
+def _medium(expected: Medium, path: Path, request: GenerationRequest) -> Medium:
+    from cosmos3_core.inputs import read_inputs
+    from cosmos3_core.provenance import Medium
+
+    if expected.of == "file":
+        return Medium.of_file(path)
+    frames = read_inputs(request).frames
+    assert frames is not None
+    return Medium.of_frames(frames)
+
+
+def settings_of(manifest: Manifest, checkpoint: str, context: typer.Context) -> dict[str, Any]:
+    """How it runs in this process: as the manifest says wherever no option does."""
+    import torch
+
+    from cosmos3_core.settings import ExecutionSettings
+
+    before = manifest.precision["denoise"]
+    settings: dict[str, Any] = {
+        # One that was made on a GPU goes to whatever there is: that other latents come out is said then.
+        "device": "cpu" if before.device == "cpu" else "auto",
+        "dtype": before.dtype,
+        "attention": before.attention,
+        "batch_guidance": before.batch_guidance,
+    }
+    settings |= {name: context.params[name] for name in settings if _is_given(context, name)}
+    if before.threads is not None and ExecutionSettings(**settings).torch_device.type == "cpu":
+        torch.set_num_threads(before.threads)
+    named = manifest.checkpoint
+    return settings | {"revision": named.revision if checkpoint == named.name else None}
+
+
+def judge(before: Manifest, latents_sha256: Mapping[str, str], after: Manifest | None) -> None:
+    """Say whether the same bits came out, and if not, why that may be.
+
+    Raises:
+        Exit: with status 3; other latents came out.
+        CosmosError: the server does not say which.
+    """
+    if not latents_sha256:
+        raise CosmosError("the server does not tell the hashes of latents, so nothing can be compared")
+    old = before.latents_sha256
+    if latents_sha256 == old:
+        _say("the same latents")
+        return
+    other = [name for name in {**old, **latents_sha256} if latents_sha256.get(name) != old.get(name)]
+    _say(f"other latents: {', '.join(other)}")
+    for reason in _reasons(before, after):
+        _say(f"  {reason}")
+    raise typer.Exit(OTHER_LATENTS)
+
+
+def _reasons(before: Manifest, after: Manifest | None) -> list[str]:
+    from cosmos3_core.manifest import BATCH_TASKS, differences
+
+    reasons = (
+        differences(before, after) if after is not None else ["why is not known: servers keep no manifest of images"]
+    )
+    if any(made is not None and BATCH_TASKS in made.approximations for made in (before, after)):
+        reasons.append("steps were made together with other requests', on which the last bits depend")
+    return reasons or ["nothing that a manifest names differs: other weights of the same shape, or a faulty machine"]
+
+
+def _say(line: str) -> None:
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _refusal(option: str, message: str) -> typer.BadParameter:
+    return typer.BadParameter(message, param_hint=f"--{option.replace('_', '-')}")

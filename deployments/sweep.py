@@ -1,0 +1,94 @@
+"""Removes what is over: jobs whose time has come, and files that a death has left without a job.
+
+A job's record goes before its files, so a file without a record is never more than a stray, and no record names a file
+that was swept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import re
+import time
+from collections.abc import Awaitable, Callable
+
+from sqlalchemy import select
+
+from deployments.database import Database
+from deployments.job import Job
+from deployments.logs import log
+from deployments.media_store import INPUTS, OUTPUTS, SNAPSHOTS, MediaStore, StoredFile, delete_media, read_media
+from deployments.settings import FrontSettings
+from deployments.store import Store
+from deployments.tables import IdentityRow
+
+WORKING = (INPUTS, SNAPSHOTS)
+MARK = "database"
+# A file of a job, or one that was being written when its writer died.
+_OURS = re.compile(r"[a-z]+/\.?((?:video|img)_gen_[0-9a-f]{32})\.[\w.]+")
+
+
+class Sweep:
+    """Sweeps one database and its media folder; any number of processes may do so at once.
+
+    Args:
+        database, store: of the jobs.
+        settings: of the front.
+        delete: removes a job with its files.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        store: Store,
+        settings: FrontSettings,
+        delete: Callable[[str], Awaitable[Job | None]],
+    ) -> None:
+        self.counts = {"expired": 0, "strays": 0}
+        self._database = database
+        self._store = store
+        self._media = MediaStore(settings.media_url)
+        self._stray_after_s = settings.retention.stray_after_s
+        self._delete = delete
+        self._strays_at = -math.inf
+
+    async def run(self) -> None:
+        """Sweep once."""
+        while expired := await asyncio.to_thread(self._store.expired):
+            for job_id in expired:
+                if await self._delete(job_id) is not None:
+                    self.counts["expired"] += 1
+        # Listing a large store takes a while, and a stray is of that age anyhow.
+        if time.monotonic() - self._strays_at >= self._stray_after_s / 4:
+            self._strays_at = time.monotonic()
+            self.counts["strays"] += await asyncio.to_thread(self._remove_strays)
+
+    def _remove_strays(self) -> int:
+        if not self._owns_media():
+            log.warning("%s holds the media of another database: nothing is swept there", self._media.url)
+            return 0
+        strays = [file for folder in (OUTPUTS, *WORKING) for file in self._strays(folder)]
+        for stray in strays:
+            delete_media(stray.uri)
+        return len(strays)
+
+    def _strays(self, folder: str) -> list[StoredFile]:
+        old = [file for file in self._media.files(folder) if file.age_s > self._stray_after_s]
+        owners = {file: found[1] for file in old if (found := _OURS.fullmatch(file.name))}
+        over = self._store.endings(sorted(set(owners.values())))
+        # A partial file that old belongs to a writer that is gone, whatever became of its job.
+        return [
+            file
+            for file, job_id in owners.items()
+            if job_id not in over or file.name.endswith(".partial") or (folder in WORKING and over[job_id])
+        ]
+
+    def _owns_media(self) -> bool:
+        """Whether this folder belongs to this database; a new one does from now on."""
+        with self._database.reading() as session:
+            identity = session.scalars(select(IdentityRow.id)).one()
+        try:
+            return read_media(self._media.uri(MARK)).decode() == identity
+        except FileNotFoundError:
+            self._media.put(MARK, identity.encode())
+            return True

@@ -1,0 +1,243 @@
+"""A job survives the death of whatever works on it: it completes, under its id, with the bits of an undisturbed one."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from deployments.launch import RunningGraph
+from deployments.serve_process import kill_until_none
+from tests.chaos.paired import paired_recipe
+from tests.graph.events import SentEvent, finished, followed, submitted
+from tests.graph.processes import RANK, healthy, lives, replica, titled, until
+from tests.graph.starting import started
+
+pytestmark = pytest.mark.chaos
+
+STEPS = 40
+VIDEO: dict[str, Any] = {
+    "prompt": "a robot",
+    "size": "320x192",
+    "num_frames": 33,
+    "num_inference_steps": STEPS,
+    "seed": 3,
+}
+REPLACED_WITHIN_S = 90.0
+INGRESS, JOBS = replica("Ingress", "front"), replica("Jobs", "front")
+ENCODER, LEADER, DECODER = replica("Encoder", "tiny"), replica("Generator", "tiny"), replica("Decoder", "decoder")
+COUNTS = {INGRESS: 2, JOBS: 2, ENCODER: 1, LEADER: 1, RANK: 1, DECODER: 1}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("kills")
+
+
+@pytest.fixture(scope="module")
+def config(data: Path) -> dict[str, Any]:
+    return paired_recipe(data)
+
+
+@pytest.fixture(scope="module")
+def graph(config: dict[str, Any], data: Path) -> Iterator[RunningGraph]:
+    with started(config, data / "log") as running:
+        yield running
+
+
+@pytest.fixture
+def http(graph: RunningGraph) -> Iterator[httpx.Client]:
+    """A client of the graph with all of its processes in place."""
+    assert until(lambda: complete(graph), REPLACED_WITHIN_S)
+    with httpx.Client(base_url=graph.url, timeout=60) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def undisturbed(graph: RunningGraph) -> dict[str, Any]:
+    """What the video is when nothing happens to it."""
+    with httpx.Client(base_url=graph.url, timeout=120) as client:
+        return finished(client, submitted(client, VIDEO))
+
+
+def complete(graph: RunningGraph) -> bool:
+    processes = graph.processes()
+    return all(len(titled(title, processes)) == count for title, count in COUNTS.items()) and healthy(graph.url)
+
+
+class Story:
+    """A job's events as they come, and what is done at one of them, once."""
+
+    def __init__(self, moment: Callable[[SentEvent], bool], deed: Callable[[], None]) -> None:
+        self.moment, self.deed = moment, deed
+        self.done_after: int | None = None
+        self.events: list[SentEvent] = []
+
+    def __call__(self, event: SentEvent) -> None:
+        self.events.append(event)
+        if self.done_after is None and self.moment(event):
+            self.done_after = len(self.events)
+            self.deed()
+
+
+def in_the_middle(data: Path, job: str) -> Callable[[SentEvent], bool]:
+    """Some steps in, with a snapshot to go on from."""
+    snapshot = data / "media" / "snapshots" / f"{job}.safetensors"
+    return lambda event: event.kind == "step" and event.data["index"] >= STEPS // 4 and snapshot.exists()
+
+
+def at_stage(name: str) -> Callable[[SentEvent], bool]:
+    return lambda event: event.kind == "stage" and event.data == {"stage": name, "state": "started"}
+
+
+def killer(graph: RunningGraph, title: str) -> Callable[[], None]:
+    def kill() -> None:
+        (victim,) = titled(title, graph.processes())
+        os.kill(victim, signal.SIGKILL)
+
+    return kill
+
+
+def check(http: httpx.Client, job: str, story: Story, undisturbed: dict[str, Any], tries: int) -> list[int]:
+    """What holds whatever was killed; returns the indices of the steps as they were told."""
+    result = http.get(f"/v1/videos/{job}").json()
+    assert result["status"] == "completed" and result["id"] == job, result
+    assert result["latents_sha256"] == undisturbed["latents_sha256"]
+    assert (result["tries"], len(result["deaths"])) == (tries, tries - 1), result["deaths"]
+    assert story.done_after is not None and story.done_after < len(story.events)
+    kept = [event.number for event in story.events if event.number is not None]
+    # Contiguous but for previews, which nobody asked for here.
+    assert kept == sorted(set(kept))
+    assert [event.data["try"] for event in story.events if event.kind == "started"] == list(range(1, tries + 1))
+    assert [event.kind for event in story.events].count("done") == 1
+    content = http.get(f"/v1/videos/{job}/content")
+    assert content.status_code == 200 and len(content.content) > 0
+    return [event.data["index"] for event in story.events if event.kind == "step"]
+
+
+def resumed(indices: list[int]) -> bool:
+    """Whether the steps begin once at 1, and again somewhere behind it."""
+    return indices.count(1) == 1 and len(indices) > STEPS // 2 and indices[-1] == STEPS
+
+
+@pytest.mark.parametrize("title", [LEADER, RANK], ids=["leader", "rank"])
+def test_the_gang_dies(
+    title: str, graph: RunningGraph, http: httpx.Client, data: Path, undisturbed: dict[str, Any]
+) -> None:
+    job = submitted(http, VIDEO)
+    story = Story(in_the_middle(data, job), killer(graph, title))
+    followed(http, job, story)
+    assert resumed(check(http, job, story, undisturbed, tries=2))
+
+
+def test_the_jobs_replica_that_drives_it_dies(
+    graph: RunningGraph, http: httpx.Client, data: Path, undisturbed: dict[str, Any]
+) -> None:
+    job = submitted(http, VIDEO)
+
+    def kill_owner() -> None:
+        with closing(sqlite3.connect(data / "jobs.sqlite3", timeout=30)) as database:
+            ((owner,),) = database.execute("select owner from jobs where id = ?", (job,)).fetchall()
+        victim = int(owner.split(":")[1])
+        assert victim in titled(JOBS, graph.processes())
+        os.kill(victim, signal.SIGKILL)
+
+    story = Story(in_the_middle(data, job), kill_owner)
+    followed(http, job, story)
+    assert resumed(check(http, job, story, undisturbed, tries=2))
+
+
+def test_every_ingress_replica_dies(
+    graph: RunningGraph, http: httpx.Client, data: Path, undisturbed: dict[str, Any]
+) -> None:
+    job = submitted(http, VIDEO)
+
+    def kill_all() -> None:
+        # The one that tells these events is among them.
+        for victim in titled(INGRESS, graph.processes()):
+            os.kill(victim, signal.SIGKILL)
+
+    story = Story(in_the_middle(data, job), kill_all)
+    followed(http, job, story)
+    indices = check(http, job, story, undisturbed, tries=1)
+    assert indices == list(range(1, STEPS + 1))
+
+
+@contextmanager
+def held(graph: RunningGraph, title: str) -> Iterator[int]:
+    """A process that is stopped, and so still at work whenever it is killed."""
+    (victim,) = titled(title, graph.processes())
+    os.kill(victim, signal.SIGSTOP)
+    try:
+        yield victim
+    finally:
+        if lives(victim):
+            os.kill(victim, signal.SIGCONT)
+
+
+@pytest.mark.parametrize(("title", "stage"), [(ENCODER, "encode"), (DECODER, "decode")], ids=["encoder", "decoder"])
+def test_the_encoder_or_the_decoder_dies(
+    title: str, stage: str, graph: RunningGraph, http: httpx.Client, undisturbed: dict[str, Any]
+) -> None:
+    with held(graph, title) as victim:
+        job = submitted(http, VIDEO)
+
+        def kill() -> None:
+            time.sleep(0.5)  # The call has come to it by then.
+            os.kill(victim, signal.SIGKILL)
+
+        story = Story(at_stage(stage), kill)
+        followed(http, job, story)
+    check(http, job, story, undisturbed, tries=2)
+
+
+def test_the_client_dies(http: httpx.Client, graph: RunningGraph, undisturbed: dict[str, Any]) -> None:
+    job = submitted(http, VIDEO)
+    with httpx.Client(base_url=graph.url) as other, other.stream("GET", f"/v1/videos/{job}/events") as stream:
+        next(stream.iter_lines())
+    story = Story(lambda event: event.kind == "step", lambda: None)
+    followed(http, job, story)
+    check(http, job, story, undisturbed, tries=1)
+
+
+class GraphKilled(Exception):
+    """All processes of a graph are dead."""
+
+
+def test_the_whole_graph_dies_and_is_started_again(
+    tmp_path_factory: pytest.TempPathFactory, undisturbed: dict[str, Any]
+) -> None:
+    data = tmp_path_factory.mktemp("restart")
+    story = Story(lambda _: False, lambda: None)
+
+    def kill_all() -> None:
+        kill_until_none(first.processes)
+        raise GraphKilled
+
+    with (
+        pytest.raises(GraphKilled),
+        started(paired_recipe(data), data / "log") as first,
+        httpx.Client(base_url=first.url, timeout=60) as http,
+    ):
+        job = submitted(http, VIDEO)
+        story = Story(in_the_middle(data, job), kill_all)
+        followed(http, job, story)
+    before = len(story.events)
+    last = story.events[-1].number
+    assert last is not None
+    with (
+        started(paired_recipe(data), data / "log again") as second,
+        httpx.Client(base_url=second.url, timeout=60) as http,
+    ):
+        followed(http, job, story, after=last)
+        # Whoever drove it is dead, and so is the lease; its snapshot is not.
+        assert before < len(story.events)
+        assert resumed(check(http, job, story, undisturbed, tries=2))
