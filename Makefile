@@ -30,7 +30,7 @@ export VLLM_NO_USAGE_STATS := 1
 export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test test-slow lint parity bench clean
+.PHONY: help setup demo serve test test-slow test-chaos lint parity bench clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,10 +57,13 @@ serve: setup  ## start the tiny graph and leave it running until Ctrl-C
 	@exec $(VENV)/bin/cosmos3 serve tiny-cpu
 
 test: setup  ## run the fast tests
-	$(VENV)/bin/python -m pytest -m "not slow and not gpu" --durations=10
+	$(VENV)/bin/python -m pytest -m "not slow and not chaos and not gpu" --durations=10
 
 test-slow: setup  ## run the tests that need minutes: parity sweeps, other engines
 	$(VENV)/bin/python -m pytest -m slow --durations=20
+
+test-chaos: setup  ## run the tests that kill processes of running graphs
+	$(VENV)/bin/python -m pytest -m chaos --durations=20 -s
 
 lint: setup  ## check style, formatting and types
 	$(VENV)/bin/ruff check

@@ -1,15 +1,19 @@
-"""Tiny checkpoints that all tests share, and what holds for every test."""
+"""Tiny checkpoints and the running graph that all tests share, and what holds for every test."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 import torch
 from hypothesis import settings
 
 from cosmos3_core.tiny import write_checkpoint
+from deployments.client import Client
+from deployments.launch import RunningGraph
+from tests.graph.starting import shared_recipe, started
 from tests.postgres import new_database, running_postgres
 
 # Drawn examples take as long as the machine makes them, and a failure is the same failure everywhere.
@@ -54,3 +58,31 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'jobs.sqlite3'}"
     return new_database(request.getfixturevalue("postgres"))
+
+
+@pytest.fixture(scope="session")
+def graph_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the graph keeps its files."""
+    return tmp_path_factory.mktemp("graph")
+
+
+@pytest.fixture(scope="session")
+def graph(graph_data: Path) -> Iterator[RunningGraph]:
+    """The whole graph on two logical CPUs, started once: the recipe tiny-cpu, as a user starts it."""
+    with started(shared_recipe(graph_data), graph_data / "log") as running:
+        yield running
+
+
+@pytest.fixture
+def http(graph: RunningGraph) -> Iterator[httpx.Client]:
+    """A plain HTTP client of the graph."""
+    with httpx.Client(base_url=graph.url, timeout=120) as client:
+        yield client
+
+
+@pytest.fixture
+def client(graph: RunningGraph) -> Iterator[Client]:
+    """Our own client of the graph, which also reads its figures."""
+    client = Client(graph.url)
+    yield client
+    client.close()

@@ -22,9 +22,10 @@ class SentEvent:
     data: dict[str, Any]
 
 
-def submitted(http: httpx.Client, fields: dict[str, Any]) -> str:
-    """Make a video job and return its id."""
-    answer = http.post("/v1/videos", data=fields)
+def submitted(http: httpx.Client, fields: dict[str, Any], reference: bytes | None = None) -> str:
+    """Make a video job, of a reference image or video where there is one, and return its id."""
+    files = None if reference is None else {"input_reference": reference}
+    answer = http.post("/v1/videos", data=fields, files=files)
     assert answer.status_code == 200, answer.text
     return str(answer.json()["id"])
 

@@ -13,12 +13,25 @@ from deployments.recipes import find_recipe, load_recipe, override
 
 START_TIMEOUT_S = 300
 OBJECT_STORE = 400 * 1024**2
+# More than the longest synchronous generation of a test takes on a busy machine, and little enough to wait for.
+SYNC_TIMEOUT_S = 25.0
+# 720p with the usual 189 frames is beyond it, so a job that a stage refuses costs next to nothing.
+RESIDENT_BYTES = 200_000_000
 
 
 def tiny_recipe(data: Path) -> dict[str, Any]:
     """The recipe tiny-cpu on a free port, keeping its files in `data`, with previews."""
     config = override(load_recipe(find_recipe("tiny-cpu")), port=0, data=data)
     config["applications"][1]["args"]["previews"] = True
+    return config
+
+
+def shared_recipe(data: Path) -> dict[str, Any]:
+    """The recipe of the graph that most tests share, with limits that a test can reach."""
+    config = tiny_recipe(data)
+    front, model = (application["args"] for application in config["applications"][:2])
+    front["sync_timeout_s"] = SYNC_TIMEOUT_S
+    model["generator"]["resident_bytes"] = RESIDENT_BYTES
     return config
 
 

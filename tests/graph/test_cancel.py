@@ -9,12 +9,11 @@ import httpx
 import pytest
 
 from deployments.client import Client
-from tests.graph.figures import Figures, eventually
+from tests.graph.figures import eventually, settled, steps_until_stopped
 
 STEPS = 60
 # Large enough that a step takes a good part of a second on this checkpoint.
 LONG = {"prompt": "a robot", "size": "512x320", "num_frames": "45", "num_inference_steps": str(STEPS)}
-MADE = "cosmos3_generator_steps"
 LONG_CHAT: dict[str, Any] = {
     "messages": [{"role": "user", "content": "hi"}],
     "max_tokens": 3500,
@@ -23,31 +22,17 @@ LONG_CHAT: dict[str, Any] = {
 }
 
 
-def idle(figures: Figures) -> bool:
-    return figures["cosmos3_generator_queued_tasks"] == 0 == figures["cosmos3_jobs_unfinished"]
-
-
-def steps_of_an_abandoned_video(client: Client, before: Figures) -> float:
-    """Steps made since `before`, once the Generator is idle again, and no more follow."""
-    after = eventually(client, lambda f: idle(f) and f["cosmos3_generator_cancelled"] > 0, timeout=60)
-    time.sleep(2)
-    last = client.figures()
-    assert last[MADE] == after[MADE]
-    assert last["cosmos3_generator_steps_after_cancel_max"] <= 1
-    return last[MADE] - before[MADE]
-
-
 def test_hanging_up_on_a_synchronous_video(client: Client, http: httpx.Client) -> None:
-    before = eventually(client, idle)
+    before = settled(client)
     with pytest.raises(httpx.ReadTimeout):
         http.post("/v1/videos/sync", data=LONG, timeout=3)
     hung_up = time.monotonic()
-    steps = steps_of_an_abandoned_video(client, before)
+    steps = steps_until_stopped(client, before)
     assert 0 < steps < STEPS / 2, f"{steps} steps, idle after {time.monotonic() - hung_up:.1f} s"
 
 
 def test_deleting_a_running_video(client: Client, http: httpx.Client) -> None:
-    before = eventually(client, idle)
+    before = settled(client)
     job = http.post("/v1/videos", data=LONG).json()["id"]
     deadline = time.monotonic() + 30
     while http.get(f"/v1/videos/{job}").json()["progress"] == 0:
@@ -58,7 +43,7 @@ def test_deleting_a_running_video(client: Client, http: httpx.Client) -> None:
     assert http.delete(f"/v1/videos/{job}").status_code == 200
     assert http.get(f"/v1/videos/{job}").status_code == 404
     # Between reading the progress and hearing of the delete a few steps of this small model pass.
-    assert steps_of_an_abandoned_video(client, before) <= at_delete + 6
+    assert steps_until_stopped(client, before) <= at_delete + 6
     quick = {"prompt": "x", "size": "64x64", "num_frames": "5", "num_inference_steps": "1"}
     assert http.post("/v1/videos/sync", data=quick).status_code == 200
 

@@ -16,7 +16,7 @@ from tests.graph.events import events_of, finished, submitted
 from tests.graph.processes import ENGINE, RANK, healthy, lives, placement_groups_of, replica, titled, until
 from tests.graph.starting import started, tiny_recipe
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.chaos
 
 WITHIN_S = 60.0
 REASONER_WITHIN_S = 120.0

@@ -22,7 +22,7 @@ from tests.graph.figures import eventually
 from tests.graph.processes import RANK, healthy, lives, placement_groups_of, replica, titled, until
 from tests.graph.starting import started, tiny_recipe
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.chaos
 
 GANGS, RANKS = 2, 2
 STEP_DEADLINE_S = 15.0

@@ -1,0 +1,113 @@
+"""Actions on the video routes: worlds that follow them, actions read off a video, and what cannot be combined."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from cosmos3_core.media import decode_video
+from examples import assets
+from tests.surface.inputs import TINY, as_parts, jpeg, mp4, without
+from tests.surface.reading import completed, error_of, video_in
+
+AV: dict[str, Any] = {
+    "prompt": "You are an autonomous vehicle planning system.",
+    "num_frames": 61,
+    "fps": 10,
+    "num_inference_steps": 2,
+    "guidance_scale": 1.0,
+    "flow_shift": 10.0,
+    "seed": 0,
+}
+AV_PARAMS: dict[str, Any] = {
+    "domain_name": "av",
+    "action_chunk_size": 60,
+    "image_size": 256,
+    "view_point": "ego_view",
+    "guardrails": False,
+}
+IMAGE = jpeg("av_0", 320, 192)
+
+
+def test_c34_a_world_that_follows_actions(http: httpx.Client) -> None:
+    """C34 at 320x192 and with 2 steps: 60 actions, 61 frames, at the size of the image that was sent."""
+    rows = assets.action("av_traj_forward")
+    assert rows.shape == (60, 9)
+    extra = AV_PARAMS | {"action_mode": "forward_dynamics", "action": rows.tolist()}
+    fields = AV | {"size": "320x192", "extra_params": extra}
+    created = http.post("/v1/videos", files=as_parts(fields, input_reference=IMAGE))
+    assert created.status_code == 200 and "x-ignored-fields" not in created.headers
+    end = completed(http, created.json()["id"])
+    assert (end["num_frames"], end["fps"], end["size"]) == (61, 10, "320x192")
+    clip = decode_video(http.get(f"/v1/videos/{end['id']}/content").content)
+    assert clip.frames.shape == (61, 192, 320, 3) and clip.fps == 10
+
+
+def test_c35_actions_read_off_a_video(http: httpx.Client) -> None:
+    """C35 at a tier of 256 and with 2 steps: 60 rows of 9 numbers for 61 frames."""
+    extra = AV_PARAMS | {"action_mode": "inverse_dynamics", "raw_action_dim": 9}
+    file = mp4("av_0", 320, 192, frames=61, fps=10)
+    created = http.post("/v1/videos", files=as_parts(AV | {"extra_params": extra}, input_reference=file))
+    assert created.status_code == 200 and "x-ignored-fields" not in created.headers
+    action = completed(http, created.json()["id"])["action"]
+    data = np.asarray(action["data"], np.float64)
+    assert data.shape == (60, 9) and np.isfinite(data).all() and data.std() > 0
+    assert action["shape"] == [60, 9] and action["dtype"] == "float32" and action["raw_action_dim"] == 9
+    assert (action["action_mode"], action["domain_id"]) == ("inverse_dynamics", 1)
+
+
+WRONG: dict[str, tuple[dict[str, Any], str]] = {
+    "a policy of a domain without a width": ({"action_mode": "policy", "domain_name": "libero"}, "raw_action_dim"),
+    "an unknown domain": ({"action_mode": "policy", "domain_name": "boat", "raw_action_dim": 9}, "domain_name"),
+    "no domain": ({"action_mode": "policy", "raw_action_dim": 9}, "domain_name"),
+    "forward dynamics without actions": ({"action_mode": "forward_dynamics", "domain_name": "av"}, "action"),
+    "an action mode that is none": ({"action_mode": "text2video", "domain_name": "av"}, "action_mode"),
+}
+
+
+@pytest.mark.parametrize("route", ["/v1/videos", "/v1/videos/sync"])
+@pytest.mark.parametrize("name", WRONG)
+def test_c36_incomplete_actions(name: str, route: str, http: httpx.Client) -> None:
+    """C36: found before any stage hears of it.
+
+    Where an embodiment has one width, `raw_action_dim` follows from it, so a policy for `av` is served without;
+    the refusal is for those whose width depends on the data set.
+    """
+    extra, field = WRONG[name]
+    parts = as_parts(without(TINY, "num_frames") | {"extra_params": extra}, input_reference=IMAGE)
+    assert error_of(http.post(route, files=parts), 400)["param"] == field
+
+
+def test_c36_a_known_width_need_not_be_said(http: httpx.Client) -> None:
+    """C36, what we answer differently: a policy for `av` without `raw_action_dim`."""
+    extra = {"action_mode": "policy", "domain_name": "av", "action_chunk_size": 4, "image_size": 256}
+    created = http.post(
+        "/v1/videos", files=as_parts(without(TINY, "size") | {"extra_params": extra}, input_reference=IMAGE)
+    )
+    assert completed(http, created.json()["id"])["action"]["shape"] == [4, 9]
+
+
+POLICY = {"action_mode": "policy", "domain_name": "av", "raw_action_dim": 9, "action_chunk_size": 4}
+APART: dict[str, tuple[dict[str, Any], str]] = {
+    "actions and sound": ({"generate_sound": True, "extra_params": POLICY}, "generate_sound"),
+    "transfer and an image": ({"extra_params": {"edge": {"control_weight": 1.0}}}, "edge"),
+}
+
+
+@pytest.mark.parametrize("route", ["/v1/videos", "/v1/videos/sync"])
+@pytest.mark.parametrize("name", APART)
+def test_c37_what_cannot_be_combined(name: str, route: str, http: httpx.Client) -> None:
+    """C37; sound on the image route is in test_images.py, and transfer is not served with or without an image."""
+    fields, param = APART[name]
+    answer = http.post(route, files=as_parts(TINY | fields, input_reference=IMAGE))
+    assert error_of(answer, 400)["param"] == param
+
+
+def test_c37_each_alone_is_served(http: httpx.Client) -> None:
+    """C37: it is the combination that is refused: sound alone is served, and so is the policy."""
+    video_in(http.post("/v1/videos/sync", files=as_parts(TINY | {"generate_sound": True}, input_reference=IMAGE)))
+    policy = without(TINY, "size") | {"extra_params": POLICY | {"image_size": 256}}
+    video_in(http.post("/v1/videos/sync", files=as_parts(policy, input_reference=IMAGE)))

@@ -1,0 +1,115 @@
+"""C59: every kind of refusal and failure looks alike and gives nothing away."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from deployments.launch import RunningGraph
+from tests.graph.events import submitted
+from tests.surface.inputs import TINY, TOO_LARGE, as_parts
+from tests.surface.reading import error_of, polled
+
+SECRET = b"bytes of somebody's face, which are no picture"
+UPLOAD = ("/etc/passwd", SECRET, "image/png")
+URI = f"data:image/png;base64,{base64.b64encode(SECRET).decode()}"
+Request = tuple[str, str, dict[str, Any]]
+REQUESTS: dict[str, tuple[int, Request]] = {
+    "a wrong field": (400, ("POST", "/v1/videos", {"json": TINY | {"fps": 0}})),
+    "a field as an object": (400, ("POST", "/v1/images/generations", {"json": {"prompt": {"image": URI}}})),
+    "an upload that is no picture": (400, ("POST", "/v1/videos", {"files": as_parts(TINY, input_reference=UPLOAD)})),
+    "a data URI that is no picture": (400, ("POST", "/v1/videos/sync", {"json": TINY | {"image_reference": URI}})),
+    "base64 in place of a size": (400, ("POST", "/v1/videos", {"json": TINY | {"size": URI}})),
+    "JSON that is none": (400, ("POST", "/v1/images/generations", {"content": b"{" + SECRET})),
+    "a path in place of a picture": (400, ("POST", "/v1/videos", {"json": TINY | {"image_reference": "/etc/passwd"}})),
+    "no such chat model": (404, ("POST", "/v1/chat/completions", {"json": {"model": "/etc/x", "messages": []}})),
+    "no such route": (404, ("GET", "/v1/no/such/route", {})),
+    "no such job": (404, ("GET", "/v1/videos/video_gen_0/content", {})),
+    "no such model": (404, ("GET", "/v1/models/nvidia/none", {})),
+    "another method": (405, ("PUT", "/v1/videos", {"content": SECRET})),
+    "actions as a video": (400, ("POST", "/v1/actions/generations", {"json": TINY | {"video": URI}})),
+}
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+def test_c59_refusals(name: str, http: httpx.Client) -> None:
+    """C59: what a request can be refused for; 401 is in tests/chaos, with the keys."""
+    status, (method, path, options) = REQUESTS[name]
+    headers = {"X-Request-Id": f"surface-{status}"}
+    if options.get("content", b"").startswith(b"{"):
+        headers["Content-Type"] = "application/json"
+    answer = http.request(method, path, headers=headers, **options)
+    error_of(answer, status)
+    assert answer.headers.get_list("x-request-id") == [f"surface-{status}"]
+    gives_nothing_away(answer)
+
+
+def gives_nothing_away(answer: httpx.Response) -> None:
+    """No media in an answer, neither as they were sent nor decoded."""
+    assert SECRET[:20] not in answer.content
+    assert base64.b64encode(SECRET)[:60] not in answer.content
+
+
+def test_c59_405_names_the_methods(http: httpx.Client) -> None:
+    """C59: what would be allowed."""
+    assert http.put("/v1/videos").headers["allow"] == "GET, HEAD, POST"
+
+
+def test_c59_a_body_that_is_too_large(graph: RunningGraph) -> None:
+    """C59: 413, before any of it is sent."""
+    url = httpx.URL(graph.url)
+    connection = HTTPConnection(url.host, url.port or 80, timeout=30)
+    try:
+        connection.putrequest("POST", "/v1/videos")
+        headers = {"Content-Type": "application/json", "Content-Length": str(2**40), "X-Request-Id": "surface-413"}
+        for name, value in headers.items():
+            connection.putheader(name, value)
+        connection.endheaders()
+        raw = connection.getresponse()
+        answer = httpx.Response(raw.status, headers=raw.getheaders(), content=raw.read())
+    finally:
+        connection.close()
+    error_of(answer, 413)
+    assert answer.headers["x-request-id"] == "surface-413"
+
+
+def test_c59_content_of_a_failed_job(http: httpx.Client) -> None:
+    """C59: 422."""
+    job = submitted(http, TOO_LARGE)
+    assert polled(http, job)[-1]["status"] == "failed"
+    answer = http.get(f"/v1/videos/{job}/content", headers={"X-Request-Id": "surface-422"})
+    error_of(answer, 422)
+    assert answer.headers["x-request-id"] == "surface-422"
+
+
+@contextmanager
+def no_room(outputs: Path) -> Iterator[None]:
+    """A file stands where the folder of results was."""
+    aside = outputs.with_name("aside")
+    outputs.mkdir(parents=True, exist_ok=True)
+    outputs.rename(aside)
+    outputs.touch()
+    try:
+        yield
+    finally:
+        outputs.unlink()
+        aside.rename(outputs)
+
+
+@pytest.mark.parametrize("path", ["/v1/videos/sync", "/v1/images/generations"])
+def test_c59_a_failure_of_the_server(path: str, http: httpx.Client, graph_data: Path) -> None:
+    """C59: 500, of a disk that does not take the result; it names no folder, and nothing invites a retry."""
+    fields = {name: TINY[name] for name in ("prompt", "size", "num_inference_steps")}
+    with no_room(graph_data / "media" / "outputs"):
+        answer = http.post(path, json=fields, headers={"X-Request-Id": "surface-500"})
+    error = error_of(answer, 500)
+    assert str(graph_data) not in error["message"] and "outputs" not in error["message"]
+    assert answer.headers["x-request-id"] == "surface-500" and answer.headers["x-should-retry"] == "false"
+    assert http.post(path, json=fields | {"num_frames": 5} if "videos" in path else fields).status_code == 200

@@ -1,0 +1,67 @@
+"""What is asked of a server beside generations: its models, its health, its figures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.surface.inputs import TINY, as_parts
+from tests.surface.reading import video_in
+
+SYNC = {"method": "POST", "route": "/v1/videos/sync", "status": "200"}
+
+
+def test_c01_the_first_model_serves_every_route(http: httpx.Client) -> None:
+    """C1: models without a key; the first id is taken by chat, videos and images."""
+    listed = http.get("/v1/models")
+    assert listed.status_code == 200 and listed.json()["object"] == "list"
+    model = listed.json()["data"][0]["id"]
+    assert model
+    chat: dict[str, Any] = {"messages": [{"role": "user", "content": "hello"}], "max_tokens": 1}
+    image = {"prompt": "a robot", "size": "64x64", "num_inference_steps": 1}
+    for path, body in (("/v1/chat/completions", chat), ("/v1/images/generations", image), ("/v1/videos/sync", TINY)):
+        answer = http.post(path, json=body | {"model": model})
+        assert answer.status_code == 200, f"{path}: {answer.text}"
+        named = answer.json()["model"] if path.endswith("completions") else answer.headers["x-model"]
+        assert named == model
+
+
+def test_c46_health_as_nim_words_it(http: httpx.Client) -> None:
+    """C46, health only: three keys each.
+
+    A graph that is loading answers 503 (tests/ingress/test_app.py);
+    `/v1/metadata` belongs to the surface of NIM, which is another issue.
+    """
+    for path, message, status in (
+        ("/v1/health/live", "Service is live", "live"),
+        ("/v1/health/ready", "Service is ready", "ready"),
+    ):
+        answer = http.get(path)
+        assert answer.status_code == 200
+        assert answer.json() == {"object": "health.response", "message": message, "status": status}
+    assert http.get("/health").json() == {"status": "healthy"}
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/v1/metrics"])
+def test_c60_a_synchronous_video_moves_the_counters(path: str, http: httpx.Client) -> None:
+    """C60: Prometheus text 0.0.4; the names are ours (`cosmos3_...`), not vLLM-Omni's."""
+    answer = http.get(path)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    requests, times = _sample(answer.text, "requests_total"), _sample(answer.text, "seconds_count")
+    video_in(http.post("/v1/videos/sync", files=as_parts(TINY)))
+    after = http.get(path).text
+    assert _sample(after, "requests_total") == requests + 1
+    assert _sample(after, "seconds_count") == times + 1
+
+
+def _sample(exposition: str, name: str) -> float:
+    """How many synchronous videos the ingress has answered, by a counter or by a histogram of times."""
+    for family in text_string_to_metric_families(exposition):
+        for sample in family.samples:
+            if sample.name == f"cosmos3_http_{name}" and sample.labels.items() <= SYNC.items():
+                return float(sample.value)
+    return 0.0
