@@ -25,6 +25,11 @@ class Bound:
     jobs: int | None = None
     gpu_seconds: float | None = None
 
+    def half(self) -> Bound:
+        """What leaves as much for others."""
+        jobs = None if self.jobs is None else max(1, self.jobs // 2)
+        return Bound(jobs, None if self.gpu_seconds is None else self.gpu_seconds / 2)
+
 
 @dataclass(frozen=True)
 class Bounds:

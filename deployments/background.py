@@ -14,3 +14,17 @@ def in_background(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
     """Start a task; whoever starts it keeps it, or it may be collected while it runs."""
     # A context of its own: Serve cancels the tasks of a request's context with that request.
     return asyncio.create_task(work, context=contextvars.Context())
+
+
+class Background:
+    """Keeps tasks that nobody waits for until they are done."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Start a task and keep it."""
+        task = in_background(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task

@@ -16,10 +16,16 @@ from alembic.config import Config
 from alembic.util.exc import CommandError
 from sqlalchemy import Connection, create_engine, event, func, inspect, select
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
+
+AWAY: tuple[type[Exception], ...] = (OperationalError, InterfaceError, PoolTimeout)
+"""What is raised while a database cannot be reached or is locked: the same call may succeed later."""
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 UNVERSIONED = "0001"
+CONNECTIONS = 8
 # The names are arbitrary; PostgreSQL's advisory locks are numbers.
 MIGRATING, ADMITTING = 20_260_001, 20_260_002
 
@@ -41,7 +47,11 @@ class Database:
             raise RuntimeError(f"database is {parsed.get_backend_name()}; expected sqlite or postgresql")
         if self._sqlite and parsed.database:
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-        self.engine = create_engine(parsed, pool_pre_ping=not self._sqlite)
+        # Parameters are prompts and addresses, which have no place in a log.
+        options: dict[str, Any] = {"hide_parameters": True}
+        if not self._sqlite:
+            options |= {"pool_pre_ping": True, "pool_size": CONNECTIONS, "connect_args": {"connect_timeout": 5}}
+        self.engine = create_engine(parsed, **options)
         if self._sqlite:
             event.listen(self.engine, "connect", _prepare_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)

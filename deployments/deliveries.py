@@ -10,7 +10,7 @@ from deployments.database import Database
 from deployments.logs import log, logs_for
 from deployments.settings import WebhookSettings
 from deployments.tables import DeliveryRow
-from deployments.webhooks import DeliveryError, delay_before, deliver, event_id
+from deployments.webhooks import DeliveryError, delay_before, deliver, event_id, signing_key
 
 AT_ONCE = 16
 
@@ -21,6 +21,9 @@ class Deliveries:
     Args:
         database: where they are kept.
         settings: None calls nobody.
+
+    Raises:
+        RuntimeError, ValueError: the secret is missing, or is none.
     """
 
     def __init__(self, database: Database, settings: WebhookSettings | None) -> None:
@@ -28,6 +31,8 @@ class Deliveries:
         self._database = database
         self._settings = settings
         self._secret = "" if settings is None else settings.secret()
+        if settings is not None:
+            signing_key(self._secret)
 
     async def run(self) -> None:
         """Make the attempts that are due."""
@@ -63,8 +68,9 @@ class Deliveries:
                     allow_private=settings.allow_private,
                     timeout_s=settings.timeout_s,
                 )
-            except DeliveryError as error:
-                pause = None if error.final else delay_before(delivery.attempts + 1)
+            except Exception as error:
+                final = isinstance(error, DeliveryError) and error.final
+                pause = None if final else delay_before(delivery.attempts + 1)
                 log.warning("webhook, attempt %d: %s", delivery.attempts, error)
                 self.counts["webhooks_given_up"] += pause is None
             else:

@@ -9,15 +9,20 @@ from __future__ import annotations
 import asyncio
 import time
 import traceback
+import uuid
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from itertools import chain, repeat
 from typing import Any
+
+from ray.serve.exceptions import DeploymentUnavailableError
 
 from cosmos3_core.errors import CosmosError, RequestError
 from cosmos3_core.request import Event, Finished, Started, Step
 from deployments.calls import GenerationCall, Preview
+from deployments.database import AWAY
 from deployments.flow import GenerationOutcome, Output, generate, is_repeatable
-from deployments.job import Death, EventKind, Job
+from deployments.job import EventKind, Job
 from deployments.logs import log, logs_for
 from deployments.manifest import manifest_of
 from deployments.media_store import delete_media
@@ -30,6 +35,8 @@ from deployments.store import Store
 from deployments.webhooks import EventType, event_body
 
 RETRY_DELAY_S = 1.0
+UNAVAILABLE_S = 5.0
+DATABASE_PAUSES_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 
 
 class LeaseLost(Exception):
@@ -40,8 +47,7 @@ class Driver:
     """Drives a job.
 
     Args:
-        job: as it was claimed.
-        owner: who claimed it.
+        job: as it was claimed; its owner is this claim.
         store: where it is kept.
         settings: bounds on tries, retention.
         tell: is called with the job's id whenever there is news of it.
@@ -49,73 +55,88 @@ class Driver:
     """
 
     def __init__(
-        self,
-        job: Job,
-        owner: str,
-        store: Store,
-        settings: FrontSettings,
-        tell: Callable[[str], None],
-        counts: dict[str, int],
+        self, job: Job, store: Store, settings: FrontSettings, tell: Callable[[str], None], counts: dict[str, int]
     ) -> None:
         self.job = job
-        self.owner = owner
         self._store = store
         self._settings = settings
         self._tell = tell
         self._counts = counts
-        self._deaths: list[Death] = list(job.deaths)
+        self._deaths = [death["reason"] for death in job.deaths]
+        self._files: list[str] = []
 
     async def run(self) -> None:
         """Drive the job to its end, or until this is cancelled."""
         with logs_for(self.job.id):
             try:
-                await self._generate()
+                await self._to_its_end()
             except LeaseLost:
                 log.info("left alone: it is gone, or driven by somebody else")
-            except RequestError as error:
-                await self._fail(400, _reason(error))
-            except Exception as error:
-                log.error("failed: %s", "".join(traceback.format_exception(error)))
-                await self._fail(500, _reason(error))
             finally:
                 # Also of one that is being cancelled.
                 await asyncio.shield(asyncio.to_thread(self._tidy))
 
+    async def _to_its_end(self) -> None:
+        try:
+            await self._generate()
+        except LeaseLost:
+            raise
+        except RequestError as error:
+            await self._fail(400, _reason(error))
+        except Exception as error:
+            log.error("failed: %s", "".join(traceback.format_exception(error)))
+            await self._fail(500, _reason(error))
+
     async def _generate(self) -> None:
-        job, most = self.job, self._settings.max_tries
-        call = GenerationCall(job.id, job.request["fields"], job.request["media"])
-        for attempt in range(job.tries + 1, most + 1):
-            await self._record(
-                "started",
-                {"try": attempt},
-                status="in_progress",
-                started_at=job.started_at or time.time(),
-                tries=attempt,
-            )
+        most = self._settings.max_tries
+        for attempt in range(self.job.tries + 1, most + 1):
+            await self._record("started", {"try": attempt}, status="in_progress", tries=attempt)
             try:
-                outcome = await generate(
-                    *(Stages.of(job.application, job.decoder), call, Output(**job.request["output"]), self._report),
-                    service_class=ServiceClass(job.service_class),
-                    snapshot=job.snapshot,
-                    # Whoever drove it before may have left one.
-                    resume=attempt > 1 or job.started_at is not None,
-                )
+                await self._try(attempt)
             except Exception as error:
                 if not is_repeatable(error):
                     raise
                 await self._interrupted(attempt, _reason(error))
             else:
+                return
+        reasons = "; ".join(self._deaths)
+        await self._fail(500, f"gave up after {most} tries, because processes died under it: {reasons}")
+
+    async def _try(self, attempt: int) -> None:
+        job = self.job
+        call = GenerationCall(job.id, job.request["fields"], job.request["media"])
+        # Whoever drove it before may have left a snapshot.
+        resume = attempt > 1 or job.started_at is not None
+        while True:
+            try:
+                outcome = await generate(
+                    *(Stages.of(job.application, job.decoder), call, self._output(), self._report),
+                    service_class=ServiceClass(job.service_class),
+                    snapshot=job.snapshot,
+                    resume=resume,
+                )
+            except DeploymentUnavailableError as error:
+                # Nothing has died: a stage does not come up, and may when its operator has looked after it.
+                log.warning("a stage is not available: %s", error)
+                await asyncio.sleep(UNAVAILABLE_S)
+            else:
                 await self._complete(call, outcome, attempt)
                 return
-        deaths = "; ".join(f"try {death['attempt']}: {death['reason']}" for death in self._deaths)
-        await self._fail(500, f"gave up after {most} tries, because processes died under it: {deaths}")
+
+    def _output(self) -> Output:
+        """Where this attempt's file goes: a name of its own, so that no late attempt touches what another has made."""
+        output = Output(**self.job.request["output"])
+        stem, dot, suffix = output.target.rpartition(".")
+        target = f"{stem}.{uuid.uuid4().hex[:8]}{dot}{suffix}"
+        self._files.append(target)
+        return replace(output, target=target)
 
     async def _interrupted(self, attempt: int, reason: str) -> None:
         self._counts["retried"] += 1
+        reason = without_paths(reason)
         log.warning("try %d of %d ended: %s", attempt, self._settings.max_tries, reason)
-        death = Death(attempt=attempt, at=time.time(), reason=without_paths(reason))
-        self._deaths.append(death)
-        await self._record("interrupted", dict(death), deaths=list(self._deaths))
+        self._deaths.append(reason)
+        await self._record("interrupted", {"reason": reason})
         if attempt < self._settings.max_tries:
             await asyncio.sleep(RETRY_DELAY_S)
 
@@ -133,41 +154,54 @@ class Driver:
         shown = {"seconds": sum(outcome.timings.seconds.values())}
         manifest = manifest_of(call, outcome, tries=attempt, created_at=self.job.created_at)
         result = _result(outcome) | {"manifest": manifest.model_dump(mode="json")}
-        await self._end("done", shown, status="completed", progress=100, result=result)
+        await self._end("done", shown, "video.completed", status="completed", progress=100, result=result)
         self._counts["completed"] += 1
 
     async def _fail(self, code: int, message: str) -> None:
         error = {"code": code, "message": without_paths(message)}
-        try:
-            await self._end("failed", {"error": error}, status="failed", error=error)
-        except LeaseLost:
-            return
+        await self._end("failed", {"error": error}, "video.failed", status="failed", error=error)
         self._counts["failed"] += 1
 
-    async def _end(self, kind: EventKind, data: dict[str, Any], **changes: Any) -> None:
-        now, keep = time.time(), self._settings.retention.finished_s
-        if self.job.detached and keep is not None:
-            changes["expires_at"] = now + keep
+    async def _end(self, kind: EventKind, data: dict[str, Any], told: EventType, **changes: Any) -> None:
         body = None
         if self.job.webhook is not None:
-            ending: EventType = "video.completed" if kind == "done" else "video.failed"
-            body = event_body(self.job.id, ending, int(now)).decode()
-        await self._record(kind, data, webhook_body=body, completed_at=now, **changes)
+            body = event_body(self.job.id, told, int(time.time())).decode()
+        await self._record(kind, data, webhook_body=body, keep_s=self._settings.retention.finished_s, **changes)
 
     async def _record(self, kind: EventKind, data: dict[str, Any], **changes: Any) -> None:
-        recorded = await asyncio.to_thread(
-            lambda: self._store.record(self.job.id, kind, data, owner=self.owner, **changes)
-        )
-        if recorded is None:
-            raise LeaseLost
-        self._tell(self.job.id)
+        """Record something, for as long as that takes: a database that is away fails no job.
+
+        Raises:
+            LeaseLost: it is not taken from this driver any more.
+        """
+        pauses = chain(DATABASE_PAUSES_S, repeat(DATABASE_PAUSES_S[-1]))
+        for pause in pauses:
+            try:
+                recorded = await asyncio.to_thread(
+                    lambda: self._store.record(self.job.id, kind, data, owner=self.job.owner, **changes)
+                )
+            except AWAY as error:
+                log.warning("the database is away: %s", type(error).__name__)
+                await asyncio.sleep(pause)
+                continue
+            if recorded is None:
+                raise LeaseLost
+            self._tell(self.job.id)
+            return
 
     def _tidy(self) -> None:
-        """Remove the files that nobody needs any more: some of a job that is over, all of one that is gone."""
+        """Remove the files that nobody needs any more.
+
+        Of a job that is gone all, of one that is over what it worked with, and in any case what came of attempts that
+        did not become its result.
+        """
         now = self._store.get(self.job.id)
+        kept = None if now is None or now.result is None else now.result["uri"]
+        unneeded = [uri for uri in self._files if uri != kept]
         if now is None or now.final:
-            for uri in self.job.media() if now is None else self.job.working_media():
-                delete_media(uri)
+            unneeded += self.job.working_media()
+        for uri in unneeded:
+            delete_media(uri)
 
 
 def _result(outcome: GenerationOutcome) -> dict[str, Any]:

@@ -99,8 +99,9 @@ class Generator:
     def _accept(self, call: DenoiseCall) -> Request:
         message, now = call.message, time.monotonic()
         for earlier in self._requests.values():
-            # Whoever drove this job before is gone, and its cancel may be on its way still.
-            earlier.task.cancelled |= earlier.call.job_id == call.job_id
+            if earlier.call.job_id == call.job_id:
+                # Whoever drove this job before is gone, and its cancel may be on its way still.
+                earlier.task.cancelled = earlier.superseded = True
         self._counts["tasks"] += 1
         geometry = message.geometry(self.config)
         cost = self._cost_of(geometry)

@@ -105,8 +105,8 @@ class Job:
         return (*self.request["media"].values(), *([] if self.snapshot is None else [self.snapshot]))
 
     def media(self) -> tuple[str, ...]:
-        """URIs of all files that belong to it, whether they exist or not."""
-        return (*self.working_media(), self.request["output"]["target"])
+        """URIs of all files that belong to it, whether they exist or not; an attempt under way has one of its own."""
+        return (*self.working_media(), *([] if self.result is None else [self.result["uri"]]))
 
 
 @dataclass(frozen=True)

@@ -8,33 +8,38 @@ does.
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import socket
 import time
 import uuid
-from collections import Counter, defaultdict
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from itertools import count
+from typing import Any, Literal, TypeVar
 
 import ray
+from ray import serve
 
 from deployments.admission import IdempotencyMismatch, QueueFull
-from deployments.background import in_background
-from deployments.database import Database
+from deployments.background import Background, in_background
+from deployments.database import AWAY, Database
 from deployments.deliveries import Deliveries
 from deployments.driver import Driver
 from deployments.folder_lock import FolderLock
 from deployments.job import EventKind, Job, JobEvent, JobKind
 from deployments.logs import log
 from deployments.media_store import delete_media
-from deployments.scheduler import ServiceClass
 from deployments.settings import FrontSettings
 from deployments.stages import FRONT, stage
 from deployments.store import Page, Store
 from deployments.sweep import Sweep
 
+T = TypeVar("T")
 Round = Callable[[], Awaitable[object]]
 
 POLL_S = 0.5
@@ -46,6 +51,13 @@ RENEWALS_PER_LEASE = 5
 ATTENDED_S = 60.0
 ATTEND_PERIOD_S = 5.0
 DELIVERY_PERIOD_S = 1.0
+# Serve asks for the health of a replica every other second, until it means to stop it.
+SILENCE_S = 20.0
+DATABASE_THREADS = 8
+
+
+class DatabaseAway(Exception):
+    """The database cannot be reached; the same call may succeed later."""
 
 
 class Jobs:
@@ -53,21 +65,26 @@ class Jobs:
 
     async def __init__(self, settings: FrontSettings) -> None:  # type: ignore[misc]  # Serve awaits it
         self.settings = settings
-        # For a reader of the database or the log; the last part alone makes it one of a kind.
-        self.owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:12]}"
+        # For a reader of the database or the log; a number for each claim makes the owner of a job.
+        self._name = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+        self._claims = count(1)
         self._lock = None
         if settings.database is None:
             self._lock = await asyncio.to_thread(FolderLock, settings.folder, _graph(), LOCK_PATIENCE_S)
         self._database = await asyncio.to_thread(Database, settings.database_url)
         self.store = Store(self._database)
+        # Of their own, so that no slow disk or dead replica holds up the leases.
+        self._threads = ThreadPoolExecutor(DATABASE_THREADS, "database")
         self._bounds = settings.bounds()
-        self._sweep = Sweep(self._database, self.store, settings, self.delete)
+        self._sweep = Sweep(self._database, self.store, settings, self._delete)
         self._deliveries = Deliveries(self._database, settings.webhooks)
-        self._drivers: dict[str, tuple[Job, asyncio.Task[None]]] = {}
+        self._driven: dict[str, Driven] = {}
         self._listeners: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
         self._work = asyncio.Event()
-        self._background: set[asyncio.Task[Any]] = set()
+        self._background = Background()
         self._counts = dict.fromkeys(("accepted", "refused", "completed", "failed", "cancelled", "retried"), 0)
+        self._renewed_at = self._heard_at = time.monotonic()
+        self._released = False
         rounds: list[tuple[Round, Round]] = [
             (self._claim_all, self._until_work),
             (self._renew, partial(asyncio.sleep, settings.lease_s / RENEWALS_PER_LEASE)),
@@ -82,6 +99,7 @@ class Jobs:
         Raises:
             RuntimeError: the cluster has grown beyond the machine whose disk keeps the jobs, or a loop has ended.
         """
+        self._heard_at = time.monotonic()
         if any(loop.done() for loop in self._loops):
             raise RuntimeError("a loop of Jobs has ended")
         alive = sum(node["Alive"] for node in await asyncio.to_thread(ray.nodes))
@@ -103,14 +121,15 @@ class Jobs:
         Raises:
             QueueFull: more is unfinished than the bounds allow.
             IdempotencyMismatch: another request came with its idempotency key before.
+            DatabaseAway: it may or may not have been kept.
         """
         # Shielded: a caller that gives up in the middle must not leave half of it.
-        return await asyncio.shield(self._in_background(self._accept(job)))
+        return await asyncio.shield(self._background.start(self._accept(job)))
 
     async def _accept(self, job: Job) -> Job:
         lives = None if job.detached else ATTENDED_S
         try:
-            stored = await asyncio.to_thread(self.store.create, job, self._bounds, lives)
+            stored = await self._asked(self.store.create, job, self._bounds, lives)
         except (QueueFull, IdempotencyMismatch):
             self._counts["refused"] += 1
             await asyncio.to_thread(_delete_media, job)
@@ -126,25 +145,25 @@ class Jobs:
 
     async def get(self, job_id: str) -> Job | None:
         """A job, or None."""
-        return await asyncio.to_thread(self.store.get, job_id)
+        return await self._asked(self.store.get, job_id)
 
     async def page(
-        self, kind: JobKind, api_key: str, after: str | None, limit: int | None, order: Literal["asc", "desc"]
+        self, kind: JobKind, api_key: str, after: str | None, limit: int, order: Literal["asc", "desc"]
     ) -> Page:
         """Some jobs, as `store.Store.page` says."""
-        return await asyncio.to_thread(
-            lambda: self.store.page(kind, api_key=api_key, after=after, limit=limit, order=order)
-        )
+        return await self._asked(partial(self.store.page, kind, api_key=api_key, after=after, limit=limit, order=order))
 
-    async def position(self, job: Job) -> int:
-        """How many jobs wait before a queued one."""
-        return await asyncio.to_thread(self.store.position, job)
+    async def positions(self, jobs: list[Job]) -> dict[str, int]:
+        """How many jobs wait before each of some queued jobs."""
+        return await self._asked(self.store.positions, jobs)
 
     async def last_event(self, job_id: str, kind: EventKind | None = None) -> JobEvent | None:
         """A job's last event, of one kind or of any."""
-        return await asyncio.to_thread(self.store.last_event, job_id, kind)
+        return await self._asked(self.store.last_event, job_id, kind)
 
-    async def watch(self, job_id: str, after: int = 0, attend: bool = False) -> AsyncGenerator[JobEvent, None]:
+    async def watch(
+        self, job_id: str, after: int = 0, attend: bool = False, known: bool = False
+    ) -> AsyncGenerator[JobEvent, None]:
         """A job's events from the first one after `after` to its last; ends at once where there is no such job.
 
         Numbered 0, and not kept, are `queued`, which tells how many jobs wait before it, and `cancelled`, the end of a
@@ -154,40 +173,45 @@ class Jobs:
             job_id: of the job.
             after: number of the last event that is known.
             attend: whether the job lives as long as somebody watches it.
+            known: whether there was such a job.
+
+        Raises:
+            DatabaseAway: it goes on behind the last event when it is watched again.
         """
         news = asyncio.Event()
         self._listeners[job_id].add(news)
-        position, attended_at, seen = None, 0.0, False
+        position, attended_at = None, -math.inf
         try:
             while True:
                 news.clear()
-                # Before the events: what ends a job and the event that tells of it come together.
-                job = await self.get(job_id)
                 if attend and time.monotonic() - attended_at > ATTEND_PERIOD_S:
                     attended_at = time.monotonic()
-                    await asyncio.to_thread(self.store.attend, job_id, ATTENDED_S)
-                found = await asyncio.to_thread(self.store.events, job_id, after)
+                    await self._asked(self.store.attend, job_id, ATTENDED_S)
+                job, found = await self._asked(self._now, job_id, after)
                 for event in found:
                     after = event.number
                     yield event
                     if event.last:
                         return
-                if job is None and seen:
+                if job is None and known:
                     yield JobEvent(0, "cancelled", {}, time.time())
                 if job is None or (job.final and not found):
                     return
-                seen = True
-                if job.status == "queued":
-                    ahead = await asyncio.to_thread(self.store.position, job)
-                    if ahead != position:
+                known = True
+                if not found:
+                    ahead = (await self.positions([job])).get(job_id)
+                    if ahead is not None and ahead != position:
                         position = ahead
                         yield JobEvent(0, "queued", {"position": ahead}, time.time())
-                if not found:
                     await _within(POLL_S, news)
         finally:
             self._listeners[job_id].discard(news)
             if not self._listeners[job_id]:
                 del self._listeners[job_id]
+
+    def _now(self, job_id: str, after: int) -> tuple[Job | None, list[JobEvent]]:
+        # The job before the events: what ends a job and the event that tells of it come together.
+        return self.store.get(job_id), self.store.events(job_id, after)
 
     def _tell(self, job_id: str) -> None:
         for news in self._listeners.get(job_id, ()):
@@ -195,10 +219,10 @@ class Jobs:
 
     async def stats(self) -> dict[str, float]:
         """Counters and gauges for `/metrics`; what is unfinished is the same in every replica."""
-        usage = await asyncio.to_thread(self.store.usage)
+        usage = await self._asked(self.store.usage)
         return {
             **self._counts,
-            "driving": len(self._drivers),
+            "driving": len(self._driven),
             "unfinished": usage.jobs,
             "unfinished_gpu_seconds": usage.gpu_seconds,
             **self._sweep.counts,
@@ -209,86 +233,130 @@ class Jobs:
 
     async def delete(self, job_id: str) -> Job | None:
         """Remove a job, stop it where it runs, remove its media, and return what it was; None where there is none."""
-        job = await asyncio.to_thread(self.store.delete, job_id)
+        # Shielded: whoever hangs up in the middle has still asked for all of it.
+        return await asyncio.shield(self._background.start(self._delete(job_id, False)))
+
+    async def _delete(self, job_id: str, expired: bool) -> Job | None:
+        job = await self._asked(partial(self.store.delete, job_id, expired=expired))
         if job is None:
             return None
         self._tell(job_id)
-        if job_id in self._drivers:
+        if any(driven.job.id == job_id for driven in self._driven.values()):
             await self.stop(job_id)
         elif job.owner is not None:
             # Its owner would notice at its next step. This tells it at once, where it can be told.
-            self._in_background(asyncio.to_thread(_stop_elsewhere, job_id))
+            self._background.start(_stop_elsewhere(job_id))
         await asyncio.to_thread(_delete_media, job)
         return job
 
     async def stop(self, job_id: str) -> None:
         """Stop driving a job here, if it is driven here."""
-        if job_id not in self._drivers:
-            return
-        _, driver = self._drivers[job_id]
-        # Once only: a second cancel would interrupt what the first one began.
-        if not driver.cancelling():
-            driver.cancel()
+        tasks = [driven.task for driven in self._driven.values() if driven.job.id == job_id]
+        for task in tasks:
+            # Once only: a second cancel would interrupt what the first one began.
+            if not task.cancelling():
+                task.cancel()
         self._tell(job_id)
-        await asyncio.wait([driver], timeout=DELETE_TIMEOUT_S)
+        if tasks:
+            await asyncio.wait(tasks, timeout=DELETE_TIMEOUT_S)
 
     # Driving
 
     async def _claim_all(self) -> None:
-        """Claim what there is, up to the bound of each class; beyond it one job of each key of which nothing runs."""
-        for service_class in ServiceClass:
-            while True:
-                running = Counter(job.service_class for job, _ in self._drivers.values())
-                full = running[service_class] >= self.settings.max_running
-                job = await asyncio.to_thread(
-                    self.store.claim, self.owner, service_class.value, self.settings.lease_s, only_idle_keys=full
-                )
-                if job is None:
-                    break
-                self._drive(job)
+        """Claim what there is, up to the bound of each application and class; beyond it a job of each idle key."""
+        if self._released or time.monotonic() - self._heard_at > SILENCE_S:
+            # Serve has fallen silent: it means to stop this replica.
+            return
+        if time.monotonic() - self._renewed_at > self.settings.lease_s / 2:
+            # Or this would take over from itself what it is driving.
+            await self._renew()
+        waiting = await self._asked(self.store.waiting)
+        served = await asyncio.to_thread(_applications) if waiting else set()
+        for application, service_class in sorted(waiting):
+            # A job of a model that is not served waits until it is again.
+            if application in served:
+                await self._claim_some(application, service_class)
+
+    async def _claim_some(self, application: str, service_class: str) -> None:
+        kind = {"application": application, "service_class": service_class}
+        while not self._released:
+            running = sum(
+                (driven.job.application, driven.job.service_class) == (application, service_class)
+                for driven in self._driven.values()
+            )
+            full, owner = running >= self.settings.max_running, f"{self._name}:{next(self._claims)}"
+            claim = partial(self.store.claim, owner, self.settings.lease_s, only_idle_keys=full, **kind)
+            job = await self._asked(claim)
+            if job is None:
+                return
+            self._drive(job)
 
     async def _until_work(self) -> None:
         await _within(POLL_S, self._work)
         self._work.clear()
 
     def _drive(self, job: Job) -> None:
-        driver = Driver(job, self.owner, self.store, self.settings, self._tell, self._counts)
+        assert job.owner is not None
+        owner = job.owner
+        driver = Driver(job, self.store, self.settings, self._tell, self._counts)
         task = in_background(driver.run())
-        self._drivers[job.id] = (job, task)
-        task.add_done_callback(lambda _: self._ended(job.id))
+        self._driven[owner] = Driven(job, task)
+        task.add_done_callback(lambda _: self._ended(owner))
 
-    def _ended(self, job_id: str) -> None:
-        _, task = self._drivers.pop(job_id)
+    def _ended(self, owner: str) -> None:
+        task = self._driven.pop(owner).task
         if task.cancelled():
             self._counts["cancelled"] += 1
+        elif (error := task.exception()) is not None:
+            # Its lease is not renewed any more, so somebody takes it over.
+            log.error("a driver ended: %s", error)
         self._work.set()
 
     async def _renew(self) -> None:
-        """Renew the leases, and stop what is no longer driven from here."""
-        driven = set(self._drivers)
-        kept = await asyncio.to_thread(self.store.renew, self.owner, self.settings.lease_s)
-        for job_id in driven - kept:
-            if job_id in self._drivers and (await self._lost(job_id)):
-                self._in_background(self.stop(job_id))
+        """Renew the leases of what is driven here, and stop what is not driven from here any more."""
+        owners = list(self._driven)
+        kept = await self._asked(self.store.renew, owners, self.settings.lease_s) if owners else set()
+        self._renewed_at = time.monotonic()
+        for owner in set(owners) - kept:
+            # One that has just ended is not renewed either.
+            driven = self._driven.get(owner)
+            if driven is not None and not driven.task.cancelling() and await self._lost(driven.job.id, owner):
+                driven.task.cancel()
 
-    async def _lost(self, job_id: str) -> bool:
+    async def _lost(self, job_id: str, owner: str) -> bool:
         job = await self.get(job_id)
-        return job is None or (not job.final and job.owner != self.owner)
+        return job is None or (not job.final and job.owner != owner)
 
     # Around it
 
-    def _in_background(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        task = in_background(work)
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
-        return task
+    async def _asked(self, call: Callable[..., T], *arguments: Any) -> T:
+        """The database's answer, from a thread."""
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._threads, partial(call, *arguments))
+        except AWAY as error:
+            log.warning("the database is away: %s", type(error).__name__)
+            raise DatabaseAway("the database is away") from None
 
     def __del__(self) -> None:
         """Serve calls this when it stops a replica: others need not wait for the leases to lapse."""
-        store = getattr(self, "store", None)
-        if store is not None:
+        if getattr(self, "_driven", None):
+            self._released = True
             with suppress(Exception):
-                store.release(self.owner)
+                self.store.release(list(self._driven))
+
+
+@dataclass(frozen=True)
+class Driven:
+    """A job that is driven here, and the task that drives it."""
+
+    job: Job
+    task: asyncio.Task[None]
+
+
+def _applications() -> set[str]:
+    """The applications that Serve runs."""
+    return set(serve.status().applications)
 
 
 def _graph() -> str:
@@ -308,9 +376,10 @@ async def _repeat(work: Round, pause: Round) -> None:
         await pause()
 
 
-def _stop_elsewhere(job_id: str) -> None:
+async def _stop_elsewhere(job_id: str) -> None:
     try:
-        stage("Jobs", FRONT).broadcast("stop", job_id).results(timeout_s=DELETE_TIMEOUT_S)
+        async with asyncio.timeout(DELETE_TIMEOUT_S):
+            await stage("Jobs", FRONT).broadcast("stop", job_id).results_async()
     except Exception as error:  # A replica that dies just now drives nothing any more.
         log.debug("not told of the end of %s: %s", job_id, error)
 

@@ -11,6 +11,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -51,8 +52,7 @@ class MediaStore:
     def files(self, folder: str) -> list[StoredFile]:
         """All files of one of its folders, those included that are being written."""
         system, path = fsspec.core.url_to_fs(self.uri(folder))
-        if not system.exists(path):
-            return []
+        system.invalidate_cache()
         found: dict[str, dict[str, Any]] = system.find(path, detail=True, withdirs=False)
         now = time.time()
         names = {place: f"{folder}/{place.removeprefix(path).lstrip('/')}" for place in found}
@@ -122,6 +122,7 @@ def read_media(uri: str, start: int | None = None, end: int | None = None) -> by
 def media_size(uri: str) -> int | None:
     """Size of a file in bytes; None where there is none."""
     system, path = fsspec.core.url_to_fs(uri)
+    system.invalidate_cache()
     try:
         return int(system.size(path))
     except FileNotFoundError:
@@ -131,8 +132,9 @@ def media_size(uri: str) -> int | None:
 def delete_media(uri: str) -> None:
     """Remove a file, and what a writer that died has left of it; nothing happens where it is gone already."""
     system, path = fsspec.core.url_to_fs(uri)
-    if system.exists(path):
-        system.rm(path)
+    # Not asked before whether it is there: some file systems answer from a listing that is older than the file.
+    with suppress(FileNotFoundError):
+        system.rm_file(path)
     if isinstance(system, LocalFileSystem):
         for partial in Path(path).parent.glob(f".{glob.escape(os.path.basename(path))}.*.partial"):
             partial.unlink(missing_ok=True)

@@ -25,6 +25,7 @@ class Request:
         cost: estimates of its steps; it says over which ranks they are spread.
         updates: what its listener will read.
         over: whether the gang has forgotten it.
+        superseded: whether the same job has come again, which may go on from this one's snapshot.
         fetched_bytes: what crossed to the ranks for it.
         saved_at, shown_at: when it was last saved and shown.
         background: the snapshot or preview under way.
@@ -38,6 +39,7 @@ class Request:
     saved_at: float
     updates: asyncio.Queue[Update | BaseException] = field(default_factory=asyncio.Queue)
     over: bool = False
+    superseded: bool = False
     fetched_bytes: int = 0
     shown_at: float = 0.0
     background: asyncio.Task[None] | None = None

@@ -240,19 +240,20 @@ class RetentionSettings(Settings):
     Attributes:
         finished_s: a completed or failed job with its file; null keeps it until it is deleted.
         sweep_interval_s: how often is looked for what is over.
-        stray_after_s: age of a file without a job at which it is removed.
+        stray_after_s: age of a file without a job at which it is removed. A request's media are stored before its job,
+            and clocks differ, so it has a lower bound.
     """
 
     finished_s: Annotated[float, Field(gt=0)] | None = 7 * 24 * 3600.0
     sweep_interval_s: Annotated[float, Field(gt=0)] = 60.0
-    stray_after_s: Annotated[float, Field(gt=0)] = 3600.0
+    stray_after_s: Annotated[float, Field(ge=60)] = 3600.0
 
 
 class WebhookSettings(Settings):
     """Calling clients back when their jobs end.
 
     Attributes:
-        secret_environment: variable of the Jobs' and Ingress' processes that holds the secret for signatures, such as
+        secret_environment: variable of the Jobs' processes that holds the secret for signatures, such as
             `whsec_...`.
         allow_private: whether addresses that are not public may be called.
         timeout_s: of one call.
@@ -290,7 +291,7 @@ class FrontSettings(Settings):
             at the Generators, where short work goes first, with their keys and values in the object store; others wait
             in the order they came, by turns of their API keys.
         admission: bounds on all unfinished jobs together.
-        each_key: bounds on those of each API key.
+        each_key: bounds on those of each API key; where there are keys, half of `admission` unless it says otherwise.
         keys: the API keys; without any, none is asked for.
         max_tries: how often a job is started before it fails, when processes die under it.
         lease_s: how long a job waits for a Jobs replica that has fallen silent before another one takes it over.
@@ -307,7 +308,7 @@ class FrontSettings(Settings):
     sync_timeout_s: Annotated[float, Field(gt=0)] = 600.0
     max_running: Annotated[int, Field(ge=1)] = 32
     admission: BoundSettings = BoundSettings(max_unfinished=4096, max_gpu_seconds=1e6)
-    each_key: BoundSettings = BoundSettings()
+    each_key: BoundSettings | None = None
     keys: tuple[KeySettings, ...] = ()
     max_tries: Annotated[int, Field(ge=1)] = 3
     lease_s: Annotated[float, Field(ge=1)] = 15.0
@@ -324,11 +325,11 @@ class FrontSettings(Settings):
 
     def bounds(self) -> Bounds:
         """What admission goes by."""
-        own = {
-            key.name: (key if key.model_fields_set & set(BoundSettings.model_fields) else self.each_key).bound()
-            for key in self.keys
-        }
-        return Bounds(self.admission.bound(), self.each_key.bound(), own)
+        total = self.admission.bound()
+        each = Bound() if not self.keys else total.half() if self.each_key is None else self.each_key.bound()
+        named = set(BoundSettings.model_fields)
+        own = {key.name: key.bound() for key in self.keys if key.model_fields_set & named}
+        return Bounds(total, each, own)
 
     @field_validator("guardrails", mode="before")
     @classmethod

@@ -63,7 +63,7 @@ class Snapshots:
     async def save(self, request: Request, uri: str) -> None:
         """Write a snapshot; of a request that is over meanwhile nothing is left."""
         log.info("saved at step %d", await self.gang.save(request.task.id, uri))
-        if request.over or request.task.cancelled:
+        if (request.over or request.task.cancelled) and not request.superseded:
             # Whoever removed its files may have looked before this one was there.
             await asyncio.to_thread(delete_media, uri)
 

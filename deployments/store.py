@@ -7,7 +7,8 @@ taken. Synchronous; callers run it in a thread.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -19,6 +20,8 @@ from deployments.database import Database
 from deployments.job import FINAL, Death, EventKind, Job, JobEvent, JobKind
 from deployments.tables import DeliveryRow, EventRow, JobRow
 
+MAX_PAGE = 100
+IDS_AT_ONCE = 500
 DRIVER_DIED = "the Jobs process that drove it died"
 _COLUMNS = tuple(Job.__dataclass_fields__)
 _UNFINISHED = JobRow.status.not_in(FINAL)
@@ -30,6 +33,14 @@ class Page:
 
     jobs: list[Job]
     has_more: bool
+
+
+@dataclass(frozen=True)
+class Ending:
+    """Whether a job is over, and the URI of its file if it has one."""
+
+    over: bool
+    uri: str | None
 
 
 class Store:
@@ -106,7 +117,7 @@ class Store:
         *,
         api_key: str = "",
         after: str | None = None,
-        limit: int | None = None,
+        limit: int = MAX_PAGE,
         order: Literal["asc", "desc"] = "desc",
     ) -> Page:
         """Detached jobs by the time they were made.
@@ -115,7 +126,7 @@ class Store:
             kind: of job.
             api_key: whose jobs.
             after: id of the job behind which to begin; an unknown one gives an empty page.
-            limit: how many at most.
+            limit: how many at most; a job may hold a long prompt, so there is always a limit.
             order: oldest or newest first.
         """
         place = (JobRow.created_at, JobRow.id)
@@ -127,18 +138,23 @@ class Store:
                 if start is None or (start.kind, start.api_key) != (kind, api_key):
                     return Page([], False)
                 query = query.where(_beyond(start, ascending=order == "asc"))
-            if limit is not None:
-                query = query.limit(limit + 1)
-            rows = session.scalars(query).all()
-            has_more = limit is not None and len(rows) > limit
-            return Page([_job(row) for row in (rows[:limit] if has_more else rows)], has_more)
+            rows = session.scalars(query.limit(limit + 1)).all()
+            return Page([_job(row) for row in rows[:limit]], len(rows) > limit)
 
-    def position(self, job: Job) -> int:
-        """How many jobs of its class that came before it wait, or will again."""
-        earlier = or_(JobRow.created_at < job.created_at, and_(JobRow.created_at == job.created_at, JobRow.id < job.id))
-        waiting = and_(JobRow.status == "queued", JobRow.service_class == job.service_class)
+    def positions(self, jobs: Collection[Job]) -> dict[str, int]:
+        """How many jobs of its application and class wait before each of some queued jobs."""
+        kinds = {(job.application, job.service_class) for job in jobs if job.status == "queued"}
+        if not kinds:
+            return {}
+        waiting = and_(JobRow.status == "queued", JobRow.application.in_({application for application, _ in kinds}))
+        query = select(JobRow.id, JobRow.application, JobRow.service_class).where(waiting)
+        counts: Counter[tuple[str, str]] = Counter()
+        places: dict[str, int] = {}
         with self._database.reading() as session:
-            return session.scalar(select(func.count()).select_from(JobRow).where(waiting, earlier)) or 0
+            for job_id, *kind in session.execute(query.order_by(JobRow.created_at, JobRow.id)):
+                places[job_id] = counts[(kind[0], kind[1])]
+                counts[(kind[0], kind[1])] += 1
+        return {job.id: places[job.id] for job in jobs if job.id in places}
 
     def events(self, job_id: str, after: int = 0) -> list[JobEvent]:
         """A job's events with a number above `after`, in order."""
@@ -157,65 +173,65 @@ class Store:
 
     # Driving
 
-    def claim(self, owner: str, service_class: str, lease_s: float, *, only_idle_keys: bool = False) -> Job | None:
+    def waiting(self) -> set[tuple[str, str]]:
+        """Applications and service classes that have jobs which nobody drives."""
+        with self._database.reading() as session:
+            query = select(JobRow.application, JobRow.service_class).where(self._free(session)).distinct()
+            return {(application, service_class) for application, service_class in session.execute(query)}
+
+    def claim(
+        self, owner: str, lease_s: float, *, application: str, service_class: str, only_idle_keys: bool = False
+    ) -> Job | None:
         """Take a job that nobody drives: the oldest one of the API key that has the fewest running.
 
         A job whose owner has let its lease lapse counts the death of that owner.
 
         Args:
-            owner: who takes it.
-            service_class: of the jobs looked at.
+            owner: who takes it; another one for each claim, so that nobody goes on with a claim that has lapsed.
             lease_s: for how long it is nobody else's.
-            only_idle_keys: look only at keys of which nothing of this class runs.
+            application, service_class: of the jobs looked at.
+            only_idle_keys: look only at keys of which nothing of them runs.
         """
-        with self._database.reading() as session:
-            # Most of the time there is nothing, and a writer would hold up others.
-            if session.scalar(select(JobRow.id).where(self._free(session, service_class)).limit(1)) is None:
-                return None
+        kind = and_(JobRow.application == application, JobRow.service_class == service_class)
         with self._database.writing() as session:
-            for key in self._keys_by_turn(session, service_class, only_idle_keys):
-                free = self._free(session, service_class)
-                oldest = select(JobRow).where(free, JobRow.api_key == key).order_by(JobRow.created_at, JobRow.id)
-                row = session.scalars(oldest.limit(1).with_for_update(skip_locked=True)).first()
+            for key in self._keys_by_turn(session, kind, only_idle_keys):
+                free = and_(self._free(session), kind, JobRow.api_key == key)
+                oldest = select(JobRow).where(free).order_by(JobRow.created_at, JobRow.id).limit(1)
+                row = session.scalars(oldest.with_for_update(skip_locked=True)).first()
                 if row is not None:
                     self._take(session, row, owner, lease_s)
                     return _job(row)
         return None
 
-    def _free(self, session: Session, service_class: str) -> ColumnElement[bool]:
+    def _free(self, session: Session) -> ColumnElement[bool]:
         lapsed = or_(JobRow.owner.is_(None), JobRow.lease_until < self._database.now(session))
-        return and_(_UNFINISHED, JobRow.service_class == service_class, lapsed)
+        return and_(_UNFINISHED, lapsed)
 
-    def _keys_by_turn(self, session: Session, service_class: str, only_idle: bool) -> Iterable[str]:
-        free = self._free(session, service_class)
-        oldest = select(JobRow.api_key, func.min(JobRow.created_at)).where(free).group_by(JobRow.api_key)
-        held = and_(
-            _UNFINISHED, JobRow.service_class == service_class, JobRow.lease_until >= self._database.now(session)
-        )
+    def _keys_by_turn(self, session: Session, kind: ColumnElement[bool], only_idle: bool) -> Iterable[str]:
+        waiting = and_(self._free(session), kind)
+        oldest = select(JobRow.api_key, func.min(JobRow.created_at)).where(waiting).group_by(JobRow.api_key)
+        held = and_(_UNFINISHED, kind, JobRow.lease_until >= self._database.now(session))
         counts = select(JobRow.api_key, func.count()).where(held).group_by(JobRow.api_key)
-        running = dict(session.execute(counts).all())
-        waiting = session.execute(oldest).all()
-        turns = sorted((running.get(key, 0), since, key) for key, since in waiting)
+        running = {key: int(count) for key, count in session.execute(counts)}
+        turns = sorted((running.get(key, 0), since, key) for key, since in session.execute(oldest))
         return [key for count, _, key in turns if count == 0 or not only_idle]
 
     def _take(self, session: Session, row: JobRow, owner: str, lease_s: float) -> None:
         now = self._database.now(session)
         if row.owner is not None and row.status == "in_progress":
-            death = Death(attempt=row.tries, at=now, reason=DRIVER_DIED)
-            row.deaths = [*row.deaths, death]
-            _append(session, row.id, "interrupted", dict(death), now)
+            _append(session, row.id, "interrupted", _mourn(row, DRIVER_DIED, now), now)
         row.owner, row.lease_until = owner, now + lease_s
 
-    def renew(self, owner: str, lease_s: float) -> set[str]:
-        """Renew the leases of an owner; returns the ids of the jobs that are still its own."""
-        mine = and_(JobRow.owner == owner, _UNFINISHED)
+    def renew(self, owners: Collection[str], lease_s: float) -> set[str]:
+        """Renew leases; returns those owners whose job is still theirs."""
+        mine = and_(JobRow.owner.in_(owners), _UNFINISHED)
         with self._database.writing() as session:
             session.execute(update(JobRow).where(mine).values(lease_until=self._database.now(session) + lease_s))
-            return set(session.scalars(select(JobRow.id).where(mine)))
+            return {str(owner) for owner in session.scalars(select(JobRow.owner).where(mine))}
 
-    def release(self, owner: str) -> None:
-        """Give up all jobs of an owner that ends in peace; the tries that it leaves in the middle do not count."""
-        mine = and_(JobRow.owner == owner, _UNFINISHED)
+    def release(self, owners: Collection[str]) -> None:
+        """Give up jobs whose driver ends in peace; the tries that are left in the middle do not count."""
+        mine = and_(JobRow.owner.in_(owners), _UNFINISHED)
         begun = and_(mine, JobRow.status == "in_progress", JobRow.tries > 0)
         with self._database.writing() as session:
             session.execute(update(JobRow).where(begun).values(tries=JobRow.tries - 1))
@@ -228,6 +244,7 @@ class Store:
         data: dict[str, Any],
         *,
         owner: str | None = None,
+        keep_s: float | None = None,
         webhook_body: str | None = None,
         **changes: Any,
     ) -> JobEvent | None:
@@ -235,8 +252,9 @@ class Store:
 
         Args:
             job_id: of the job.
-            kind, data: the event. Of previews only the newest is kept.
+            kind, data: the event. Of previews only the newest is kept; `interrupted` says for what `reason`.
             owner: who records; None asks for no lease.
+            keep_s: how long the job is kept, if this is its end and nobody waits for it; None keeps it.
             webhook_body: what the job's webhook is to hear of it.
             changes: new values of the job's columns.
         """
@@ -244,15 +262,18 @@ class Store:
             row = session.get(JobRow, job_id, with_for_update=True)
             if row is None or row.status in FINAL or (owner is not None and row.owner != owner):
                 return None
+            now = self._database.now(session)
             for name, value in changes.items():
                 setattr(row, name, value)
+            if row.status == "in_progress" and row.started_at is None:
+                row.started_at = now
             if row.status in FINAL:
-                row.owner = row.lease_until = None
-            now = self._database.now(session)
+                _close(row, now, keep_s)
+            if kind == "interrupted":
+                data = _mourn(row, data["reason"], now)
             event = _append(session, job_id, kind, data, now)
-            webhook = row.request.get("webhook")
-            if webhook is not None and webhook_body is not None:
-                session.add(DeliveryRow(job_id=job_id, url=webhook, body=webhook_body, attempts=0, due_at=now))
+            if row.status in FINAL and webhook_body is not None and (url := row.request.get("webhook")):
+                session.add(DeliveryRow(job_id=job_id, url=url, body=webhook_body, attempts=0, due_at=now))
             if kind == "preview":
                 older = and_(EventRow.job_id == job_id, EventRow.kind == kind, EventRow.number < event.number)
                 session.execute(delete(EventRow).where(older))
@@ -266,11 +287,17 @@ class Store:
             waited_for = and_(JobRow.id == job_id, JobRow.detached.is_(False))
             session.execute(update(JobRow).where(waited_for).values(expires_at=self._database.now(session) + seconds))
 
-    def delete(self, job_id: str) -> Job | None:
-        """Remove a job and its events; returns what it was."""
+    def delete(self, job_id: str, *, expired: bool = False) -> Job | None:
+        """Remove a job and its events, if it is there and, where `expired` says so, its time has come.
+
+        Returns:
+            What it was.
+        """
         with self._database.writing() as session:
             row = session.get(JobRow, job_id, with_for_update=True)
             if row is None:
+                return None
+            if expired and (row.expires_at is None or row.expires_at >= self._database.now(session)):
                 return None
             job = _job(row)
             session.execute(delete(EventRow).where(EventRow.job_id == job_id))
@@ -283,16 +310,36 @@ class Store:
             over = JobRow.expires_at < self._database.now(session)
             return list(session.scalars(select(JobRow.id).where(over).order_by(JobRow.expires_at).limit(limit)))
 
-    def endings(self, job_ids: Sequence[str]) -> dict[str, bool]:
-        """Whether jobs are over, by their ids; those that do not exist are left out."""
+    def endings(self, job_ids: Sequence[str]) -> dict[str, Ending]:
+        """How jobs stand, by their ids; those that do not exist are left out."""
+        found: dict[str, Ending] = {}
         with self._database.reading() as session:
-            rows = session.execute(select(JobRow.id, JobRow.status).where(JobRow.id.in_(job_ids)))
-            return {job_id: status in FINAL for job_id, status in rows}
+            # Databases take so many parameters and no more.
+            for start in range(0, len(job_ids), IDS_AT_ONCE):
+                some = JobRow.id.in_(job_ids[start : start + IDS_AT_ONCE])
+                for job_id, status, result in session.execute(
+                    select(JobRow.id, JobRow.status, JobRow.result).where(some)
+                ):
+                    found[job_id] = Ending(status in FINAL, (result or {}).get("uri"))
+        return found
 
 
 def _row(session: Session, job_id: str) -> JobRow | None:
     # A client may send any id; PostgreSQL knows no NUL in a text.
     return None if "\0" in job_id else session.get(JobRow, job_id)
+
+
+def _mourn(row: JobRow, reason: str, now: float) -> dict[str, Any]:
+    death = Death(attempt=row.tries, at=now, reason=reason)
+    row.deaths = [*row.deaths, death]
+    return dict(death)
+
+
+def _close(row: JobRow, now: float, keep_s: float | None) -> None:
+    row.owner = row.lease_until = None
+    row.completed_at = now
+    if row.detached:
+        row.expires_at = None if keep_s is None else now + keep_s
 
 
 def _append(session: Session, job_id: str, kind: EventKind, data: dict[str, Any], now: float) -> JobEvent:

@@ -19,7 +19,7 @@ from deployments.job import Job
 from deployments.logs import log
 from deployments.media_store import INPUTS, OUTPUTS, SNAPSHOTS, MediaStore, StoredFile, delete_media, read_media
 from deployments.settings import FrontSettings
-from deployments.store import Store
+from deployments.store import Ending, Store
 from deployments.tables import IdentityRow
 
 WORKING = (INPUTS, SNAPSHOTS)
@@ -34,7 +34,7 @@ class Sweep:
     Args:
         database, store: of the jobs.
         settings: of the front.
-        delete: removes a job with its files.
+        delete: removes a job with its files, if its time has come.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Sweep:
         database: Database,
         store: Store,
         settings: FrontSettings,
-        delete: Callable[[str], Awaitable[Job | None]],
+        delete: Callable[[str, bool], Awaitable[Job | None]],
     ) -> None:
         self.counts = {"expired": 0, "strays": 0}
         self._database = database
@@ -56,7 +56,7 @@ class Sweep:
         """Sweep once."""
         while expired := await asyncio.to_thread(self._store.expired):
             for job_id in expired:
-                if await self._delete(job_id) is not None:
+                if await self._delete(job_id, True) is not None:
                     self.counts["expired"] += 1
         # Listing a large store takes a while, and a stray is of that age anyhow.
         if time.monotonic() - self._strays_at >= self._stray_after_s / 4:
@@ -76,12 +76,7 @@ class Sweep:
         old = [file for file in self._media.files(folder) if file.age_s > self._stray_after_s]
         owners = {file: found[1] for file in old if (found := _OURS.fullmatch(file.name))}
         over = self._store.endings(sorted(set(owners.values())))
-        # A partial file that old belongs to a writer that is gone, whatever became of its job.
-        return [
-            file
-            for file, job_id in owners.items()
-            if job_id not in over or file.name.endswith(".partial") or (folder in WORKING and over[job_id])
-        ]
+        return [file for file, job_id in owners.items() if _is_stray(file, folder, over.get(job_id))]
 
     def _owns_media(self) -> bool:
         """Whether this folder belongs to this database; a new one does from now on."""
@@ -92,3 +87,10 @@ class Sweep:
         except FileNotFoundError:
             self._media.put(MARK, identity.encode())
             return True
+
+
+def _is_stray(file: StoredFile, folder: str, job: Ending | None) -> bool:
+    # A partial file that old belongs to a writer that is gone, whatever became of its job.
+    if job is None or file.name.endswith(".partial"):
+        return True
+    return job.over and (folder in WORKING or file.uri != job.uri)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import os
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
@@ -11,12 +14,14 @@ from typing import Any
 
 import pytest
 import ray
+from sqlalchemy.exc import OperationalError
 
+from cosmos3_core.request import Step
 from deployments import driver, jobs
 from deployments.admission import QueueFull
 from deployments.job import Job, JobEvent
-from deployments.jobs import Jobs
-from deployments.media_store import MediaStore
+from deployments.jobs import DatabaseAway, Jobs
+from deployments.media_store import MediaStore, local_path
 from deployments.settings import FrontSettings
 from deployments.stages import Stages
 
@@ -33,7 +38,7 @@ async def started(folder: Path, **settings: Any) -> AsyncIterator[Jobs]:
 
 async def kill(replica: Jobs) -> None:
     """What is left of a replica that dies: nothing, and its leases."""
-    tasks = [*replica._loops, *(driver for _, driver in replica._drivers.values())]
+    tasks = [*replica._loops, *(driven.task for driven in replica._driven.values())]
     for task in tasks:
         task.cancel()
     if tasks:
@@ -47,6 +52,11 @@ async def kill(replica: Jobs) -> None:
 @pytest.fixture(autouse=True)
 def one_graph(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs, "_graph", lambda: "this graph")
+    monkeypatch.setattr(jobs, "_applications", lambda: {"nano"})
+
+
+async def nothing(_: str) -> None:
+    """In place of the broadcast, for which Serve would have to run."""
 
 
 def a_job(folder: Path, name: str, service_class: str = "standard", **given: Any) -> Job:
@@ -160,7 +170,7 @@ def test_a_job_is_read_watched_and_stopped_through_another_replica(
 ) -> None:
     async def test() -> None:
         async with started(tmp_path) as one, started(tmp_path) as two:
-            monkeypatch.setattr(jobs, "_stop_elsewhere", lambda job_id: None)
+            monkeypatch.setattr(jobs, "_stop_elsewhere", nothing)
             made = await one.submit(a_job(tmp_path, "job"))
             assert (await first(two, "job", "started")).data == {"try": 1}
             assert await two.get("job") == await one.get("job") != None  # noqa: E711
@@ -170,7 +180,7 @@ def test_a_job_is_read_watched_and_stopped_through_another_replica(
             assert deleted is not None and deleted.id == made.id
             assert (await watching).number == 0
             # Its driver hears of it with the next renewal at the latest.
-            while any(replica._drivers for replica in (one, two)):
+            while any(replica._driven for replica in (one, two)):
                 await asyncio.sleep(0.05)
             assert not [
                 path for path in (tmp_path / "media").rglob("*") if path.name.startswith(".") or "job" in path.name
@@ -215,14 +225,16 @@ def test_a_replica_that_ends_in_peace_leaves_its_jobs_at_once(tmp_path: Path, en
         async with started(tmp_path, lease_s=600) as one, started(tmp_path, lease_s=600) as two:
             await one.submit(a_job(tmp_path, "job"))
             await first(one, "job", "started")
-            (owner,) = (replica for replica in (one, two) if replica._drivers)
+            (owner,) = (replica for replica in (one, two) if replica._driven)
             for loop in owner._loops:
                 loop.cancel()
             owner.__del__()
             again = await first(two, "job", "started", after=1)
             assert again.data == {"try": 1}
             job = await two.get("job")
-            assert job is not None and job.deaths == [] and job.owner not in (None, owner.owner)
+            assert (
+                job is not None and job.deaths == [] and job.owner is not None and not job.owner.startswith(owner._name)
+            )
 
     run(test)
 
@@ -247,7 +259,7 @@ def test_one_that_nobody_waits_for_any_more_is_swept_with_its_files(
             while await replica.get("waited") is not None:
                 await asyncio.sleep(0.1)
             await asyncio.sleep(0.2)
-            assert not list((tmp_path / "media" / "inputs").iterdir()) and not replica._drivers
+            assert not list((tmp_path / "media" / "inputs").iterdir()) and not replica._driven
             assert (await replica.stats())["expired"] == 1
 
     run(test)
@@ -273,5 +285,166 @@ def test_who_waits_hears_how_many_go_first(tmp_path: Path, endless: None) -> Non
             assert (await first(replica, "three", "queued")).data == {"position": 1}
             await replica.delete("two")
             assert (await first(replica, "three", "queued")).data == {"position": 0}
+
+    run(test)
+
+
+# A database that is away
+
+
+class Trouble:
+    """Makes a store's methods fail until it is over."""
+
+    def __init__(self, replica: Jobs, monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+        self.over = False
+        for name in names:
+            monkeypatch.setattr(replica.store, name, self._failing(getattr(replica.store, name)))
+
+    def _failing(self, method: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **named: Any) -> Any:
+            if self.over:
+                return method(*arguments, **named)
+            raise OperationalError("select", {}, Exception("away"))
+
+        return call
+
+
+def test_a_database_that_is_away_fails_no_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test() -> None:
+        reports, going_on = [], asyncio.Event()
+
+        async def generate(_stages: Any, _call: Any, _output: Any, report: Any, **_: Any) -> None:
+            reports.append(report)
+            await going_on.wait()
+            await report(Step(1, 2, 0.1, 0.1))
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr(driver, "generate", generate)
+        monkeypatch.setattr(Stages, "of", lambda *_: None)
+        async with started(tmp_path) as replica:
+            await replica.submit(a_job(tmp_path, "job"))
+            await first(replica, "job", "started")
+            trouble = Trouble(replica, monkeypatch, "record", "renew", "get")
+            going_on.set()
+            await asyncio.sleep(1)
+            with pytest.raises(DatabaseAway):
+                await replica.get("job")
+            with pytest.raises(DatabaseAway):
+                await first(replica, "job", "step", after=1)
+            trouble.over = True
+            assert (await first(replica, "job", "step", after=1)).data["index"] == 1
+            job = await replica.get("job")
+            assert job is not None and (job.status, job.tries, job.deaths) == ("in_progress", 1, [])
+            assert len(reports) == 1
+
+    run(test)
+
+
+def test_a_lease_that_lapsed_while_the_database_was_away_is_driven_once(
+    tmp_path: Path, endless: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test() -> None:
+        async with started(tmp_path, lease_s=1) as replica:
+            await replica.submit(a_job(tmp_path, "job"))
+            await first(replica, "job", "started")
+            trouble = Trouble(replica, monkeypatch, "renew", "claim", "waiting")
+            await asyncio.sleep(1.5)
+            trouble.over = True
+            await asyncio.sleep(2)
+            job = await replica.get("job")
+            # Nobody else was there, so what was driven goes on.
+            assert job is not None and (job.tries, job.deaths, len(replica._driven)) == (1, [], 1)
+            assert list(replica._driven) == [job.owner]
+
+    run(test)
+
+
+def test_whoever_lost_its_lease_records_nothing_more_and_stops(tmp_path: Path, endless: None) -> None:
+    async def test() -> None:
+        async with started(tmp_path, lease_s=1) as one:
+            await one.submit(a_job(tmp_path, "job"))
+            await first(one, "job", "started")
+            (late,) = one._driven
+            # As one that was stopped for longer than its lease: it renews nothing.
+            one._loops[1].cancel()
+            one._released = True
+            async with started(tmp_path, lease_s=1) as two:
+                assert (await first(two, "job", "started", after=2)).data == {"try": 2}
+                assert one.store.record("job", "step", {}, owner=late) is None
+                await one._renew()
+                while one._driven:
+                    await asyncio.sleep(0.05)
+                assert len(two._driven) == 1
+
+    run(test)
+
+
+def test_a_job_of_a_model_that_is_not_served_waits_and_holds_nobody_up(
+    tmp_path: Path, endless: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test() -> None:
+        async with started(tmp_path, max_running=1) as replica:
+            await replica.submit(replace(a_job(tmp_path, "removed"), application="removed"))
+            await replica.submit(a_job(tmp_path, "job"))
+            await first(replica, "job", "started")
+            removed = await replica.get("removed")
+            assert removed is not None and removed.status == "queued"
+            monkeypatch.setattr(jobs, "_applications", lambda: {"nano", "removed"})
+            await first(replica, "removed", "started")
+
+    run(test)
+
+
+# The sweep
+
+
+def test_the_sweep_removes_strays_and_nothing_else(tmp_path: Path) -> None:
+    media = MediaStore(f"file://{tmp_path / 'media'}")
+    ids = {name: f"video_gen_{character * 32}" for name, character in [("over", "a"), ("runs", "b"), ("gone", "c")]}
+    names = [f"inputs/{job}.image" for job in ids.values()]
+    names += [f"snapshots/{job}.safetensors" for job in ids.values()]
+    names += [f"outputs/{job}.{attempt}.mp4" for job in ids.values() for attempt in ("1", "2")]
+    names += [f"inputs/.{ids['runs']}.image.123.partial", "outputs/mine.mp4", "other/video.mp4"]
+    for name in names:
+        path = Path(local_path(media.put(name, b"x")) or "")
+        os.utime(path, (time.time() - 120,) * 2)
+    fresh = media.put(f"inputs/{'video_gen_' + 'd' * 32}.image", b"x")
+
+    async def test() -> None:
+        async with started(tmp_path, retention={"stray_after_s": 60, "sweep_interval_s": 600}) as replica:
+            for loop in replica._loops:
+                loop.cancel()
+            for name in ("over", "runs"):
+                replica.store.create(a_job(tmp_path, ids[name]))
+            result = {"uri": media.uri(f"outputs/{ids['over']}.2.mp4")}
+            replica.store.record(ids["over"], "done", {}, status="completed", result=result)
+            before = {path.relative_to(tmp_path / "media").as_posix() for path in (tmp_path / "media").rglob("*.*")}
+            replica._sweep._strays_at = -math.inf
+            await replica._sweep.run()
+            after = {path.relative_to(tmp_path / "media").as_posix() for path in (tmp_path / "media").rglob("*.*")}
+        assert before - after == {
+            f"inputs/{ids['gone']}.image",
+            f"snapshots/{ids['gone']}.safetensors",
+            f"snapshots/{ids['over']}.safetensors",
+            f"outputs/{ids['gone']}.1.mp4",
+            f"outputs/{ids['gone']}.2.mp4",
+            f"outputs/{ids['over']}.1.mp4",
+            f"inputs/.{ids['runs']}.image.123.partial",
+        }
+        assert Path(local_path(fresh) or "").exists()
+
+    run(test)
+
+
+def test_another_databases_media_are_not_swept(tmp_path: Path) -> None:
+    media = MediaStore(f"file://{tmp_path / 'media'}")
+    path = Path(local_path(media.put(f"outputs/video_gen_{'a' * 32}.mp4", b"x")) or "")
+    os.utime(path, (time.time() - 120,) * 2)
+    media.put("database", b"another one")
+
+    async def test() -> None:
+        async with started(tmp_path, retention={"stray_after_s": 60}) as replica:
+            await replica._sweep.run()
+            assert path.exists() and (await replica.stats())["strays"] == 0
 
     run(test)

@@ -26,12 +26,11 @@ from sqlalchemy.exc import IntegrityError
 from deployments.admission import Bound, Bounds, IdempotencyMismatch, QueueFull
 from deployments.database import Database
 from deployments.job import FINAL, LAST_EVENTS, EventKind, Job, JobEvent, Status
-from deployments.store import DRIVER_DIED, Page, Store, _values
+from deployments.store import DRIVER_DIED, Ending, Page, Store, _values
 from deployments.tables import Base, JobRow
 
 KINDS: tuple[EventKind, ...] = get_args(EventKind)
 STATUSES: tuple[Status, ...] = get_args(Status)
-NOT_LOCKED = "Store.record reads the status and the last number before SQLite's write lock is held; begin with a write"
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
@@ -66,6 +65,10 @@ def a_job(job_id: str = "video_gen_1", **fields: Any) -> Job:
         "shown": {"size": "1280x720"},
     }
     return Job(**{"id": job_id} | given | fields)
+
+
+def claim(store: Store, owner: str, lease_s: float = 60, **kind: Any) -> Job | None:
+    return store.claim(owner, lease_s, **{"application": "nano", "service_class": "standard"} | kind)
 
 
 def numbers(events: list[JobEvent]) -> list[int]:
@@ -175,9 +178,11 @@ def test_the_last_event(store: Store) -> None:
 
 
 def test_the_files_of_a_job() -> None:
-    media, output = {"image": "file:///in/a", "video": "file:///in/b"}, {"target": "file:///out/c"}
-    found = a_job(request={"fields": {}, "media": media, "output": output}).media()
-    assert found == ("file:///in/a", "file:///in/b", "file:///out/c")
+    media = {"image": "file:///in/a", "video": "file:///in/b"}
+    request = {"fields": {}, "media": media, "output": {"target": "file:///out/c"}, "snapshot": "file:///d"}
+    working = ("file:///in/a", "file:///in/b", "file:///d")
+    assert a_job(request=request).media() == a_job(request=request).working_media() == working
+    assert a_job(request=request, result={"uri": "file:///out/c.1"}).media() == (*working, "file:///out/c.1")
 
 
 @pytest.mark.parametrize("status", STATUSES)
@@ -335,45 +340,54 @@ def test_a_list_has_the_jobs_of_one_key_that_outlive_their_requests(store: Store
 
 def test_a_claim_is_one_owners(store: Store) -> None:
     store.create(a_job())
-    mine = store.claim("me", "standard", 60)
+    mine = claim(store, "me")
     assert mine is not None and (mine.owner, mine.tries, mine.deaths) == ("me", 0, [])
-    assert store.claim("you", "standard", 60) is None
-    assert store.renew("me", 60) == {mine.id} and store.renew("you", 60) == set()
+    assert claim(store, "you") is None
+    assert store.renew(["me", "you"], 60) == {"me"}
     assert store.record(mine.id, "started", {}, owner="you") is None
     assert store.record(mine.id, "started", {}, owner="me", status="in_progress", tries=1) is not None
     assert store.record(mine.id, "done", {}, owner="me", status="completed") is not None
-    assert store.renew("me", 60) == set() and store.claim("you", "standard", 60) is None
+    assert store.renew(["me"], 60) == set() and claim(store, "you") is None
 
 
 def test_a_lapsed_lease_is_taken_over_and_the_death_is_told(store: Store) -> None:
     made = store.create(a_job())
-    store.claim("me", "standard", 0.05)
+    claim(store, "me", 0.05)
     store.record(made.id, "started", {"try": 1}, owner="me", status="in_progress", tries=1)
     time.sleep(0.1)
-    taken = store.claim("you", "standard", 60)
+    taken = claim(store, "you")
     assert taken is not None and (taken.owner, taken.tries) == ("you", 1)
     assert [(death["attempt"], death["reason"]) for death in taken.deaths] == [(1, DRIVER_DIED)]
     assert [event.kind for event in store.events(made.id)] == ["started", "interrupted"]
     # Whoever was only slow hears that it is over.
-    assert store.record(made.id, "step", {}, owner="me") is None and store.renew("me", 60) == set()
+    assert store.record(made.id, "step", {}, owner="me") is None and store.renew(["me"], 60) == set()
 
 
 def test_a_job_that_was_never_started_is_taken_over_without_a_death(store: Store) -> None:
     store.create(a_job())
-    store.claim("me", "standard", 0.05)
+    claim(store, "me", 0.05)
     time.sleep(0.1)
-    taken = store.claim("you", "standard", 60)
+    taken = claim(store, "you")
     assert taken is not None and taken.deaths == []
 
 
 def test_what_is_released_is_free_at_once_and_its_try_does_not_count(store: Store) -> None:
     made, waiting = store.create(a_job("a")), store.create(a_job("b"))
     for _ in range(2):
-        store.claim("me", "standard", 60)
+        claim(store, "me")
     store.record(made.id, "started", {}, owner="me", status="in_progress", tries=1)
-    store.release("me")
-    taken = {job.id: job for _ in range(2) if (job := store.claim("you", "standard", 60)) is not None}
+    store.release(["me"])
+    taken = {job.id: job for _ in range(2) if (job := claim(store, "you")) is not None}
     assert {name: (job.tries, job.deaths) for name, job in taken.items()} == {made.id: (0, []), waiting.id: (0, [])}
+
+
+def test_a_death_is_told_with_its_try_and_its_reason(store: Store) -> None:
+    made = store.create(a_job())
+    store.record(made.id, "started", {}, status="in_progress", tries=2)
+    told = store.record(made.id, "interrupted", {"reason": "the Encoder died"})
+    job = store.get(made.id)
+    assert job is not None and told is not None and job.deaths == [told.data] and told.data["attempt"] == 2
+    assert job.started_at is not None and job.created_at <= job.started_at <= told.data["at"]
 
 
 def test_the_keys_take_turns_and_each_keys_jobs_keep_their_order(store: Store) -> None:
@@ -381,34 +395,36 @@ def test_the_keys_take_turns_and_each_keys_jobs_keep_their_order(store: Store) -
         store.create(a_job(f"a{number}", api_key="alice"))
     for number in range(2):
         store.create(a_job(f"b{number}", api_key="bob"))
-    claimed = [job.id for _ in range(6) if (job := store.claim("me", "standard", 60)) is not None]
+    claimed = [job.id for _ in range(6) if (job := claim(store, "me")) is not None]
     assert claimed == ["a0", "b0", "a1", "b1", "a2", "a3"]
 
 
 def test_beyond_the_bound_only_keys_of_which_nothing_runs_have_a_turn(store: Store) -> None:
     for number in range(2):
         store.create(a_job(f"a{number}", api_key="alice"))
-    store.claim("me", "standard", 60)
+    claim(store, "me")
     store.create(a_job("b", api_key="bob"))
-    found = store.claim("you", "standard", 60, only_idle_keys=True)
+    found = claim(store, "you", only_idle_keys=True)
     assert found is not None and found.id == "b"
-    assert store.claim("you", "standard", 60, only_idle_keys=True) is None
+    assert claim(store, "you", only_idle_keys=True) is None
 
 
 def test_classes_are_claimed_apart(store: Store) -> None:
     store.create(a_job("video"))
     store.create(a_job("image", service_class="interactive"))
-    found = store.claim("me", "interactive", 60)
+    found = claim(store, "me", service_class="interactive")
     assert found is not None and found.id == "image"
-    assert store.claim("me", "interactive", 60) is None
+    assert claim(store, "me", service_class="interactive") is None
 
 
 def test_how_many_wait_before_a_job(store: Store) -> None:
     jobs = [store.create(a_job(name)) for name in "abc"]
     store.create(a_job("image", service_class="interactive"))
-    assert [store.position(job) for job in jobs] == [0, 1, 2]
+    store.create(a_job("elsewhere", application="edge"))
+    assert store.positions(jobs) == {"a": 0, "b": 1, "c": 2}
+    assert store.waiting() == {("nano", "standard"), ("nano", "interactive"), ("edge", "standard")}
     store.record("a", "started", {}, status="in_progress")
-    assert store.position(jobs[2]) == 1
+    assert store.positions(jobs[1:]) == {"b": 0, "c": 1} and store.positions([]) == {}
 
 
 CLAIMS = 1000
@@ -417,7 +433,7 @@ CLAIMS = 1000
 def _claim_all(url: str, owner: str) -> list[str]:
     with opened(url) as store:
         claimed = []
-        while (job := store.claim(owner, "standard", 600)) is not None:
+        while (job := claim(store, owner, 600)) is not None:
             claimed.append(job.id)
         return claimed
 
@@ -536,15 +552,20 @@ def test_what_nobody_attends_to_expires(store: Store) -> None:
     assert store.expired() == []
     store.attend("waited", -1)
     assert store.expired() == ["waited"]
-    store.record("kept", "done", {}, status="completed", expires_at=time.time() - 1)
+    store.record("kept", "done", {}, status="completed", keep_s=0.05)
+    store.record("waited", "done", {}, status="completed", keep_s=600)
+    time.sleep(0.1)
     assert set(store.expired()) == {"waited", "kept"}
+    store.attend("waited", 60)
+    assert store.delete("waited", expired=True) is None and store.delete("kept", expired=True) is not None
 
 
 def test_which_jobs_are_over(store: Store) -> None:
     for name in "ab":
         store.create(a_job(name))
-    store.record("b", "failed", {}, status="failed")
-    assert store.endings(["a", "b", "c"]) == {"a": False, "b": True}
+    store.record("b", "done", {}, status="completed", result={"uri": "file:///b"})
+    many = [f"other{number}" for number in range(1200)]
+    assert store.endings([*many, "a", "b"]) == {"a": Ending(False, None), "b": Ending(True, "file:///b")}
 
 
 # The schema
@@ -559,7 +580,7 @@ def test_a_database_of_the_first_version_opens(tmp_path: Path) -> None:
         assert job is not None and job.service_class == "batch" and "service_class" not in job.request
         assert (job.api_key, job.deaths, job.gpu_seconds, job.owner) == ("", [], 0.0, None)
         assert numbers(store.events(job.id)) == [1]
-        claimed = store.claim("me", "batch", 60)
+        claimed = claim(store, "me", application="a", service_class="batch")
         assert claimed is not None and claimed.id == job.id and claimed.deaths == []
         # Whoever waited for it is gone.
         assert store.expired() == ["img_gen_old"]

@@ -108,10 +108,16 @@ def _shown(value: str | float) -> str:
     return repr(value)[:MAX_SHOWN]
 
 
-def as_api_error(error: BaseException) -> ApiError:
-    """A failure behind the ingress as an answer."""
+def unwrapped(error: BaseException) -> BaseException:
+    """What was raised in the other process."""
     while isinstance(error, RayTaskError) and isinstance(error.cause, BaseException):
         error = error.cause
+    return error
+
+
+def as_api_error(error: BaseException) -> ApiError:
+    """A failure behind the ingress as an answer."""
+    error = unwrapped(error)
     if isinstance(error, ApiError):
         return error
     if isinstance(error, QueueFull):

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any, Literal
 
 from ray.exceptions import RayActorError
 
-from deployments.background import in_background
-from deployments.ingress.errors import ApiError, as_api_error
+from deployments.background import Background
+from deployments.ingress.errors import RETRY_AFTER, ApiError, as_api_error, unwrapped
 from deployments.job import EventKind, Job, JobEvent, JobKind
+from deployments.jobs import DatabaseAway
 from deployments.logs import log
 from deployments.media_store import delete_media
 from deployments.stages import answer_of, items_of
@@ -21,17 +22,18 @@ from deployments.store import Page
 # A replica of Jobs is replaced within it.
 PATIENCE_S = 45.0
 PAUSE_S = 0.5
+LONG_S = 5.0
 
 
 class JobService:
-    """The Jobs deployment behind its handle; every call may be repeated without harm.
+    """The Jobs deployment behind its handle. Each of its methods does the same when it is called again.
 
     Methods raise ApiError: 429 where the queue is full, 503 where Jobs does not come back.
     """
 
     def __init__(self, handle: Any) -> None:
         self._handle = handle
-        self._background: set[asyncio.Task[Any]] = set()
+        self._background = Background()
 
     async def submit(self, job: Job) -> Job:
         """Keep a job; a client that does not wait to hear its id has no job.
@@ -39,14 +41,13 @@ class JobService:
         Returns:
             The job as it is kept, which may be an earlier one with the same idempotency key.
         """
-        accepting = self._in_background(self._asked("submit", job))
+        accepting = self._background.start(self._asked("submit", job))
         try:
             stored: Job = await asyncio.shield(accepting)
-        except asyncio.CancelledError:
-            self._in_background(self._discard(job, accepting))
-            raise
-        except ApiError:
-            self._in_background(self._discard(job))
+        except (asyncio.CancelledError, Unanswered):
+            # With an idempotency key the client may be about to ask again, and gets this job then.
+            if job.idempotency_key is None:
+                self._background.start(self._discard(job, accepting))
             raise
         return stored
 
@@ -55,13 +56,14 @@ class JobService:
         job: Job | None = await self._asked("get", job_id)
         return job
 
-    async def position(self, job: Job) -> int:
-        """How many jobs wait before a queued one."""
-        position: int = await self._asked("position", job)
-        return position
+    async def positions(self, jobs: list[Job]) -> dict[str, int]:
+        """How many jobs wait before each of some queued jobs."""
+        queued = [job for job in jobs if job.status == "queued"]
+        positions: dict[str, int] = await self._asked("positions", queued) if queued else {}
+        return positions
 
     async def page(
-        self, kind: JobKind, api_key: str, after: str | None, limit: int | None, order: Literal["asc", "desc"]
+        self, kind: JobKind, api_key: str, after: str | None, limit: int, order: Literal["asc", "desc"]
     ) -> Page:
         """Some jobs, as `store.Store.page` says."""
         page: Page = await self._asked("page", kind, api_key, after, limit, order)
@@ -74,18 +76,18 @@ class JobService:
 
     async def watch(self, job_id: str, after: int = 0, attend: bool = False) -> AsyncGenerator[JobEvent, None]:
         """A job's events, as `deployments.jobs.Jobs.watch` says, whichever replica tells them."""
-        deadline = time.monotonic() + PATIENCE_S
+        patience, known = Patience(), False
         while True:
-            stream = self._handle.options(stream=True).watch.remote(job_id, after, attend)
+            stream = self._handle.options(stream=True).watch.remote(job_id, after, attend, known)
             try:
                 async with aclosing(items_of(stream)) as events:
                     async for event in events:
-                        deadline = time.monotonic() + PATIENCE_S
-                        after = max(after, event.number)
+                        patience.renew()
+                        known, after = True, max(after, event.number)
                         yield event
                 return
             except Exception as error:
-                await self._pause_or_raise(error, deadline)
+                await patience.pause_or_raise(error)
 
     async def delete(self, job_id: str) -> Job | None:
         """Stop and remove a job; returns what it was."""
@@ -98,7 +100,7 @@ class JobService:
         One with an idempotency key stays for a while, for the client may ask again.
         """
         if job.idempotency_key is None:
-            self._in_background(self._discard(job))
+            self._background.start(self._discard(job))
 
     async def _discard(self, job: Job, accepting: asyncio.Task[Job] | None = None) -> None:
         try:
@@ -112,22 +114,44 @@ class JobService:
             log.warning("%s was not removed: %s", job.id, error)
 
     async def _asked(self, method: str, *arguments: Any) -> Any:
-        deadline = time.monotonic() + PATIENCE_S
+        patience = Patience()
         while True:
             try:
                 return await answer_of(getattr(self._handle, method).remote(*arguments))
             except Exception as error:
-                await self._pause_or_raise(error, deadline)
+                await patience.pause_or_raise(error)
 
-    @staticmethod
-    async def _pause_or_raise(error: Exception, deadline: float) -> None:
-        if not isinstance(error, RayActorError) or time.monotonic() > deadline:
+
+class Unanswered(ApiError):
+    """Jobs does not come back; what it was asked for may have been done."""
+
+
+class Patience:
+    """How long to go on asking: from the first failure in a row."""
+
+    def __init__(self) -> None:
+        self._failing_since: float | None = None
+        self._asked_at = time.monotonic()
+
+    def renew(self) -> None:
+        """Something was answered."""
+        self._failing_since = None
+
+    async def pause_or_raise(self, error: Exception) -> None:
+        """Wait a little after a failure that may pass.
+
+        Raises:
+            ApiError: it will not, or has not for too long.
+        """
+        cause = unwrapped(error)
+        if not isinstance(cause, (RayActorError, DatabaseAway)):
             raise as_api_error(error) from error
-        log.info("a replica of Jobs died; asking again")
+        now = time.monotonic()
+        if self._failing_since is None or now - self._asked_at > LONG_S:
+            # A call that was open for a while was well until just now.
+            self._failing_since = now
+        if now - self._failing_since > PATIENCE_S:
+            raise Unanswered(503, "a stage of the graph is not available; try again", headers=RETRY_AFTER) from error
+        log.info("Jobs did not answer, and is asked again: %s", type(cause).__name__)
         await asyncio.sleep(PAUSE_S)
-
-    def _in_background(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        task = in_background(work)
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
-        return task
+        self._asked_at = time.monotonic()

@@ -22,8 +22,9 @@ from deployments.ingress.body import FORMS, JSON
 from deployments.ingress.coercions import JsonSchema
 from deployments.ingress.fields import PIXEL
 from deployments.ingress.schemas import components, reference
-from deployments.ingress.video_jobs import MAX_PAGE, MP4
+from deployments.ingress.video_jobs import MP4
 from deployments.job import EventKind
+from deployments.store import MAX_PAGE
 
 BEARER = "bearer"
 EVENTS = "text/event-stream"

@@ -97,6 +97,10 @@ async def make_job(
     }
     call = GenerationCall.of(job_id, request, media)
     output = Output(graph.media.uri(f"{OUTPUTS}/{job_id}.{format}"), format, quality)
+    fingerprint = ""
+    if caller.idempotency_key is not None:
+        circumstances = (served.card.name, format, quality, detached)
+        fingerprint = await asyncio.to_thread(_fingerprint, generation, given, *circumstances)
     service_class = generation.service_class or ("standard" if detached else "interactive")
     return Job(
         id=job_id,
@@ -117,7 +121,7 @@ async def make_job(
         api_key=caller.api_key,
         gpu_seconds=served.card.gpu_seconds(resolved),
         idempotency_key=caller.idempotency_key,
-        fingerprint=_fingerprint(generation, given, served.card.name, format, quality, detached),
+        fingerprint=fingerprint,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from typing import Literal, cast
 
@@ -19,11 +19,11 @@ from deployments.ingress.graph import Graph
 from deployments.ingress.media_response import media_response
 from deployments.job import Job
 from deployments.previews import jpeg_of
+from deployments.store import MAX_PAGE
 
 MP4: Literal["video/mp4"] = "video/mp4"
 POLL_AFTER_MS = 500
 MAX_DIGITS = 9
-MAX_PAGE = 100
 LOWEST_ERROR, HIGHEST_ERROR, DEFAULT_ERROR = 400, 599, 500
 
 
@@ -35,12 +35,13 @@ async def list_videos(request: Request) -> Response:
     if order not in ("asc", "desc"):
         raise ApiError(400, f"order is {shown(order)}; expected asc or desc", param="order")
     try:
-        limit = within(0, MAX_PAGE)(query["limit"]) if "limit" in query else None
+        limit = within(0, MAX_PAGE)(query.get("limit", MAX_PAGE))
     except ValueError as error:
         raise ApiError(400, f"limit {error}", param="limit") from None
     api_key = caller_of(request).api_key
     page = await graph.jobs.page("video", api_key, query.get("after"), limit, cast(Literal["asc", "desc"], order))
-    return JSONResponse(video_page([await video_object(graph, job) for job in page.jobs], page.has_more))
+    positions = await graph.jobs.positions(page.jobs)
+    return JSONResponse(video_page([video_object(job, positions) for job in page.jobs], page.has_more))
 
 
 async def video(request: Request) -> Response:
@@ -48,7 +49,7 @@ async def video(request: Request) -> Response:
     graph: Graph = request.app.state.graph
     job = await _job(request)
     headers = {} if job.final else {"openai-poll-after-ms": str(POLL_AFTER_MS)}
-    return JSONResponse(await video_object(graph, job), _status(graph, job), headers=headers)
+    return JSONResponse(video_object(job, await graph.jobs.positions([job])), _status(graph, job), headers=headers)
 
 
 def _status(graph: Graph, job: Job) -> int:
@@ -113,8 +114,10 @@ async def video_events(request: Request) -> Response:
         previews = flag(request.query_params.get("previews", False))
     except ValueError as error:
         raise ApiError(400, f"previews {error}", param="previews") from None
-    newest = await graph.jobs.last_event(job.id) if job.final else None
-    if newest is not None and int(last) >= newest.number:
+    newest = await graph.jobs.last_event(job.id)
+    if int(last) > (newest.number if newest else 0):
+        raise ApiError(400, f"Last-Event-ID is {last}; this job has had no such event", param="Last-Event-ID")
+    if job.final and newest is not None and int(last) == newest.number:
         # What tells a browser not to ask again.
         return Response(status_code=204)
 
@@ -138,8 +141,8 @@ async def _job(request: Request) -> Job:
     return job
 
 
-async def video_object(graph: Graph, job: Job) -> VideoObject:
-    """A job as vLLM-Omni's and OpenAI's clients know it."""
+def video_object(job: Job, positions: Mapping[str, int]) -> VideoObject:
+    """A job as vLLM-Omni's and OpenAI's clients know it; `positions` are of those that are queued."""
     result, shown = job.result or {}, job.shown
     frames, fps = result.get("num_frames", shown["num_frames"]), result.get("fps", shown["fps"])
     seconds = result.get("stage_seconds", {})
@@ -173,5 +176,5 @@ async def video_object(graph: Graph, job: Job) -> VideoObject:
         "latents_sha256": result.get("latents_sha256"),
         "tries": job.tries,
         "deaths": job.deaths,
-        "queue_position": await graph.jobs.position(job) if job.status == "queued" else None,
+        "queue_position": positions.get(job.id),
     }

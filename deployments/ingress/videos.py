@@ -32,7 +32,7 @@ async def create_video(request: Request) -> Response:
     headers = notices(graph, generation)
     if stored.id != job.id:
         headers["Idempotent-Replayed"] = "true"
-    return JSONResponse(await video_object(graph, stored), headers=headers)
+    return JSONResponse(video_object(stored, await graph.jobs.positions([stored])), headers=headers)
 
 
 async def create_video_sync(request: Request) -> Response:

@@ -304,10 +304,8 @@ RESULT = {
     ],
 )
 def test_a_video_job_is_as_described(facts: dict[str, Any]) -> None:
-    graph = StubGraph()
-    graph.jobs = graph
     job = Job("video_gen_1", "video", "nano", "app", "decoder", True, {}, SHOWN, created_at=1.0, **facts)
-    found = asyncio.run(video_object(cast(Graph, graph), job))
+    found = video_object(job, {job.id: 3})
     assert set(found) == set(VideoObject.__annotations__)
     conforms(found, "VideoObject")
     conforms(video_page([found, found | {"id": "b"}], True), "VideoPage")

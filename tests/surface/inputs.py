@@ -19,7 +19,7 @@ Upload = tuple[str, bytes, str]
 TINY: dict[str, Any] = {"prompt": "a robot", "size": "64x64", "num_frames": 5, "num_inference_steps": 1, "seed": 1}
 """The least that can be asked of the video routes."""
 LONG: dict[str, Any] = {"prompt": "a robot", "size": "512x320", "num_frames": 45, "num_inference_steps": 200}
-"""A minute of work, in steps of a good part of a second."""
+"""Minutes of work on a slow core, half a minute on a fast one, in steps that both make within a second or two."""
 TOO_LARGE: dict[str, Any] = {"prompt": "a robot", "size": "1280x720", "num_frames": 189, "num_inference_steps": 1}
 """More than the shared graph's Generator may hold: `tests.graph.starting.RESIDENT_BYTES`."""
 

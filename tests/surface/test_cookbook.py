@@ -22,7 +22,7 @@ from tests.surface.reading import sound_of, video_in
 
 POLL_S = 0.1
 VIDEO: dict[str, Any] = {
-    "size": "160x96",
+    "size": "128x80",
     "num_frames": 29,
     "fps": 24,
     "num_inference_steps": 2,
@@ -94,29 +94,29 @@ def test_a01_text_to_image(http: httpx.Client) -> None:
 @pytest.mark.parametrize("sound", [{}, SOUND], ids=["silent", "with sound"])
 @pytest.mark.parametrize("first", [None, "humanoid_robot"], ids=["of text", "of an image"])
 def test_a02_a03_a04_videos(first: str | None, sound: dict[str, str], http: httpx.Client) -> None:
-    """A2 and A3, and A4 with and without sound, at 160x96 with 29 frames."""
+    """A2 and A3, and A4 with and without sound, at 128x80 with 29 frames."""
     captions = ("i2v_humanoid_robot", "negative_image2video") if first else ("t2v_robot_kitchen", "negative_text2video")
     prompts = {"prompt": compact_prompt(captions[0]), "negative_prompt": compact_prompt(captions[1])}
     uploads = {"input_reference": jpeg(first, 320, 192)} if first else {}
     answer = sync(http, VIDEO | prompts | sound, **uploads)
     clip = video_in(answer)
-    assert clip.frames.shape == (29, 96, 160, 3) and clip.fps == 24
+    assert clip.frames.shape == (29, 80, 128, 3) and clip.fps == 24
     assert answer.headers["x-guardrails"] == "off"
     if sound:
         assert sound_of(answer.content) == ("aac", 48_000, 2)
 
 
 def test_a05_video_to_video(http: httpx.Client) -> None:
-    """A5 at 160x96 with 21 frames; the prompts are plain text."""
+    """A5 at 128x80 with 21 frames; the prompts are plain text."""
     extra = {"condition_frame_indexes_vision": [0, 1], "condition_video_keep": "first", "guardrails": True}
     fields = VIDEO | {"num_frames": 21, "fps": 10, "seed": 2222, "extra_params": VIDEO["extra_params"] | extra}
     prompts = {"prompt": "The car drives on along the road.", "negative_prompt": "blurry, shaky"}
-    clip = video_in(sync(http, fields | prompts, input_reference=mp4("av_0", 320, 192, frames=17, fps=10)))
-    assert clip.frames.shape == (21, 96, 160, 3) and clip.fps == 10
+    clip = video_in(sync(http, fields | prompts, input_reference=mp4("av_0", 160, 96, frames=17, fps=10)))
+    assert clip.frames.shape == (21, 80, 128, 3) and clip.fps == 10
 
 
 def test_a06_driving_in_three_directions(http: httpx.Client) -> None:
-    """A6 at 320x192 with 16 of 60 actions; the asset holds one of three trajectories, the others turn it aside."""
+    """A6 at 160x96 with 16 of 60 actions; the asset holds one of three trajectories, the others turn it aside."""
     rows = assets.action("av_traj_forward")[:16]
     aside = np.zeros_like(rows)
     aside[:, 0] = 0.5
@@ -124,10 +124,10 @@ def test_a06_driving_in_three_directions(http: httpx.Client) -> None:
     for name, action in {"forward": rows, "left": rows - aside, "right": rows + aside}.items():
         extra = {"action_mode": "forward_dynamics", "domain_name": "av", "action_chunk_size": 16, "image_size": 256}
         extra |= {"view_point": "ego_view", "action": action.tolist(), "guardrails": False}
-        fields = DYNAMICS | {"prompt": f"drive {name}", "size": "320x192", "extra_params": extra}
-        job = generated(http, fields, jpeg("av_0", 320, 192))
+        fields = DYNAMICS | {"prompt": f"drive {name}", "size": "160x96", "extra_params": extra}
+        job = generated(http, fields, jpeg("av_0", 160, 96))
         clip = decode_video(content(http, job))
-        assert clip.frames.shape == (17, 192, 320, 3) and clip.fps == 10
+        assert clip.frames.shape == (17, 96, 160, 3) and clip.fps == 10
         assert job["action"] is None
         ends[name] = job["latents_sha256"]["vision"]
     assert len(set(ends.values())) == 3
@@ -136,15 +136,15 @@ def test_a06_driving_in_three_directions(http: httpx.Client) -> None:
 @pytest.mark.parametrize(
     ("domain", "fps", "size", "image", "view_point"),
     [
-        ("droid_lerobot", 10, (320, 192), "robot_153", "concat_view"),
-        ("umi", 20, (256, 256), "umi", "ego_view"),
+        ("droid_lerobot", 10, (160, 96), "robot_153", "concat_view"),
+        ("umi", 20, (128, 128), "umi", "ego_view"),
     ],
     ids=["a07 droid", "a08 umi"],
 )
 def test_a07_a08_chunk_after_chunk(
     domain: str, fps: int, size: tuple[int, int], image: str, view_point: str, http: httpx.Client
 ) -> None:
-    """A7 at 320x192, A8 at its own size: the last frame of each video, with index 16, is the next one's first.
+    """A7 at 160x96, A8 at half its size: the last frame of each video, with index 16, is the next one's first.
 
     Both with the actions of A8, which are as wide as those of A7.
     """
@@ -160,15 +160,15 @@ def test_a07_a08_chunk_after_chunk(
         upload = ("chunk.png", encode_image(clip.frames[16], "png"), "image/png")
 
 
-@pytest.mark.parametrize("start", [0, 20])
+@pytest.mark.parametrize("start", [0, 30])
 def test_a09_actions_of_a_drive(start: int, http: httpx.Client) -> None:
-    """A9 at a tier of 256 with 20 of 60 actions, of two parts of a drive; no size, and the content is not fetched."""
-    extra = {"action_mode": "inverse_dynamics", "domain_name": "av", "action_chunk_size": 20, "image_size": 256}
+    """A9 at a tier of 256 with 8 of 60 actions, of two parts of a drive; no size, and the content is not fetched."""
+    extra = {"action_mode": "inverse_dynamics", "domain_name": "av", "action_chunk_size": 8, "image_size": 256}
     extra |= {"view_point": "ego_view", "raw_action_dim": 9, "guardrails": False}
-    fields = DYNAMICS | {"prompt": "drive", "num_frames": 21, "extra_params": extra}
-    job = generated(http, fields, mp4("av_0", 320, 192, frames=21, fps=10, start=start))
+    fields = DYNAMICS | {"prompt": "drive", "num_frames": 9, "extra_params": extra}
+    job = generated(http, fields, mp4("av_0", 320, 192, frames=9, fps=10, start=start))
     data = np.asarray(job["action"]["data"])
-    assert data.shape == (20, 9) and np.isfinite(data).all()
+    assert data.shape == (8, 9) and np.isfinite(data).all()
 
 
 def test_a10_readiness(http: httpx.Client) -> None:

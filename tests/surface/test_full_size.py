@@ -101,6 +101,16 @@ def test_c08_c09_c41_the_readmes_video_twice(http: httpx.Client) -> None:
     assert first.content == second.content
 
 
+def test_c10_the_size_follows_the_image(http: httpx.Client) -> None:
+    """C10: the area of 720p at the aspect of the image."""
+    fields = {"prompt": "a robot", "num_inference_steps": 35}
+    parts = as_parts(fields, input_reference=jpeg("humanoid_robot", 900, 660))
+    height, width = video_in(http.post("/v1/videos/sync", files=parts)).frames.shape[1:3]
+    assert width % 16 == 0 == height % 16
+    assert width / height == pytest.approx(900 / 660, rel=0.03)
+    assert width * height == pytest.approx(1280 * 720, rel=0.05)
+
+
 def test_c34_a_world_that_follows_actions(http: httpx.Client) -> None:
     """C34 at 832x480, the size of the cookbook's image."""
     extra = {"action_mode": "forward_dynamics", "action": assets.action("av_traj_forward").tolist()}

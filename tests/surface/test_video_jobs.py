@@ -18,13 +18,13 @@ from tests.graph.figures import steps_until_stopped
 from tests.surface.inputs import LONG, TINY, TOO_LARGE, as_parts
 from tests.surface.reading import JOB_ID, completed, error_of, polled, video_in
 
-CLIP: dict[str, Any] = {"prompt": "a robot", "size": "256x160", "num_frames": 18, "fps": 12, "num_inference_steps": 8}
+CLIP: dict[str, Any] = {"prompt": "a robot", "size": "160x96", "num_frames": 18, "fps": 12, "num_inference_steps": 8}
 
 
 @pytest.fixture
 def running(http: httpx.Client) -> Iterator[str]:
-    """A job that is being denoised and has a minute to go."""
-    job = submitted(http, LONG | {"num_inference_steps": 90})
+    """A job that is being denoised and has long to go."""
+    job = submitted(http, LONG | {"num_inference_steps": 99})
     deadline = time.monotonic() + 60
     while http.get(f"/v1/videos/{job}").json()["progress"] == 0:
         assert time.monotonic() < deadline
@@ -34,13 +34,13 @@ def running(http: httpx.Client) -> Iterator[str]:
 
 
 def test_c12_c13_c15_a_job_to_its_end(http: httpx.Client) -> None:
-    """C12, C13, C15 at 256x160 with 8 steps: its record at each time, its file in whole and in part."""
+    """C12, C13, C15 at 160x96 with 8 steps: its record at each time, its file in whole and in part."""
     created = http.post("/v1/videos", files=as_parts(CLIP))
     assert created.status_code == 200
     job = created.json()
     assert JOB_ID.fullmatch(job["id"])
     assert (job["object"], job["status"], job["progress"], job["seconds"]) == ("video", "queued", 0, "4")
-    assert (job["size"], job["prompt"], job["model"]) == ("256x160", "a robot", "cosmos3-tiny")
+    assert (job["size"], job["prompt"], job["model"]) == ("160x96", "a robot", "cosmos3-tiny")
     assert job["error"] is None is job["completed_at"] and job["file_name"] is None
 
     heard = [job, *polled(http, job["id"])]
@@ -59,7 +59,7 @@ def test_c12_c13_c15_a_job_to_its_end(http: httpx.Client) -> None:
     assert whole.status_code == 200 and whole.headers["content-type"] == "video/mp4"
     assert whole.headers["content-disposition"] == f'attachment; filename="{job["id"]}.mp4"'
     clip = decode_video(whole.content)
-    assert clip.frames.shape == (21, 160, 256, 3) and clip.fps == 12
+    assert clip.frames.shape == (21, 96, 160, 3) and clip.fps == 12
     part = http.get(path, headers={"Range": "bytes=0-99"})
     assert (part.status_code, part.content) == (206, whole.content[:100])
     assert part.headers["content-range"] == f"bytes 0-99/{len(whole.content)}"
@@ -97,7 +97,8 @@ def test_c19_deleting_a_running_job(http: httpx.Client, client: Client, running:
     error_of(http.get(f"/v1/videos/{running}"), 404)
     error_of(http.get(f"/v1/videos/{running}/content"), 404)
     video_in(http.post("/v1/videos/sync", files=as_parts(TINY)))
-    assert steps_until_stopped(client, before) < 90 / 2
+    # The figures are up to a second old, and the other job made a step.
+    assert steps_until_stopped(client, before) <= 10
 
 
 @pytest.mark.parametrize("path", ["", "/content", "/events", "/manifest"])

@@ -22,7 +22,7 @@ from tests.surface.reading import error_of, sound_of, stage_durations, video_in
 
 PATH = "/v1/videos/sync"
 README: dict[str, Any] = {
-    "size": "128x80",
+    "size": "112x64",
     "num_frames": 189,
     "fps": 24,
     "num_inference_steps": 2,
@@ -34,7 +34,7 @@ README: dict[str, Any] = {
 
 
 def test_c08_the_readmes_video(http: httpx.Client) -> None:
-    """C8 and C9 at 128x80 and with 2 steps; frames, rate and sound are those of the README."""
+    """C8 and C9 at 112x64 and with 2 steps; frames, rate and sound are those of the README."""
     prompts = {
         "prompt": compact_prompt("t2v_robot_pouring_water_audio"),
         "negative_prompt": compact_prompt("negative_text2video"),
@@ -42,7 +42,7 @@ def test_c08_the_readmes_video(http: httpx.Client) -> None:
     sound = {"generate_sound": True, "sound_duration": "7.875"}
     answer = http.post(PATH, files=as_parts(README | prompts | sound), headers={"Accept": "video/mp4"})
     clip = video_in(answer)
-    assert clip.frames.shape == (189, 80, 128, 3) and clip.fps == 24
+    assert clip.frames.shape == (189, 64, 112, 3) and clip.fps == 24
     assert sound_of(answer.content) == ("aac", 48_000, 2)
     assert answer.headers["x-request-id"] and answer.headers["x-model"] == "cosmos3-tiny"
     assert set(stage_durations(answer)) == {"encode", "denoise", "decode"}
@@ -52,14 +52,18 @@ def test_c08_the_readmes_video(http: httpx.Client) -> None:
     assert float(answer.headers["x-peak-memory-mb"]) > 1
 
 
-def test_c10_the_size_follows_the_image(http: httpx.Client) -> None:
-    """C10 with 5 frames: no size, so the area is that of 720p at the aspect of the image."""
-    file = ("x.png", encode_image(picture("humanoid_robot", 300, 220), "png"), "image/png")
-    clip = video_in(http.post(PATH, files=as_parts(without(TINY, "size"), input_reference=file)))
-    height, width = clip.frames.shape[1:3]
-    assert width % 16 == 0 == height % 16
-    assert width / height == pytest.approx(300 / 220, rel=0.03)
-    assert width * height == pytest.approx(1280 * 720, rel=0.05)
+@pytest.mark.parametrize(
+    ("image", "size"), [((300, 180), (320, 192)), ((200, 200), (256, 256)), ((180, 300), (192, 320))]
+)
+def test_c10_the_size_follows_the_image(image: tuple[int, int], size: tuple[int, int], http: httpx.Client) -> None:
+    """C10 at a tier of 256, whose sizes have the usual aspects.
+
+    With nothing said of the size at all, the area is that of 720p, which is in test_full_size.py.
+    """
+    file = ("x.png", encode_image(picture("humanoid_robot", *image), "png"), "image/png")
+    fields = without(TINY, "size") | {"extra_params": {"resolution": "256"}}
+    clip = video_in(http.post(PATH, files=as_parts(fields, input_reference=file)))
+    assert clip.frames.shape == (5, size[1], size[0], 3)
 
 
 def test_c11_a_video_goes_on(http: httpx.Client) -> None:
@@ -112,7 +116,8 @@ def test_c40_a_client_that_hangs_up(graph: RunningGraph, graph_data: Path, clien
         eventually(client, lambda figures: figures[STEPS] > before[STEPS], timeout=60)
         assert any(path.parent.name == "inputs" for path in files() - files_before)
         made = client.figures()[STEPS] - before[STEPS]
-    assert steps_until_stopped(client, before) < made + LONG["num_inference_steps"] / 4
+    # The figures are up to a second old.
+    assert steps_until_stopped(client, before) <= made + 10
     deadline = time.monotonic() + 10
     while files() - files_before and time.monotonic() < deadline:
         time.sleep(0.1)
