@@ -7,6 +7,7 @@ the mean colour under each latent pixel is regressed on that pixel's channels. I
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -15,7 +16,10 @@ from PIL import Image
 from torch import Tensor
 
 from cosmos3_core.codecs.pixels import Frames
-from cosmos3_core.codecs.video_vae import VideoEncoder
+
+if TYPE_CHECKING:
+    # diffusers, which takes seconds to import; whoever only passes a map on needs none of it.
+    from cosmos3_core.codecs.video_vae import VideoEncoder
 
 STRIDE = 16
 SIDE = 256

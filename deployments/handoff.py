@@ -19,14 +19,13 @@ from torch import Tensor
 from cosmos3_core.errors import CosmosError
 from cosmos3_core.memory import Geometry
 from cosmos3_core.model.config import TransformerConfig
-from cosmos3_core.model.sequence import Latents, Modality, SequenceLayout
+from cosmos3_core.model.sequence import Latents, Modality, SequenceLayout, latent_shapes
 from cosmos3_core.preview import PreviewMap
 from cosmos3_core.provenance import DenoiseFacts, EncodeFacts
 from cosmos3_core.sampling.denoise import Conditioning
 from cosmos3_core.sampling.guidance import Guidance
 from cosmos3_core.sampling.noise import NoiseSource
 from cosmos3_core.sampling.schedule import Schedule
-from cosmos3_core.stages.encoder import latent_shapes
 
 
 class HandoffLost(CosmosError):

@@ -19,7 +19,7 @@ from torch.distributed import Store  # type: ignore[attr-defined]  # public, but
 
 from cosmos3_core.byte_cache import ByteCache
 from cosmos3_core.media import encode_image
-from cosmos3_core.model.sequence import Modality, sha256_of
+from cosmos3_core.model.sequence import Modality, latent_shapes, sha256_of
 from cosmos3_core.parallel.mesh import Mesh, join
 from cosmos3_core.parallel.rendezvous import Address, find_store, open_store, use_interface_of
 from cosmos3_core.preview import PreviewMap, preview
@@ -27,7 +27,7 @@ from cosmos3_core.provenance import DenoiseFacts
 from cosmos3_core.request import Step
 from cosmos3_core.sampling.denoise import Conditioning, DenoiseState
 from cosmos3_core.stages.denoiser import Denoiser, DenoiseTask
-from cosmos3_core.stages.encoder import EncodedRequest, latent_shapes
+from cosmos3_core.stages.encoder import EncodedRequest
 from cosmos3_core.stages.understanding import TextKeyValues
 from deployments.handoff import (
     EncodedMessage,

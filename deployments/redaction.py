@@ -1,4 +1,4 @@
-"""What clients must not read in a message: where this server keeps its files."""
+"""What must not stand in a message: where this server keeps its files, and the content of media."""
 
 from __future__ import annotations
 
@@ -6,8 +6,14 @@ import re
 
 # Paths of the server's disk; our own routes may be named.
 _PATH = re.compile(r"(?<![\w.])(?!/v\d/)(?:/[\w.\-+@]+){2,}")
+_DATA_URI = re.compile(r"(data:[^,\s]{0,100};base64,)[A-Za-z0-9+/=]+", re.IGNORECASE)
 
 
 def without_paths(message: str) -> str:
     """A message without absolute paths, and without what cannot be encoded."""
     return _PATH.sub("<path>", message).encode("utf-8", "replace").decode()
+
+
+def without_media(message: str) -> str:
+    """A message whose data URIs end where their content begins."""
+    return _DATA_URI.sub(r"\1...", message)

@@ -44,3 +44,13 @@ def test_no_source_file_of_the_core_names_a_server(source: Path) -> None:
             assert node.level == 0, "imports are absolute"
             imported.add(node.module or "")
     assert {name.split(".")[0] for name in imported} & FOREIGN == set()
+
+
+@pytest.mark.parametrize("module", ["deployments.jobs", "deployments.ingress.deployment"])
+def test_who_holds_no_weights_imports_no_model_library(module: str) -> None:
+    """Each takes seconds to import, which a replica that replaces a dead one does not have."""
+    script = (
+        f"import sys, {module}; print([name for name in ('diffusers', 'transformers', 'vllm') if name in sys.modules])"
+    )
+    answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert answer.stdout.strip() == "[]", answer.stderr

@@ -26,7 +26,7 @@ from cosmos3_core.model import generation
 from cosmos3_core.model.config import TransformerConfig
 from cosmos3_core.model.generation import GenerationTower
 from cosmos3_core.model.names import keeps_fp32, reasoner_shapes
-from cosmos3_core.model.sequence import SequenceLayout
+from cosmos3_core.model.sequence import SequenceLayout, latent_shapes
 from cosmos3_core.model.understanding import UnderstandingTower
 from cosmos3_core.parallel import guidance, tensor, ulysses
 from cosmos3_core.parallel.degrees import Degrees
@@ -37,7 +37,7 @@ from cosmos3_core.sampling.guidance import Guidance
 from cosmos3_core.sampling.schedule import flow
 from cosmos3_core.settings import ExecutionSettings
 from cosmos3_core.stages.denoiser import Denoiser
-from cosmos3_core.stages.encoder import EncodedRequest, latent_shapes
+from cosmos3_core.stages.encoder import EncodedRequest
 from cosmos3_core.stages.understanding import TextKeyValues
 from cosmos3_core.weights import LoadReport
 from tests.live_memory import LiveBytes

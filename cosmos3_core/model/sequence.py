@@ -155,3 +155,15 @@ def media_positions(config: TransformerConfig, layout: SequenceLayout, text_toke
     along_time = torch.cat([sound_times, action_times])
     flat = torch.zeros_like(along_time)
     return torch.cat([vision, torch.stack([along_time, flat, flat])], dim=1)
+
+
+def latent_shapes(config: TransformerConfig, layout: SequenceLayout) -> dict[Modality, tuple[int, ...]]:
+    """Shape of each modality's latents in a request."""
+    shapes: dict[Modality, tuple[int, ...]] = {
+        Modality.VISION: (config.latent_channel, layout.frames, layout.height, layout.width)
+    }
+    if layout.sound_frames:
+        shapes[Modality.SOUND] = (config.sound_dim, layout.sound_frames)
+    if layout.action_rows:
+        shapes[Modality.ACTION] = (layout.action_rows, config.action_dim)
+    return shapes

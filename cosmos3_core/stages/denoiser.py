@@ -22,6 +22,7 @@ from cosmos3_core.model.sequence import (
     Modality,
     NoisyTokens,
     SequenceLayout,
+    latent_shapes,
     media_positions,
     noisy_tokens,
 )
@@ -35,7 +36,7 @@ from cosmos3_core.sampling.guidance import Guidance, combine
 from cosmos3_core.sampling.noise import draw
 from cosmos3_core.sampling.schedule import flow
 from cosmos3_core.settings import ExecutionSettings
-from cosmos3_core.stages.encoder import EncodedRequest, latent_shapes
+from cosmos3_core.stages.encoder import EncodedRequest
 from cosmos3_core.stages.understanding import TextKeyValues
 from cosmos3_core.towers import load_tower
 from cosmos3_core.weights import LoadReport

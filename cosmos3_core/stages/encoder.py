@@ -17,8 +17,7 @@ from cosmos3_core.checkpoint import Checkpoint, CheckpointError
 from cosmos3_core.codecs import pixels
 from cosmos3_core.codecs.video_vae import VideoEncoder
 from cosmos3_core.inputs import MediaInputs
-from cosmos3_core.model.config import TransformerConfig
-from cosmos3_core.model.sequence import VAE_TEMPORAL_STRIDE, Modality, SequenceLayout
+from cosmos3_core.model.sequence import VAE_TEMPORAL_STRIDE, Modality, SequenceLayout, latent_shapes
 from cosmos3_core.modes import Mode
 from cosmos3_core.prompt import tokenize
 from cosmos3_core.resolve import ResolvedRequest
@@ -50,18 +49,6 @@ class EncodedRequest:
     seed: int
     noise: NoiseSource
     stochastic: bool
-
-
-def latent_shapes(config: TransformerConfig, layout: SequenceLayout) -> dict[Modality, tuple[int, ...]]:
-    """Shape of each modality's latents in a request."""
-    shapes: dict[Modality, tuple[int, ...]] = {
-        Modality.VISION: (config.latent_channel, layout.frames, layout.height, layout.width)
-    }
-    if layout.sound_frames:
-        shapes[Modality.SOUND] = (config.sound_dim, layout.sound_frames)
-    if layout.action_rows:
-        shapes[Modality.ACTION] = (layout.action_rows, config.action_dim)
-    return shapes
 
 
 class Encoder:

@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from cosmos3_core.errors import RequestError
 from cosmos3_core.request import GenerationRequest
 from deployments.ingress.errors import MAX_MESSAGE, ApiError, bad_field, bad_fields
-from deployments.redaction import without_paths
+from deployments.redaction import without_media, without_paths
 
 NAMES = st.text(string.ascii_letters + string.digits + "_-.+@", min_size=1, max_size=8)
 
@@ -102,6 +102,20 @@ def test_no_absolute_path_survives(names: list[str], before: str) -> None:
 @given(st.text("/ab.v1 :'", max_size=20))
 def test_messages_are_cleaned_once(message: str) -> None:
     assert without_paths(without_paths(message)) == without_paths(message)
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        ("size is 'data:image/png;base64,iVBORw0KGgo='; expected", "size is 'data:image/png;base64,...'; expected"),
+        ("Model mismatch: DATA:;BASE64,AAAA is not served", "Model mismatch: DATA:;BASE64,... is not served"),
+        ("send a data URI such as data:image/png;base64,...", "send a data URI such as data:image/png;base64,..."),
+        ("expected data:<type>;base64,<content>", "expected data:<type>;base64,<content>"),
+    ],
+)
+def test_media_are_not_repeated(message: str, shown: str) -> None:
+    assert without_media(message) == shown
+    assert ApiError(400, message).body("id")["error"]["message"] == shown
 
 
 def test_a_refusal_by_the_core_keeps_the_clients_name() -> None:

@@ -50,7 +50,8 @@ def test_c35_actions_read_off_a_video(http: httpx.Client) -> None:
     """C35 at 160x96 and with 2 steps: 60 rows of 9 numbers for 61 frames."""
     extra = AV_PARAMS | {"action_mode": "inverse_dynamics", "raw_action_dim": 9}
     file = mp4("av_0", 160, 96, frames=61, fps=10)
-    created = http.post("/v1/videos", files=as_parts(AV | {"size": "160x96", "extra_params": extra}, input_reference=file))
+    fields = AV | {"size": "160x96", "extra_params": extra}
+    created = http.post("/v1/videos", files=as_parts(fields, input_reference=file))
     assert created.status_code == 200 and "x-ignored-fields" not in created.headers
     action = completed(http, created.json()["id"])["action"]
     data = np.asarray(action["data"], np.float64)

@@ -15,6 +15,7 @@ from cosmos3_core.media import decode_video
 from deployments.client import Client
 from tests.graph.events import submitted
 from tests.graph.figures import steps_until_stopped
+from tests.surface.faults import nowhere_to_write
 from tests.surface.inputs import LONG, TINY, TOO_LARGE, as_parts
 from tests.surface.reading import JOB_ID, completed, error_of, polled, video_in
 
@@ -125,15 +126,12 @@ def test_c21_a_job_that_a_stage_refuses(http: httpx.Client) -> None:
 
 
 def test_c21_a_job_whose_file_cannot_be_written(http: httpx.Client, graph_data: Path) -> None:
-    """C21: a folder stands where the Decoder is to write."""
-    job = submitted(http, CLIP)
-    target = graph_data / "media" / "outputs" / f"{job}.mp4"
-    target.mkdir(parents=True)
-    try:
+    """C21: the Decoder finds nowhere to write; the next job is served again."""
+    with nowhere_to_write(graph_data):
+        job = submitted(http, TINY)
         failed(http, job, 500)
-        error_of(http.get(f"/v1/videos/{job}/content"), 422)
-    finally:
-        target.rmdir()
+    error_of(http.get(f"/v1/videos/{job}/content"), 422)
+    completed(http, submitted(http, TINY))
 
 
 def failed(http: httpx.Client, job: str, code: int) -> dict[str, Any]:

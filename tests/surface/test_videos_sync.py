@@ -79,8 +79,8 @@ def test_c11_a_video_goes_on(http: httpx.Client) -> None:
 
     one, other, with_less = clip(1, [0, 1]), clip(2, [0, 1]), clip(1, [0])
     differences = np.abs(one - other).mean(axis=(1, 2, 3))
-    assert differences[:5].max() < 2 < differences[5:].min(), differences
-    assert np.abs(one - with_less)[1:5].mean() > 2
+    assert differences[:5].max() < 5 and differences[5:].min() > 20, differences
+    assert np.abs(one - with_less)[1:5].mean() > 20
 
 
 def test_c39_too_long_for_a_client_that_waits(http: httpx.Client, client: Client) -> None:

@@ -1,0 +1,180 @@
+"""What the ingress asks of Jobs, over a handle whose replicas die and databases go away."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from ray.exceptions import RayActorError
+
+from deployments.admission import IdempotencyMismatch, QueueFull
+from deployments.ingress import jobs
+from deployments.ingress.errors import ApiError
+from deployments.ingress.jobs import JobService
+from deployments.job import Job, JobEvent
+from deployments.jobs import DatabaseAway
+
+
+@dataclass(frozen=True)
+class Pause:
+    """In a stream: nothing for a while."""
+
+    seconds: float
+
+
+class Response:
+    """What a handle gives back: awaited for an answer, iterated for a stream."""
+
+    def __init__(self, script: Any) -> None:
+        self.script = script
+        self.cancelled = False
+
+    def __await__(self) -> Any:
+        return self._answer().__await__()
+
+    async def _answer(self) -> Any:
+        if isinstance(self.script, Exception):
+            raise self.script
+        return await self.script() if callable(self.script) else self.script
+
+    async def __aiter__(self) -> AsyncIterator[Any]:
+        for item in self.script:
+            if isinstance(item, Exception):
+                raise item
+            if isinstance(item, Pause):
+                await asyncio.sleep(item.seconds)
+                continue
+            yield item
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
+class Handle:
+    """A handle that answers as scripted, one answer after the other, and notes what it was asked."""
+
+    def __init__(self, **scripts: list[Any]) -> None:
+        self.scripts = scripts
+        self.asked: list[tuple[str, tuple[Any, ...]]] = []
+
+    def options(self, **_: Any) -> Handle:
+        return self
+
+    def __getattr__(self, name: str) -> Any:
+        handle = self
+
+        class Method:
+            @staticmethod
+            def remote(*arguments: Any) -> Response:
+                handle.asked.append((name, arguments))
+                return Response(handle.scripts[name].pop(0))
+
+        return Method
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "PAUSE_S", 0.01)
+    monkeypatch.setattr(jobs, "PATIENCE_S", 0.2)
+
+
+def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    asyncio.run(asyncio.wait_for(test(), 20))
+
+
+def a_job(**given: Any) -> Job:
+    request = {"fields": {}, "media": {}, "output": {"target": "memory://none/x.mp4"}}
+    return Job("video_gen_1", "video", "m", "nano", "decoder", True, request, {}, **given)
+
+
+def test_a_replica_that_dies_is_asked_again() -> None:
+    async def test() -> None:
+        handle = Handle(get=[RayActorError(), DatabaseAway(), a_job()])
+        assert await JobService(handle).get("video_gen_1") == a_job()
+        assert handle.asked == [("get", ("video_gen_1",))] * 3
+
+    run(test)
+
+
+def test_one_that_does_not_come_back_is_a_503() -> None:
+    async def test() -> None:
+        with pytest.raises(ApiError) as caught:
+            await JobService(Handle(get=[RayActorError()] * 100)).get("x")
+        assert caught.value.status == 503 and "Retry-After" in caught.value.headers
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "headers"),
+    [(QueueFull("no", 7), 429, {"Retry-After": "7"}), (IdempotencyMismatch("k"), 422, {}), (ValueError(), 500, {})],
+)
+def test_other_errors_are_answers_at_once(error: Exception, status: int, headers: dict[str, str]) -> None:
+    async def test() -> None:
+        handle = Handle(submit=[error])
+        with pytest.raises(ApiError) as caught:
+            await JobService(handle).submit(a_job())
+        assert (caught.value.status, caught.value.headers) == (status, headers)
+        # What is refused was never kept.
+        assert [name for name, _ in handle.asked] == ["submit"]
+
+    run(test)
+
+
+@pytest.mark.parametrize("key", [None, "k"])
+def test_hanging_up_while_a_job_is_accepted(key: str | None) -> None:
+    """Nobody knows its id, so it is removed once it is there; but who named its request may ask for it again."""
+
+    async def test() -> None:
+        accepted, job = asyncio.Event(), a_job(idempotency_key=key)
+
+        async def accepting() -> Job:
+            await accepted.wait()
+            return job
+
+        handle = Handle(submit=[accepting], delete=[job])
+        submitting = asyncio.create_task(JobService(handle).submit(job))
+        await asyncio.sleep(0.05)
+        submitting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await submitting
+        assert [name for name, _ in handle.asked] == ["submit"]
+        accepted.set()
+        await asyncio.sleep(0.05)
+        assert [name for name, _ in handle.asked] == ["submit", *(["delete"] if key is None else [])]
+
+    run(test)
+
+
+def event(number: int, kind: Any = "step") -> JobEvent:
+    return JobEvent(number, kind, {}, 0.0)
+
+
+def test_a_stream_goes_on_where_it_broke(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test() -> None:
+        broken = [[event(1), event(0, "queued"), event(2), RayActorError()], [DatabaseAway()], [event(3, "done")]]
+        handle = Handle(watch=broken)
+        told = [event async for event in JobService(handle).watch("x", attend=True)]
+        assert [event.number for event in told] == [1, 0, 2, 3]
+        assert [arguments for _, arguments in handle.asked] == [
+            ("x", 0, True, False),
+            ("x", 2, True, True),
+            ("x", 2, True, True),
+        ]
+
+    run(test)
+
+
+def test_patience_begins_with_the_first_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job that waits tells nothing for minutes; then a replica dies, and that is the first failure."""
+    monkeypatch.setattr(jobs, "LONG_S", 0.1)
+
+    async def test() -> None:
+        handle = Handle(watch=[[event(1), Pause(0.5), RayActorError()], [event(2, "done")]])
+        told = [event.number async for event in JobService(handle).watch("x")]
+        assert told == [1, 2]
+
+    run(test)
