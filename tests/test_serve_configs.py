@@ -53,7 +53,7 @@ def test_every_stage_scales_by_itself(path: Path) -> None:
         for entry in application["deployments"]
         if "autoscaling_config" in entry
     }
-    # Jobs is alone in driving what the database holds, and a model's card has nothing to scale.
+    # Jobs waits for others most of the time, and a model's card always: neither has a load to scale by.
     assert listed == {stage.name for stage in stages(path)} - {"Jobs", "Model"}
 
 

@@ -11,6 +11,7 @@ import yaml
 from pydantic import ValidationError
 from sqlalchemy.engine import make_url
 
+from deployments.admission import Bound
 from deployments.settings import (
     DecoderSettings,
     EncoderSettings,
@@ -79,7 +80,11 @@ def test_unknown_names_within_a_model_are_refused(stage: str) -> None:
         (GeneratorSettings, {"rank_resources": {"GPU": "many"}}),
         (FrontSettings, {"sync_timeout_s": 0}),
         (FrontSettings, {"max_running": 0}),
-        (FrontSettings, {"max_queued": -1}),
+        (FrontSettings, {"lease_s": 0}),
+        (FrontSettings, {"admission": {"max_unfinished": 0}}),
+        (FrontSettings, {"retention": {"stray_after_s": 5}}),
+        (FrontSettings, {"keys": [{"name": "alice"}]}),
+        (FrontSettings, {"keys": [{"name": "a", "environment": "A"}, {"name": "a", "environment": "B"}]}),
         (FrontSettings, {"max_tries": 0}),
         (FrontSettings, {"guardrails": "maybe"}),
         (FrontSettings, {"guardrails": None}),
@@ -218,3 +223,17 @@ def test_user_config() -> None:
     assert [served.application for served in found.models] == ["nano", "edge"]
     with pytest.raises(ValidationError):
         ServedModels(**yaml.safe_load("models: [{application: nano, decoder: d}]"))
+
+
+def test_the_bounds_of_keys() -> None:
+    keys: list[dict[str, Any]] = [
+        {"name": "a", "environment": "A"},
+        {"name": "b", "environment": "B", "max_unfinished": 7},
+    ]
+    total = {"max_unfinished": 100, "max_gpu_seconds": 50.0}
+    alone = FrontSettings.model_validate({"admission": total}).bounds()
+    assert (alone.total, alone.default) == (Bound(100, 50.0), Bound())
+    shared = FrontSettings.model_validate({"admission": total, "keys": keys}).bounds()
+    assert (shared.default, shared.keys) == (Bound(50, 25.0), {"b": Bound(7, None)})
+    named = FrontSettings.model_validate({"admission": total, "keys": keys, "each_key": {"max_unfinished": 90}})
+    assert named.bounds().default == Bound(90, None)
