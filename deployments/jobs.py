@@ -161,19 +161,16 @@ class Jobs:
         """A job's last event, of one kind or of any."""
         return await self._asked(self.store.last_event, job_id, kind)
 
-    async def watch(
-        self, job_id: str, after: int = 0, attend: bool = False, known: bool = False
-    ) -> AsyncGenerator[JobEvent, None]:
-        """A job's events from the first one after `after` to its last; ends at once where there is no such job.
+    async def watch(self, job_id: str, after: int = 0, attend: bool = False) -> AsyncGenerator[JobEvent, None]:
+        """A job's events from the first one after `after` to its last.
 
         Numbered 0, and not kept, are `queued`, which tells how many jobs wait before it, and `cancelled`, the end of a
-        job that was deleted.
+        job that is not there any more.
 
         Args:
             job_id: of the job.
             after: number of the last event that is known.
             attend: whether the job lives as long as somebody watches it.
-            known: whether there was such a job.
 
         Raises:
             DatabaseAway: it goes on behind the last event when it is watched again.
@@ -193,11 +190,11 @@ class Jobs:
                     yield event
                     if event.last:
                         return
-                if job is None and known:
+                if job is None:
                     yield JobEvent(0, "cancelled", {}, time.time())
-                if job is None or (job.final and not found):
                     return
-                known = True
+                if job.final and not found:
+                    return
                 if not found:
                     ahead = (await self.positions([job])).get(job_id)
                     if ahead is not None and ahead != position:

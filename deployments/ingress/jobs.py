@@ -76,14 +76,14 @@ class JobService:
 
     async def watch(self, job_id: str, after: int = 0, attend: bool = False) -> AsyncGenerator[JobEvent, None]:
         """A job's events, as `deployments.jobs.Jobs.watch` says, whichever replica tells them."""
-        patience, known = Patience(), False
+        patience = Patience()
         while True:
-            stream = self._handle.options(stream=True).watch.remote(job_id, after, attend, known)
+            stream = self._handle.options(stream=True).watch.remote(job_id, after, attend)
             try:
                 async with aclosing(items_of(stream)) as events:
                     async for event in events:
                         patience.renew()
-                        known, after = True, max(after, event.number)
+                        after = max(after, event.number)
                         yield event
                 return
             except Exception as error:
