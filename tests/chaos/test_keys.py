@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -89,7 +90,7 @@ def test_a_keys_jobs_are_its_own(alice: httpx.Client, bob: httpx.Client) -> None
 
 def test_c57_any_replica_answers_for_any_job(graph: RunningGraph, alice: httpx.Client) -> None:
     """Ten clients, each with a connection of its own: made through one, read, followed and cancelled through others."""
-    job = submitted(alice, VIDEO | {"num_inference_steps": 60})
+    job = submitted(alice, VIDEO | {"num_inference_steps": 200})
     with ThreadPoolExecutor(10) as pool:
 
         def read(_: int) -> tuple[int, str, int]:
@@ -98,21 +99,25 @@ def test_c57_any_replica_answers_for_any_job(graph: RunningGraph, alice: httpx.C
                 return answer.status_code, answer.json()["id"], other.get(f"/v1/videos/{job}/content").status_code
 
         assert set(pool.map(read, range(20))) == {(200, job, 404)}
-        stories = [pool.submit(_follow, graph, job) for _ in range(4)]
+        seen = [threading.Event() for _ in range(4)]
+        stories = [pool.submit(_follow, graph, job, step) for step in seen]
+        assert all(step.wait(60) for step in seen)
         with client_of(graph, "alice") as other:
-            while other.get(f"/v1/videos/{job}").json()["progress"] == 0:
-                time.sleep(0.2)
             assert other.delete(f"/v1/videos/{job}").status_code == 200
         told = [story.result(60) for story in stories]
     assert all(events[-1].kind == "cancelled" for events in told)
     steps = [[event.data["index"] for event in events if event.kind == "step"] for events in told]
-    assert all(indices == list(range(1, len(indices) + 1)) and 0 < len(indices) < 60 for indices in steps)
+    assert all(indices == list(range(1, len(indices) + 1)) and 0 < len(indices) < 200 for indices in steps)
     assert alice.get(f"/v1/videos/{job}").status_code == 404
 
 
-def _follow(graph: RunningGraph, job: str) -> list[SentEvent]:
+def _follow(graph: RunningGraph, job: str, step: threading.Event) -> list[SentEvent]:
+    def notice(event: SentEvent) -> None:
+        if event.kind == "step":
+            step.set()
+
     with client_of(graph, "alice") as client:
-        return followed(client, job, lambda event: None)
+        return followed(client, job, notice)
 
 
 def test_a_keys_own_bound(bob: httpx.Client, alice: httpx.Client) -> None:

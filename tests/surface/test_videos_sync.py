@@ -22,7 +22,7 @@ from tests.surface.reading import error_of, sound_of, stage_durations, video_in
 
 PATH = "/v1/videos/sync"
 README: dict[str, Any] = {
-    "size": "112x64",
+    "size": "80x64",
     "num_frames": 189,
     "fps": 24,
     "num_inference_steps": 2,
@@ -34,7 +34,7 @@ README: dict[str, Any] = {
 
 
 def test_c08_the_readmes_video(http: httpx.Client) -> None:
-    """C8 and C9 at 112x64 and with 2 steps; frames, rate and sound are those of the README."""
+    """C8 and C9 at 80x64 and with 2 steps; frames, rate and sound are those of the README."""
     prompts = {
         "prompt": compact_prompt("t2v_robot_pouring_water_audio"),
         "negative_prompt": compact_prompt("negative_text2video"),
@@ -42,7 +42,7 @@ def test_c08_the_readmes_video(http: httpx.Client) -> None:
     sound = {"generate_sound": True, "sound_duration": "7.875"}
     answer = http.post(PATH, files=as_parts(README | prompts | sound), headers={"Accept": "video/mp4"})
     clip = video_in(answer)
-    assert clip.frames.shape == (189, 64, 112, 3) and clip.fps == 24
+    assert clip.frames.shape == (189, 64, 80, 3) and clip.fps == 24
     assert sound_of(answer.content) == ("aac", 48_000, 2)
     assert answer.headers["x-request-id"] and answer.headers["x-model"] == "cosmos3-tiny"
     assert set(stage_durations(answer)) == {"encode", "denoise", "decode"}
