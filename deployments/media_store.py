@@ -133,7 +133,7 @@ def delete_media(uri: str) -> None:
     """Remove a file, and what a writer that died has left of it; nothing happens where it is gone already."""
     system, path = fsspec.core.url_to_fs(uri)
     # Not asked before whether it is there: some file systems answer from a listing that is older than the file.
-    with suppress(FileNotFoundError):
+    with suppress(FileNotFoundError, NotADirectoryError):
         system.rm_file(path)
     if isinstance(system, LocalFileSystem):
         for partial in Path(path).parent.glob(f".{glob.escape(os.path.basename(path))}.*.partial"):
