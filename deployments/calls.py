@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from cosmos3_core.request import MEDIA_FIELDS as MEDIA_FIELDS
 from cosmos3_core.request import GenerationRequest
 from deployments.handoff import ClipDescription, EncodedMessage, LatentsMessage
 from deployments.media_store import read_media

@@ -44,10 +44,8 @@ class Deliveries:
     def _take_due(self, settings: WebhookSettings) -> list[DeliveryRow]:
         """Deliveries whose time has come; nobody else takes them before this attempt's own time is over."""
         with self._database.reading() as session:
-            if (
-                session.scalar(select(DeliveryRow.job_id).where(DeliveryRow.due_at < self._database.now(session)))
-                is None
-            ):
+            due_now = select(DeliveryRow.job_id).where(DeliveryRow.due_at < self._database.now(session)).limit(1)
+            if session.scalar(due_now) is None:
                 return []
         with self._database.writing() as session:
             now = self._database.now(session)

@@ -24,7 +24,6 @@ from deployments.database import AWAY
 from deployments.flow import GenerationOutcome, Output, generate, is_repeatable
 from deployments.job import EventKind, Job
 from deployments.logs import log, logs_for
-from deployments.manifest import manifest_of
 from deployments.media_store import delete_media
 from deployments.previews import preview_data
 from deployments.redaction import without_paths
@@ -152,7 +151,7 @@ class Driver:
 
     async def _complete(self, call: GenerationCall, outcome: GenerationOutcome, attempt: int) -> None:
         shown = {"seconds": sum(outcome.timings.seconds.values())}
-        manifest = manifest_of(call, outcome, tries=attempt, created_at=self.job.created_at)
+        manifest = outcome.manifest(call, tries=attempt, created_at=self.job.created_at)
         result = _result(outcome) | {"manifest": manifest.model_dump(mode="json")}
         await self._end("done", shown, "video.completed", status="completed", progress=100, result=result)
         self._counts["completed"] += 1

@@ -14,6 +14,7 @@ from typing import Any
 import ray
 from ray.exceptions import ObjectLostError, RayActorError
 
+from cosmos3_core.manifest import Manifest
 from cosmos3_core.request import Event, Finished, StageName, Started
 from deployments.calls import DecodeCall, DecodedFile, DenoiseCall, FileFormat, GenerationCall, Preview
 from deployments.handoff import EncodedMessage, HandoffLost, LatentsMessage
@@ -54,6 +55,22 @@ class GenerationOutcome:
     encoded: EncodedMessage
     latents: LatentsMessage
     timings: Timings
+
+    def manifest(self, call: GenerationCall, *, tries: int, created_at: float) -> Manifest:
+        """The record of the generation.
+
+        Args:
+            call: what was asked for.
+            tries: how often it was started.
+            created_at: when it was asked for, in Unix seconds.
+        """
+        return Manifest.of(
+            *(call.fields, self.encoded.facts, self.latents.facts),
+            *(self.latents.sha256, self.timings.seconds),
+            created_at=created_at,
+            job_id=call.job_id,
+            tries=tries,
+        )
 
 
 async def generate(

@@ -15,6 +15,13 @@ JobKind = Literal["video", "image"]
 EventKind = Literal["queued", "started", "stage", "step", "preview", "interrupted", "done", "failed", "cancelled"]
 LAST_EVENTS: tuple[EventKind, ...] = ("done", "failed", "cancelled")
 
+MAX_PAGE = 100
+"""A job may hold a long prompt, so a list is never read as a whole."""
+
+
+class DatabaseAway(Exception):
+    """The database cannot be reached; the same call may succeed later."""
+
 
 class Death(TypedDict):
     """A process that died under a job.
@@ -128,3 +135,11 @@ class JobEvent:
     def last(self) -> bool:
         """Whether no event follows."""
         return self.kind in LAST_EVENTS
+
+
+@dataclass(frozen=True)
+class Page:
+    """Some jobs of a list, and whether more follow."""
+
+    jobs: list[Job]
+    has_more: bool

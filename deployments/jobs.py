@@ -31,12 +31,12 @@ from deployments.database import AWAY, Database
 from deployments.deliveries import Deliveries
 from deployments.driver import Driver
 from deployments.folder_lock import FolderLock
-from deployments.job import EventKind, Job, JobEvent, JobKind
+from deployments.job import DatabaseAway, EventKind, Job, JobEvent, JobKind, Page
 from deployments.logs import log
 from deployments.media_store import delete_media
 from deployments.settings import FrontSettings
 from deployments.stages import FRONT, stage
-from deployments.store import Page, Store
+from deployments.store import Store
 from deployments.sweep import Sweep
 
 T = TypeVar("T")
@@ -56,10 +56,6 @@ SILENCE_S = 20.0
 DATABASE_THREADS = 8
 
 
-class DatabaseAway(Exception):
-    """The database cannot be reached; the same call may succeed later."""
-
-
 class Jobs:
     """Deployment: the only one that opens the database."""
 
@@ -76,7 +72,7 @@ class Jobs:
         # Of their own, so that no slow disk or dead replica holds up the leases.
         self._threads = ThreadPoolExecutor(DATABASE_THREADS, "database")
         self._bounds = settings.bounds()
-        self._sweep = Sweep(self._database, self.store, settings, self._delete)
+        self._sweep = Sweep(self.store, settings, self._delete)
         self._deliveries = Deliveries(self._database, settings.webhooks)
         self._driven: dict[str, Driven] = {}
         self._listeners: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
@@ -196,8 +192,8 @@ class Jobs:
                 if job.final and not found:
                     return
                 if not found:
-                    ahead = (await self.positions([job])).get(job_id)
-                    if ahead is not None and ahead != position:
+                    ahead = (await self.positions([job]))[job_id] if job.status == "queued" else position
+                    if ahead != position:
                         position = ahead
                         yield JobEvent(0, "queued", {"position": ahead}, time.time())
                     await _within(POLL_S, news)
@@ -237,17 +233,14 @@ class Jobs:
         job = await self._asked(partial(self.store.delete, job_id, expired=expired))
         if job is None:
             return None
-        self._tell(job_id)
-        if any(driven.job.id == job_id for driven in self._driven.values()):
-            await self.stop(job_id)
-        elif job.owner is not None:
+        if not await self.stop(job_id) and job.owner is not None:
             # Its owner would notice at its next step. This tells it at once, where it can be told.
             self._background.start(_stop_elsewhere(job_id))
         await asyncio.to_thread(_delete_media, job)
         return job
 
-    async def stop(self, job_id: str) -> None:
-        """Stop driving a job here, if it is driven here."""
+    async def stop(self, job_id: str) -> bool:
+        """Stop driving a job here, and say whether it was driven here."""
         tasks = [driven.task for driven in self._driven.values() if driven.job.id == job_id]
         for task in tasks:
             # Once only: a second cancel would interrupt what the first one began.
@@ -256,6 +249,7 @@ class Jobs:
         self._tell(job_id)
         if tasks:
             await asyncio.wait(tasks, timeout=DELETE_TIMEOUT_S)
+        return bool(tasks)
 
     # Driving
 

@@ -7,32 +7,22 @@ taken. Synchronous; callers run it in a thread.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, delete, func, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from deployments.admission import Bounds, IdempotencyMismatch, Usage
 from deployments.database import Database
-from deployments.job import FINAL, Death, EventKind, Job, JobEvent, JobKind
-from deployments.tables import DeliveryRow, EventRow, JobRow
+from deployments.job import FINAL, MAX_PAGE, Death, EventKind, Job, JobEvent, JobKind, Page
+from deployments.tables import DeliveryRow, EventRow, IdentityRow, JobRow
 
-MAX_PAGE = 100
 IDS_AT_ONCE = 500
 DRIVER_DIED = "the Jobs process that drove it died"
 _COLUMNS = tuple(Job.__dataclass_fields__)
 _UNFINISHED = JobRow.status.not_in(FINAL)
-
-
-@dataclass(frozen=True)
-class Page:
-    """Some jobs of a list, and whether more follow."""
-
-    jobs: list[Job]
-    has_more: bool
 
 
 @dataclass(frozen=True)
@@ -143,18 +133,15 @@ class Store:
 
     def positions(self, jobs: Collection[Job]) -> dict[str, int]:
         """How many jobs of its application and class wait before each of some queued jobs."""
-        kinds = {(job.application, job.service_class) for job in jobs if job.status == "queued"}
-        if not kinds:
-            return {}
-        waiting = and_(JobRow.status == "queued", JobRow.application.in_({application for application, _ in kinds}))
-        query = select(JobRow.id, JobRow.application, JobRow.service_class).where(waiting)
-        counts: Counter[tuple[str, str]] = Counter()
-        places: dict[str, int] = {}
         with self._database.reading() as session:
-            for job_id, *kind in session.execute(query.order_by(JobRow.created_at, JobRow.id)):
-                places[job_id] = counts[(kind[0], kind[1])]
-                counts[(kind[0], kind[1])] += 1
-        return {job.id: places[job.id] for job in jobs if job.id in places}
+            return {job.id: self._ahead(session, job) for job in jobs if job.status == "queued"}
+
+    @staticmethod
+    def _ahead(session: Session, job: Job) -> int:
+        place = tuple_(JobRow.created_at, JobRow.id)
+        kind = and_(JobRow.application == job.application, JobRow.service_class == job.service_class)
+        before = and_(JobRow.status == "queued", kind, place < (job.created_at, job.id))
+        return session.scalar(select(func.count()).select_from(JobRow).where(before)) or 0
 
     def events(self, job_id: str, after: int = 0) -> list[JobEvent]:
         """A job's events with a number above `after`, in order."""
@@ -279,6 +266,11 @@ class Store:
                 session.execute(delete(EventRow).where(older))
             return event
 
+    def identity(self) -> str:
+        """Which database this is; the media folder carries the same id."""
+        with self._database.reading() as session:
+            return session.scalars(select(IdentityRow.id)).one()
+
     # Ending
 
     def attend(self, job_id: str, seconds: float) -> None:
@@ -351,11 +343,8 @@ def _append(session: Session, job_id: str, kind: EventKind, data: dict[str, Any]
 
 
 def _beyond(start: JobRow, ascending: bool) -> ColumnElement[bool]:
-    if ascending:
-        later = JobRow.created_at > start.created_at
-        return or_(later, and_(JobRow.created_at == start.created_at, JobRow.id > start.id))
-    earlier = JobRow.created_at < start.created_at
-    return or_(earlier, and_(JobRow.created_at == start.created_at, JobRow.id < start.id))
+    place, passed = tuple_(JobRow.created_at, JobRow.id), (start.created_at, start.id)
+    return place > passed if ascending else place < passed
 
 
 def _values(job: Job) -> dict[str, Any]:

@@ -12,15 +12,11 @@ import re
 import time
 from collections.abc import Awaitable, Callable
 
-from sqlalchemy import select
-
-from deployments.database import Database
 from deployments.job import Job
 from deployments.logs import log
 from deployments.media_store import INPUTS, OUTPUTS, SNAPSHOTS, MediaStore, StoredFile, delete_media, read_media
 from deployments.settings import FrontSettings
 from deployments.store import Ending, Store
-from deployments.tables import IdentityRow
 
 WORKING = (INPUTS, SNAPSHOTS)
 MARK = "database"
@@ -32,20 +28,18 @@ class Sweep:
     """Sweeps one database and its media folder; any number of processes may do so at once.
 
     Args:
-        database, store: of the jobs.
+        store: of the jobs.
         settings: of the front.
         delete: removes a job with its files, if its time has come.
     """
 
     def __init__(
         self,
-        database: Database,
         store: Store,
         settings: FrontSettings,
         delete: Callable[[str, bool], Awaitable[Job | None]],
     ) -> None:
         self.counts = {"expired": 0, "strays": 0}
-        self._database = database
         self._store = store
         self._media = MediaStore(settings.media_url)
         self._stray_after_s = settings.retention.stray_after_s
@@ -80,8 +74,7 @@ class Sweep:
 
     def _owns_media(self) -> bool:
         """Whether this folder belongs to this database; a new one does from now on."""
-        with self._database.reading() as session:
-            identity = session.scalars(select(IdentityRow.id)).one()
+        identity = self._store.identity()
         try:
             return read_media(self._media.uri(MARK)).decode() == identity
         except FileNotFoundError:

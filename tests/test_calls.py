@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from cosmos3_core.modes import Mode
 from cosmos3_core.presets import NegativeMetadata
-from cosmos3_core.request import MAX_ACTION, GenerationRequest
+from cosmos3_core.request import MAX_ACTION, MEDIA_FIELDS, GenerationRequest
 from cosmos3_core.sampling.schedule import ScheduleKind
-from deployments.calls import MEDIA_FIELDS, GenerationCall
+from deployments.calls import GenerationCall
 from deployments.media_store import MediaStore, delete_media
 
 METADATA: tuple[NegativeMetadata, ...] = ("none", "same", "inverse")

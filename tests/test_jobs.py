@@ -19,8 +19,8 @@ from sqlalchemy.exc import OperationalError
 from cosmos3_core.request import Step
 from deployments import driver, jobs
 from deployments.admission import QueueFull
-from deployments.job import Job, JobEvent
-from deployments.jobs import DatabaseAway, Jobs
+from deployments.job import DatabaseAway, Job, JobEvent
+from deployments.jobs import Jobs
 from deployments.media_store import MediaStore, local_path
 from deployments.settings import FrontSettings
 from deployments.stages import Stages

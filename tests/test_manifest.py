@@ -26,7 +26,6 @@ from deployments.calls import DecodedFile, GenerationCall
 from deployments.cli import app
 from deployments.encoder import Encoder
 from deployments.flow import GenerationOutcome, Timings
-from deployments.manifest import manifest_of
 from deployments.rank import Rank
 from deployments.settings import EncoderSettings, GeneratorSettings, ModelSettings
 from tests.manifests import IMAGE, a_request
@@ -302,7 +301,7 @@ def served(nano: Path, request: GenerationRequest, media: dict[str, str]) -> Man
         rank.step(["a"])
     file = DecodedFile("file:///out.mp4", 1, 5, None)
     outcome = GenerationOutcome(file, encoded, rank.finish("a"), Timings({"encode": 1.0}))
-    return manifest_of(call, outcome, tries=2, created_at=5.0)
+    return outcome.manifest(call, tries=2, created_at=5.0)
 
 
 @pytest.mark.usefixtures("object_store")

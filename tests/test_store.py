@@ -25,8 +25,8 @@ from sqlalchemy.exc import IntegrityError
 
 from deployments.admission import Bound, Bounds, IdempotencyMismatch, QueueFull
 from deployments.database import Database
-from deployments.job import FINAL, LAST_EVENTS, EventKind, Job, JobEvent, Status
-from deployments.store import DRIVER_DIED, Ending, Page, Store, _values
+from deployments.job import FINAL, LAST_EVENTS, EventKind, Job, JobEvent, Page, Status
+from deployments.store import DRIVER_DIED, Ending, Store, _values
 from deployments.tables import Base, JobRow
 
 KINDS: tuple[EventKind, ...] = get_args(EventKind)

@@ -69,7 +69,12 @@ class ApiKeys:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
-        if self._keys and scope["type"] in ("http", "websocket") and _guarded(scope):
+        if (
+            self._keys
+            and scope["type"] in ("http", "websocket")
+            and scope.get("method") != "OPTIONS"
+            and is_guarded(scope["path"])
+        ):
             name = self._name(Headers(scope=scope).get("authorization", ""))
             if name is None:
                 await _refuse(scope, receive, send)
@@ -94,11 +99,9 @@ def _digest(key: KeySettings) -> bytes:
     return hashlib.sha256(value.encode()).digest()
 
 
-def _guarded(scope: Scope) -> bool:
-    path = scope["path"]
-    if scope.get("method") == "OPTIONS" or path.startswith(OPEN):
-        return False
-    return any(path == prefix or path.startswith(f"{prefix}/") for prefix in GUARDED)
+def is_guarded(path: str) -> bool:
+    """Whether a path asks for a key where there are keys."""
+    return not path.startswith(OPEN) and any(path == prefix or path.startswith(f"{prefix}/") for prefix in GUARDED)
 
 
 async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:

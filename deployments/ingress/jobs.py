@@ -12,12 +12,10 @@ from ray.exceptions import RayActorError
 
 from deployments.background import Background
 from deployments.ingress.errors import RETRY_AFTER, ApiError, as_api_error, unwrapped
-from deployments.job import EventKind, Job, JobEvent, JobKind
-from deployments.jobs import DatabaseAway
+from deployments.job import DatabaseAway, EventKind, Job, JobEvent, JobKind, Page
 from deployments.logs import log
 from deployments.media_store import delete_media
 from deployments.stages import answer_of, items_of
-from deployments.store import Page
 
 # A replica of Jobs is replaced within it.
 PATIENCE_S = 45.0

@@ -23,8 +23,7 @@ from deployments.ingress.coercions import JsonSchema
 from deployments.ingress.fields import PIXEL
 from deployments.ingress.schemas import components, reference
 from deployments.ingress.video_jobs import MP4
-from deployments.job import EventKind
-from deployments.store import MAX_PAGE
+from deployments.job import MAX_PAGE, EventKind
 
 BEARER = "bearer"
 EVENTS = "text/event-stream"
@@ -101,7 +100,7 @@ _HEALTH = Operation(_json("Healthy"), others={503: _json("Unhealthy")})
 _METRICS = Operation({metrics.CONTENT_TYPE.partition(";")[0]: TEXT})
 _LIST = {
     "after": {"type": "string", "description": "The page before ended with this id."},
-    "limit": coercions.within(0, MAX_PAGE).schema | {"description": "Without it, all."},
+    "limit": coercions.within(0, MAX_PAGE).schema | {"default": MAX_PAGE},
     "order": {"type": "string", "enum": ["asc", "desc"], "default": "desc"},
 }
 _CONTENT = {"variant": {"type": "string", "enum": ["video"], "default": "video"}}
@@ -194,7 +193,7 @@ def _described(method: str, route: Route, operation: Operation) -> dict[str, Any
         "description": said,
         "parameters": list(_parameters(route, operation)),
         "responses": _answers(route, operation),
-        "security": [{}, {BEARER: []}] if _guarded(route.path_format) else [],
+        "security": [{}, {BEARER: []}] if api_keys.is_guarded(route.path_format) else [],
     }
     if operation.body is not None:
         described["requestBody"] = _request_body(operation.body)
@@ -219,13 +218,9 @@ def _request_body(body: RequestBody) -> dict[str, Any]:
 def _answers(route: Route, operation: Operation) -> dict[str, Any]:
     answers = {200: operation.answer, **operation.others}
     described = {str(status): _answer(HTTPStatus(status).phrase, content) for status, content in answers.items()}
-    if _guarded(route.path_format):
+    if api_keys.is_guarded(route.path_format):
         described["401"] = {"$ref": "#/components/responses/Unauthorized"}
     return described | {status: {"$ref": "#/components/responses/Error"} for status in ("4XX", "5XX")}
-
-
-def _guarded(path: str) -> bool:
-    return path.startswith(api_keys.GUARDED) and not path.startswith(api_keys.OPEN)
 
 
 def _answer(description: str, content: Mapping[str, JsonSchema] | None) -> dict[str, Any]:

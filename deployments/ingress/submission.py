@@ -14,9 +14,9 @@ from typing import Any
 
 from cosmos3_core.errors import RequestError
 from cosmos3_core.inputs import read_inputs
-from cosmos3_core.request import GenerationRequest
+from cosmos3_core.request import MEDIA_FIELDS, GenerationRequest
 from cosmos3_core.resolve import ResolvedRequest, resolve
-from deployments.calls import MEDIA_FIELDS, FileFormat, GenerationCall
+from deployments.calls import FileFormat, GenerationCall
 from deployments.flow import Output
 from deployments.ingress.api_keys import Caller
 from deployments.ingress.errors import ApiError

@@ -17,9 +17,8 @@ from deployments.ingress.coercions import flag, shown, within
 from deployments.ingress.errors import ApiError
 from deployments.ingress.graph import Graph
 from deployments.ingress.media_response import media_response
-from deployments.job import Job
+from deployments.job import MAX_PAGE, Job
 from deployments.previews import jpeg_of
-from deployments.store import MAX_PAGE
 
 MP4: Literal["video/mp4"] = "video/mp4"
 POLL_AFTER_MS = 500

@@ -11,7 +11,7 @@ from deployments.client import Client
 from deployments.launch import Launch, RunningGraph, running_graph
 from deployments.recipes import find_recipe, load_recipe, override
 
-START_TIMEOUT_S = 480
+START_TIMEOUT_S = 300
 OBJECT_STORE = 400 * 1024**2
 # More than the longest synchronous generation of a test takes on a busy machine, and little enough to wait for.
 SYNC_TIMEOUT_S = 25.0

@@ -14,8 +14,7 @@ from deployments.admission import IdempotencyMismatch, QueueFull
 from deployments.ingress import jobs
 from deployments.ingress.errors import ApiError
 from deployments.ingress.jobs import JobService
-from deployments.job import Job, JobEvent
-from deployments.jobs import DatabaseAway
+from deployments.job import DatabaseAway, Job, JobEvent
 
 
 @dataclass(frozen=True)
