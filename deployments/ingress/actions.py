@@ -12,12 +12,12 @@ from starlette.responses import JSONResponse, Response
 
 from deployments.ingress import numpy_msgpack
 from deployments.ingress.action_request import ActionCall, read_actions
-from deployments.ingress.answers import ActionObject, ActionsAnswer, PredictedAction, echo
+from deployments.ingress.answers import ActionObject, ActionsAnswer, PredictedAction
 from deployments.ingress.api_keys import caller_of
 from deployments.ingress.body import Body, media_type, read_body, read_object
 from deployments.ingress.graph import Graph
 from deployments.ingress.middleware import request_id_of
-from deployments.ingress.submission import PREFIX, check, make_job, notices
+from deployments.ingress.submission import PREFIX, check, echo, make_job, notices
 from deployments.ingress.waiting import finished
 from deployments.job import Job
 

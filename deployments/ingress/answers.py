@@ -9,8 +9,6 @@ from typing import Any, Literal, NotRequired
 
 from typing_extensions import TypedDict
 
-from cosmos3_core.resolve import ResolvedRequest
-from deployments.ingress.generation import Generation
 from deployments.job import Death, Status
 
 Metrics = dict[str, Any]
@@ -332,17 +330,3 @@ def video_page(jobs: list[VideoObject], has_more: bool) -> VideoPage:
 def video_deleted(job_id: str) -> VideoDeleted:
     """The end of a job."""
     return {"id": job_id, "object": "video.deleted", "deleted": True}
-
-
-def echo(generation: Generation, resolved: ResolvedRequest, guardrails: str, request_id: str) -> dict[str, Any]:
-    """What a video job's record shows of its request (`Job.shown`)."""
-    return {
-        "size": generation.size,
-        "seconds": generation.seconds,
-        "prompt": generation.request.prompt,
-        "fps": resolved.fps,
-        "num_frames": resolved.num_frames,
-        "metrics": generation.return_stage_metrics,
-        "guardrails": guardrails,
-        "request_id": request_id,
-    }

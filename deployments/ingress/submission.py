@@ -71,6 +71,20 @@ def _resolve(request: GenerationRequest, served: ServedCard) -> ResolvedRequest:
     return resolve(request, served.card.facts, read_inputs(request))
 
 
+def echo(generation: Generation, resolved: ResolvedRequest, guardrails: str, request_id: str) -> dict[str, Any]:
+    """What a video job's record shows of its request (`Job.shown`)."""
+    return {
+        "size": generation.size,
+        "seconds": generation.seconds,
+        "prompt": generation.request.prompt,
+        "fps": resolved.fps,
+        "num_frames": resolved.num_frames,
+        "metrics": generation.return_stage_metrics,
+        "guardrails": guardrails,
+        "request_id": request_id,
+    }
+
+
 async def make_job(
     graph: Graph,
     kind: JobKind,

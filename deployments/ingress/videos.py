@@ -10,14 +10,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from cosmos3_core.resolve import ResolvedRequest
-from deployments.ingress.answers import echo
 from deployments.ingress.api_keys import caller_of
 from deployments.ingress.body import read_body
 from deployments.ingress.errors import ApiError
 from deployments.ingress.generation import Generation, read_video
 from deployments.ingress.graph import Graph, ServedCard
 from deployments.ingress.middleware import request_id_of
-from deployments.ingress.submission import check, make_job, notices
+from deployments.ingress.submission import check, echo, make_job, notices
 from deployments.ingress.video_jobs import MP4, video_object
 from deployments.ingress.waiting import finished
 from deployments.job import Job
