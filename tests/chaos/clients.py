@@ -41,11 +41,12 @@ class Outcome:
 
 
 class ChaosClient:
-    """One of the clients, with its jobs in their order."""
+    """One of the clients, with its jobs in their order, in a run that began at a time of the monotonic clock."""
 
-    def __init__(self, url: str, plans: tuple[Plan, ...]) -> None:
+    def __init__(self, url: str, plans: tuple[Plan, ...], begun: float) -> None:
         self._url = url
         self._plans = plans
+        self._begun = begun
 
     def run(self) -> list[Outcome]:
         """Do what is planned."""
@@ -53,6 +54,7 @@ class ChaosClient:
             return [self._do(http, plan) for plan in self._plans]
 
     def _do(self, http: httpx.Client, plan: Plan) -> Outcome:
+        time.sleep(max(0.0, self._begun + plan.begins_s - time.monotonic()))
         outcome = Outcome(plan)
         deeds: dict[str, Callable[[httpx.Client, Outcome], None]] = {
             "poll": self._poll,

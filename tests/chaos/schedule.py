@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Literal, get_args
 
 Fate = Literal["poll", "stream", "image", "twice", "cancel", "disconnect"]
@@ -15,14 +16,20 @@ FATES: dict[Fate, int] = {"poll": 70, "stream": 30, "image": 40, "twice": 20, "c
 SIDES = range(64, 129, 16)
 SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 20.0, 40.0
 MOST_KILLS = 200
+# Each client begins a job shortly before each kill: on a fast machine, too, every kill meets many of them.
+LONGEST_LEAD_S = 5.0
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A job: what it makes, and what its client does about it, after some seconds where that is to go away."""
+    """A job: what it makes, and what its client does about it, after some seconds where that is to go away.
+
+    It begins no earlier than `begins_s` after the run, and when its client is done with the one before.
+    """
 
     name: str
     fate: Fate
+    begins_s: float
     width: int
     height: int
     steps: int
@@ -51,12 +58,19 @@ class Schedule:
 def draw(seed: int) -> Schedule:
     """The schedule of a seed, the same on every machine."""
     chance = random.Random(seed)
+    kills: list[Kill] = []
+    while len(kills) < MOST_KILLS:
+        # Each kind once, in a new order each time: a short run kills all of them.
+        for victim in chance.sample(VICTIMS, len(VICTIMS)):
+            kills.append(Kill(chance.uniform(SHORTEST_PAUSE_S, LONGEST_PAUSE_S), victim, chance.random()))
+    times = list(accumulate(kill.pause_s for kill in kills))
     fates = [fate for fate, count in FATES.items() for _ in range(count)]
     chance.shuffle(fates)
     plans = [
         Plan(
             name=f"chaos-{seed}-{number}",
             fate=fate,
+            begins_s=times[number // CLIENTS] - chance.uniform(0.0, LONGEST_LEAD_S),
             width=chance.choice(SIDES),
             height=chance.choice(SIDES),
             steps=chance.randint(1, 4),
@@ -66,9 +80,4 @@ def draw(seed: int) -> Schedule:
         )
         for number, fate in enumerate(fates)
     ]
-    kills: list[Kill] = []
-    while len(kills) < MOST_KILLS:
-        # Each kind once, in a new order each time: a short run kills all of them.
-        for victim in chance.sample(VICTIMS, len(VICTIMS)):
-            kills.append(Kill(chance.uniform(SHORTEST_PAUSE_S, LONGEST_PAUSE_S), victim, chance.random()))
     return Schedule(tuple(tuple(plans[client::CLIENTS]) for client in range(CLIENTS)), tuple(kills))

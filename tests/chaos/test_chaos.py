@@ -115,7 +115,7 @@ def test_chaos(tmp_path: Path) -> None:
         killer, begun = Killer(graph, schedule.kills), time.monotonic()
         killer.start()
         with store.watched(), ThreadPoolExecutor(CLIENTS) as pool:
-            clients = [pool.submit(ChaosClient(graph.url, plans).run) for plans in schedule.clients]
+            clients = [pool.submit(ChaosClient(graph.url, plans, begun).run) for plans in schedule.clients]
             outcomes = [outcome for client in clients for outcome in client.result()]
         took = time.monotonic() - begun
         killer.stopping.set()
