@@ -11,6 +11,7 @@ import asyncio
 import math
 import os
 import socket
+import threading
 import time
 import uuid
 from collections import defaultdict
@@ -75,6 +76,8 @@ class Jobs:
         self._sweep = Sweep(self.store, settings, self._delete)
         self._deliveries = Deliveries(self._database, settings.webhooks)
         self._driven: dict[str, Driven] = {}
+        self._held: set[str] = set()
+        self._claiming = threading.Lock()
         self._listeners: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
         self._work = asyncio.Event()
         self._background = Background()
@@ -275,12 +278,21 @@ class Jobs:
                 (driven.job.application, driven.job.service_class) == (application, service_class)
                 for driven in self._driven.values()
             )
-            full, owner = running >= self.settings.max_running, f"{self._name}:{next(self._claims)}"
-            claim = partial(self.store.claim, owner, self.settings.lease_s, only_idle_keys=full, **kind)
-            job = await self._asked(claim)
+            job = await self._asked(partial(self._claim, only_idle_keys=running >= self.settings.max_running, **kind))
             if job is None:
                 return
             self._drive(job)
+
+    def _claim(self, **which: Any) -> Job | None:
+        # Whoever releases sees every claim, and none comes after it.
+        with self._claiming:
+            if self._released:
+                return None
+            owner = f"{self._name}:{next(self._claims)}"
+            job = self.store.claim(owner, self.settings.lease_s, **which)
+            if job is not None:
+                self._held.add(owner)
+            return job
 
     async def _until_work(self) -> None:
         await _within(POLL_S, self._work)
@@ -296,6 +308,7 @@ class Jobs:
 
     def _ended(self, owner: str) -> None:
         task = self._driven.pop(owner).task
+        self._held.discard(owner)
         if task.cancelled():
             self._counts["cancelled"] += 1
         elif (error := task.exception()) is not None:
@@ -331,10 +344,12 @@ class Jobs:
 
     def __del__(self) -> None:
         """Serve calls this when it stops a replica: others need not wait for the leases to lapse."""
-        if getattr(self, "_driven", None):
+        if getattr(self, "_held", None) is None:
+            return
+        with self._claiming, suppress(Exception):
             self._released = True
-            with suppress(Exception):
-                self.store.release(list(self._driven))
+            if self._held:
+                self.store.release(list(self._held))
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import os
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
@@ -216,6 +217,34 @@ def test_a_job_whose_drivers_keep_dying_is_given_up_with_the_reasons(tmp_path: P
                     failed = await first(three, "job", "failed")
         message = failed.data["error"]["message"]
         assert message.startswith("gave up after 2 tries") and message.count("the Jobs process that drove it died") == 2
+
+    run(test)
+
+
+def test_a_claim_under_way_is_left_too_when_a_replica_ends_in_peace(
+    tmp_path: Path, endless: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test() -> None:
+        async with started(tmp_path, lease_s=600) as one:
+            take, claiming, go, taken = one.store.claim, threading.Event(), threading.Event(), threading.Event()
+
+            def late(*arguments: Any, **which: Any) -> Job | None:
+                claiming.set()
+                go.wait(10)
+                job = take(*arguments, **which)
+                taken.set()
+                return job
+
+            monkeypatch.setattr(one.store, "claim", late)
+            await one.submit(a_job(tmp_path, "job"))
+            assert await asyncio.to_thread(claiming.wait, 10)
+            ending = asyncio.create_task(asyncio.to_thread(one.__del__))
+            await asyncio.sleep(0.2)
+            go.set()
+            await ending
+            assert await asyncio.to_thread(taken.wait, 10)
+            job = one.store.get("job")
+            assert job is not None and (job.owner, job.deaths) == (None, [])
 
     run(test)
 

@@ -17,7 +17,7 @@ SIDES = range(64, 129, 16)
 SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 20.0, 40.0
 MOST_KILLS = 200
 # Each client begins a job shortly before each kill: on a fast machine, too, every kill meets many of them.
-LONGEST_LEAD_S = 5.0
+LONGEST_LEAD_S = 3.0
 
 
 @dataclass(frozen=True)

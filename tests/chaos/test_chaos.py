@@ -25,7 +25,8 @@ from tests.chaos.schedule import CLIENTS, FATES, VICTIMS, Kill, Victim, draw
 from tests.graph.processes import RANK, replica, titled, until
 from tests.graph.starting import started
 
-MOST_UNFINISHED = 14
+# Few enough that twenty clients at once are told to come back later.
+MOST_UNFINISHED = 8
 MOST_TRIES = 3
 STRAY_AFTER_S = 60.0
 QUIET_WITHIN_S = 180.0
@@ -125,7 +126,7 @@ def test_chaos(tmp_path: Path) -> None:
         assert until(lambda: not strays(tmp_path, store), QUIET_WITHIN_S), strays(tmp_path, store)
     check_outcomes(outcomes)
     check_jobs(outcomes, store)
-    assert store.most <= MOST_UNFINISHED
+    assert store.most <= MOST_UNFINISHED and any(outcome.refusals for outcome in outcomes)
     assert set(killer.killed) == set(VICTIMS), killer.killed
 
 
