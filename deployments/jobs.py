@@ -76,14 +76,15 @@ class Jobs:
         self._sweep = Sweep(self.store, settings, self._delete)
         self._deliveries = Deliveries(self._database, settings.webhooks)
         self._driven: dict[str, Driven] = {}
+        # Claims of jobs that are driven here, or about to be.
         self._held: set[str] = set()
+        self._released = False
         self._claiming = threading.Lock()
         self._listeners: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
         self._work = asyncio.Event()
         self._background = Background()
         self._counts = dict.fromkeys(("accepted", "refused", "completed", "failed", "cancelled", "retried"), 0)
         self._renewed_at = self._heard_at = time.monotonic()
-        self._released = False
         rounds: list[tuple[Round, Round]] = [
             (self._claim_all, self._until_work),
             (self._renew, partial(asyncio.sleep, settings.lease_s / RENEWALS_PER_LEASE)),
@@ -273,7 +274,7 @@ class Jobs:
 
     async def _claim_some(self, application: str, service_class: str) -> None:
         kind = {"application": application, "service_class": service_class}
-        while not self._released:
+        while True:
             running = sum(
                 (driven.job.application, driven.job.service_class) == (application, service_class)
                 for driven in self._driven.values()
@@ -344,12 +345,12 @@ class Jobs:
 
     def __del__(self) -> None:
         """Serve calls this when it stops a replica: others need not wait for the leases to lapse."""
-        if getattr(self, "_held", None) is None:
+        if not hasattr(self, "_claiming"):
             return
         with self._claiming, suppress(Exception):
             self._released = True
             if self._held:
-                self.store.release(list(self._held))
+                self.store.release(self._held)
 
 
 @dataclass(frozen=True)
