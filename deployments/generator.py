@@ -101,7 +101,7 @@ class Generator:
         for earlier in self._requests.values():
             if earlier.call.job_id == call.job_id:
                 # Whoever drove this job before is gone, and its cancel may be on its way still.
-                earlier.task.cancelled = earlier.superseded = True
+                earlier.task.cancelled = True
         self._counts["tasks"] += 1
         geometry = message.geometry(self.config)
         cost = self._cost_of(geometry)
@@ -264,7 +264,6 @@ class Generator:
         self._over(request)
 
     def _over(self, request: Request) -> None:
-        request.over = True
         self.scheduler.end(request.task)
         self._requests.pop(request.task.id, None)
 

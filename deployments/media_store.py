@@ -22,6 +22,8 @@ from fsspec.implementations.local import LocalFileSystem
 
 INPUTS, SNAPSHOTS, OUTPUTS = "inputs", "snapshots", "outputs"
 """Its folders. Inputs and snapshots of a job are needed only until it is over."""
+PARTIAL = ".partial"
+"""How the name of a file ends that is being written."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ def write_media(uri: str, write: Callable[[BinaryIO], object]) -> int:
     local = isinstance(system, LocalFileSystem)
     # Beside its target where that is a disk, so that it can take its place at once.
     folder = os.path.dirname(path) if local else tempfile.gettempdir()
-    partial = Path(folder, f".{os.path.basename(path)}.{uuid.uuid4().hex}.partial")
+    partial = Path(folder, f".{os.path.basename(path)}.{uuid.uuid4().hex}{PARTIAL}")
     try:
         with partial.open("wb") as target:
             write(target)
@@ -136,7 +138,7 @@ def delete_media(uri: str) -> None:
     with suppress(FileNotFoundError, NotADirectoryError):
         system.rm_file(path)
     if isinstance(system, LocalFileSystem):
-        for partial in Path(path).parent.glob(f".{glob.escape(os.path.basename(path))}.*.partial"):
+        for partial in Path(path).parent.glob(f".{glob.escape(os.path.basename(path))}.*{PARTIAL}"):
             partial.unlink(missing_ok=True)
 
 

@@ -24,8 +24,6 @@ class Request:
         geometry: of its steps.
         cost: estimates of its steps; it says over which ranks they are spread.
         updates: what its listener will read.
-        over: whether the gang has forgotten it.
-        superseded: whether the same job has come again, which may go on from this one's snapshot.
         fetched_bytes: what crossed to the ranks for it.
         saved_at, shown_at: when it was last saved and shown.
         background: the snapshot or preview under way.
@@ -38,8 +36,6 @@ class Request:
     cost: CostModel
     saved_at: float
     updates: asyncio.Queue[Update | BaseException] = field(default_factory=asyncio.Queue)
-    over: bool = False
-    superseded: bool = False
     fetched_bytes: int = 0
     shown_at: float = 0.0
     background: asyncio.Task[None] | None = None

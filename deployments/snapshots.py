@@ -6,7 +6,6 @@ gone is for the step loop to see.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Coroutine, Iterable
 from typing import Any
@@ -16,7 +15,6 @@ from deployments.background import in_background
 from deployments.calls import Preview
 from deployments.gang import Gang
 from deployments.logs import log, logs_for
-from deployments.media_store import delete_media
 from deployments.running_request import Request
 from deployments.settings import GeneratorSettings
 
@@ -58,14 +56,15 @@ class Snapshots:
 
     def _begin_to_save(self, request: Request, uri: str) -> None:
         request.saved_at = time.monotonic()
-        request.background = in_background(_unfailing(request, "snapshot", self.save(request, uri)))
+        request.background = in_background(_unfailing(request, "snapshot", self._save(request, uri)))
 
-    async def save(self, request: Request, uri: str) -> None:
-        """Write a snapshot; of a request that is over meanwhile nothing is left."""
+    async def _save(self, request: Request, uri: str) -> None:
+        """Write a snapshot.
+
+        It stays when the stream is closed meanwhile. That may mean that its job is over, and then `sweep` removes it,
+        or that its driver has died, and then somebody else goes on from here.
+        """
         log.info("saved at step %d", await self.gang.save(request.task.id, uri))
-        if (request.over or request.task.cancelled) and not request.superseded:
-            # Whoever removed its files may have looked before this one was there.
-            await asyncio.to_thread(delete_media, uri)
 
     async def _show(self, request: Request, colours: PreviewMap) -> None:
         jpeg = await self.gang.preview(request.task.id, colours)

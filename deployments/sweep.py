@@ -1,7 +1,9 @@
 """Removes what is over: jobs whose time has come, and files that a death has left without a job.
 
 A job's record goes before its files, so a file without a record is never more than a stray, and no record names a file
-that was swept.
+that was swept. An input is stored before its record and a result before its record names it, so both get time; a
+snapshot is of a job that was there, so once that is over it is a stray at once, such as one that was being written when
+its job was deleted.
 """
 
 from __future__ import annotations
@@ -14,7 +16,16 @@ from collections.abc import Awaitable, Callable
 
 from deployments.job import Job
 from deployments.logs import log
-from deployments.media_store import INPUTS, OUTPUTS, SNAPSHOTS, MediaStore, StoredFile, delete_media, read_media
+from deployments.media_store import (
+    INPUTS,
+    OUTPUTS,
+    PARTIAL,
+    SNAPSHOTS,
+    MediaStore,
+    StoredFile,
+    delete_media,
+    read_media,
+)
 from deployments.settings import FrontSettings
 from deployments.store import Ending, Store
 
@@ -52,25 +63,34 @@ class Sweep:
             for job_id in expired:
                 if await self._delete(job_id, True) is not None:
                     self.counts["expired"] += 1
-        # Listing a large store takes a while, and a stray is of that age anyhow.
-        if time.monotonic() - self._strays_at >= self._stray_after_s / 4:
-            self._strays_at = time.monotonic()
-            self.counts["strays"] += await asyncio.to_thread(self._remove_strays)
+        self.counts["strays"] += await asyncio.to_thread(self._remove_strays, self._folders())
 
-    def _remove_strays(self) -> int:
+    def _folders(self) -> tuple[str, ...]:
+        # Listing all results takes a while, and a stray among them is of that age anyhow; snapshots are few.
+        if time.monotonic() - self._strays_at < self._stray_after_s / 4:
+            return (SNAPSHOTS,)
+        self._strays_at = time.monotonic()
+        return (OUTPUTS, *WORKING)
+
+    def _remove_strays(self, folders: tuple[str, ...]) -> int:
         if not self._owns_media():
             log.warning("%s holds the media of another database: nothing is swept there", self._media.url)
             return 0
-        strays = [file for folder in (OUTPUTS, *WORKING) for file in self._strays(folder)]
+        strays = [file for folder in folders for file in self._strays(folder)]
         for stray in strays:
             delete_media(stray.uri)
         return len(strays)
 
     def _strays(self, folder: str) -> list[StoredFile]:
-        old = [file for file in self._media.files(folder) if file.age_s > self._stray_after_s]
-        owners = {file: found[1] for file in old if (found := _OURS.fullmatch(file.name))}
+        ripe = [file for file in self._media.files(folder) if self._is_ripe(file, folder)]
+        owners = {file: found[1] for file in ripe if (found := _OURS.fullmatch(file.name))}
         over = self._store.endings(sorted(set(owners.values())))
         return [file for file, job_id in owners.items() if _is_stray(file, folder, over.get(job_id))]
+
+    def _is_ripe(self, file: StoredFile, folder: str) -> bool:
+        """Whether no process may be about to need a file that belongs to no unfinished job."""
+        whole_snapshot = folder == SNAPSHOTS and not file.name.endswith(PARTIAL)
+        return whole_snapshot or file.age_s > self._stray_after_s
 
     def _owns_media(self) -> bool:
         """Whether this folder belongs to this database; a new one does from now on."""
@@ -84,6 +104,6 @@ class Sweep:
 
 def _is_stray(file: StoredFile, folder: str, job: Ending | None) -> bool:
     # A partial file that old belongs to a writer that is gone, whatever became of its job.
-    if job is None or file.name.endswith(".partial"):
+    if job is None or file.name.endswith(PARTIAL):
         return True
     return job.over and (folder in WORKING or file.uri != job.uri)

@@ -358,17 +358,36 @@ def test_everything_is_saved_once_when_serve_falls_silent(
     run(test)
 
 
-def test_a_snapshot_that_comes_after_its_job_is_removed(nano: Path, ranks: Ranks, tmp_path: Path) -> None:
+def test_a_snapshot_stays_when_the_stream_is_closed_while_it_is_written(
+    nano: Path, ranks: Ranks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ranks.step_s = 0.02
+    written, closed = asyncio.Event(), asyncio.Event()
+    save = ranks.save
+
+    async def save_slowly(task_id: str, uri: str) -> int:
+        step = await save(task_id, uri)
+        written.set()
+        await closed.wait()
+        return step
+
+    monkeypatch.setattr(ranks, "save", save_slowly)
 
     async def test() -> None:
-        async with led(nano) as leader:
+        async with led(nano, snapshot_interval_s=0.1) as leader:
             path = tmp_path / "a"
-            async with aclosing(cast(Any, leader.denoise(call("a", steps=99, snapshot=f"file://{path}")))) as updates:
-                await anext(updates)
-                (request,) = leader._requests.values()
-            await leader._beside.save(request, f"file://{path}")
-            assert not path.exists()
+            video = call("a", steps=99, snapshot=f"file://{path}")
+            # As when the process dies that drives the job.
+            listening = asyncio.create_task(heard(leader, video))
+            await written.wait()
+            (request,) = leader._requests.values()
+            listening.cancel()
+            while leader.scheduler.tasks:
+                await asyncio.sleep(0.01)
+            closed.set()
+            assert request.background is not None
+            await request.background
+            assert ranks.log[-1] == "drop a" and path.read_bytes() == b"state"
 
     run(test)
 

@@ -465,6 +465,29 @@ def test_the_sweep_removes_strays_and_nothing_else(tmp_path: Path) -> None:
     run(test)
 
 
+def test_a_snapshot_that_comes_after_the_end_of_its_job_is_swept_at_once(tmp_path: Path) -> None:
+    media = MediaStore(f"file://{tmp_path / 'media'}")
+    gone, over, runs, begun = (f"video_gen_{character * 32}" for character in "abcd")
+
+    async def test() -> None:
+        async with started(tmp_path) as replica:
+            for loop in replica._loops:
+                loop.cancel()
+            await replica._sweep.run()
+            for job in (over, runs):
+                replica.store.create(a_job(tmp_path, job))
+            replica.store.record(over, "failed", {}, status="failed", error={})
+            for job in (gone, over, runs):
+                media.put(f"snapshots/{job}.safetensors", b"state")
+            media.put(f"snapshots/.{begun}.safetensors.123.partial", b"sta")
+            before = {file.name for file in media.files("snapshots")}
+            await replica._sweep.run()
+            after = {file.name for file in media.files("snapshots")}
+        assert before - after == {f"snapshots/{gone}.safetensors", f"snapshots/{over}.safetensors"}
+
+    run(test)
+
+
 def test_another_databases_media_are_not_swept(tmp_path: Path) -> None:
     media = MediaStore(f"file://{tmp_path / 'media'}")
     path = Path(local_path(media.put(f"outputs/video_gen_{'a' * 32}.mp4", b"x")) or "")
