@@ -52,6 +52,7 @@ class DenoiseCall:
         service_class: how urgent it is.
         snapshot: URI where the state is kept; None keeps none.
         resume: whether there may be one already, to be taken up.
+        driver: handle of the actor that listens; None where that is no actor.
     """
 
     job_id: str
@@ -59,6 +60,7 @@ class DenoiseCall:
     service_class: ServiceClass = ServiceClass.STANDARD
     snapshot: str | None = None
     resume: bool = False
+    driver: Any = None
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from cosmos3_core.manifest import Manifest
 from cosmos3_core.request import Event, Finished, StageName, Started
 from deployments.calls import DecodeCall, DecodedFile, DenoiseCall, FileFormat, GenerationCall, Preview
 from deployments.handoff import EncodedMessage, HandoffLost, LatentsMessage
+from deployments.orphans import this_actor
 from deployments.scheduler import ServiceClass
 from deployments.stages import Stages, answer_of, items_of
 
@@ -101,7 +102,7 @@ async def generate(
     async with _stage("encode", timings, report):
         encoded: EncodedMessage = await answer_of(stages.encoder.encode.remote(call))
     async with _stage("denoise", timings, report):
-        denoise = DenoiseCall(call.job_id, encoded, service_class, snapshot, resume)
+        denoise = DenoiseCall(call.job_id, encoded, service_class, snapshot, resume, this_actor())
         latents = await _denoise(stages.generator, denoise, report)
     decode = DecodeCall(call.job_id, latents, encoded.clip, output.target, output.format, output.quality)
     async with _stage("decode", timings, report):

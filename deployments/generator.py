@@ -23,6 +23,7 @@ from deployments.calls import DenoiseCall
 from deployments.gang import Gang
 from deployments.handoff import LatentsMessage
 from deployments.logs import log, logs_for
+from deployments.orphans import orphans
 from deployments.running_request import Request, Update
 from deployments.scheduler import Admit, Decision, Evict, Limits, Remove, Run, Scheduler, ServiceClass, Task
 from deployments.settings import ModelSettings
@@ -64,7 +65,7 @@ class Generator:
         self._overhead_seconds = self._dispatch_seconds = self._step_seconds = self._step_flops = 0.0
         counts = ("tasks", "completed", "cancelled", "failed", "evicted", "resumed", "steps_after_cancel_max")
         self._counts = dict.fromkeys(counts, 0)
-        self._loops = [in_background(self._run()), in_background(self._watch())]
+        self._loops = [in_background(loop) for loop in (self._run(), self._watch(), self._watch_drivers())]
 
     async def check_health(self) -> None:
         """Serve asks this before the replica is ready and ever after.
@@ -79,6 +80,8 @@ class Generator:
     async def denoise(self, call: DenoiseCall) -> AsyncIterator[Update]:
         """Denoise a request: a stream of steps, and the latents at its end. Closing the stream cancels.
 
+        It ends without latents where the same job has come again, or its driver has died.
+
         Raises:
             HandoffLost: what the Encoder sent is gone.
             TaskTooLarge: no rank could hold it.
@@ -87,6 +90,8 @@ class Generator:
         try:
             while True:
                 update = await request.updates.get()
+                if update is None:
+                    return
                 if isinstance(update, BaseException):
                     raise update
                 yield update
@@ -167,7 +172,10 @@ class Generator:
             case Remove(task):
                 log.info("cancelled")
                 self._counts["cancelled"] += 1
-                await self._forget(self._requests[task.id])
+                request = self._requests[task.id]
+                await self._forget(request)
+                # A stream that nobody reads any more counts as an ongoing request of this replica until it ends.
+                request.updates.put_nowait(None)
             case Admit(task):
                 await self._admit(self._requests[task.id])
             case Evict(task):
@@ -286,6 +294,17 @@ class Generator:
                     self._end(f"a rank did not answer {MAX_MISSED_PINGS} times")
             else:
                 self._missed_pings = 0
+
+    async def _watch_drivers(self) -> None:
+        """Save and let go of requests whose driver has died; whoever takes such a job over goes on from there."""
+        while True:
+            await asyncio.sleep(WATCH_PERIOD_S)
+            for request in await orphans(self._requests.values()):
+                with logs_for(request.call.job_id):
+                    log.warning("the process that drove it has died")
+                    await self._beside.save_last(request)
+                request.task.cancelled = True
+                self._work.set()
 
     def _end(self, reason: str) -> None:
         """A gang without one of its ranks is no gang: end this process, so that Serve replaces all of it at once."""

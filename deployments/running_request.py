@@ -23,7 +23,7 @@ class Request:
         call: what shall be denoised.
         geometry: of its steps.
         cost: estimates of its steps; it says over which ranks they are spread.
-        updates: what its listener will read.
+        updates: what its listener will read; None ends that.
         fetched_bytes: what crossed to the ranks for it.
         saved_at, shown_at: when it was last saved and shown.
         background: the snapshot or preview under way.
@@ -35,7 +35,7 @@ class Request:
     geometry: Geometry
     cost: CostModel
     saved_at: float
-    updates: asyncio.Queue[Update | BaseException] = field(default_factory=asyncio.Queue)
+    updates: asyncio.Queue[Update | BaseException | None] = field(default_factory=asyncio.Queue)
     fetched_bytes: int = 0
     shown_at: float = 0.0
     background: asyncio.Task[None] | None = None

@@ -6,8 +6,10 @@ gone is for the step loop to see.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Coroutine, Iterable
+from contextlib import suppress
 from typing import Any
 
 from cosmos3_core.preview import PreviewMap
@@ -20,6 +22,7 @@ from deployments.settings import GeneratorSettings
 
 SILENCE_S = 5.0
 """Serve asks a replica for its health and its figures twice a second or so, until it means to stop it."""
+LAST_SAVE_S = 10.0
 
 
 class Snapshots:
@@ -54,6 +57,14 @@ class Snapshots:
             if uri is not None and request.task.resident and not request.busy and request.saved_at <= self._heard_at:
                 self._begin_to_save(request, uri)
 
+    async def save_last(self, request: Request) -> None:
+        """Save a request that is about to be let go, unless that takes too long."""
+        uri = request.call.snapshot
+        if uri is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LAST_SAVE_S):
+                    await _unfailing(request, "snapshot", self._save(request, uri))
+
     def _begin_to_save(self, request: Request, uri: str) -> None:
         request.saved_at = time.monotonic()
         request.background = in_background(_unfailing(request, "snapshot", self._save(request, uri)))
@@ -64,7 +75,9 @@ class Snapshots:
         It stays when the stream is closed meanwhile. That may mean that its job is over, and then `sweep` removes it,
         or that its driver has died, and then somebody else goes on from here.
         """
-        log.info("saved at step %d", await self.gang.save(request.task.id, uri))
+        step = await self.gang.save(request.task.id, uri)
+        if step:
+            log.info("saved at step %d", step)
 
     async def _show(self, request: Request, colours: PreviewMap) -> None:
         jpeg = await self.gang.preview(request.task.id, colours)

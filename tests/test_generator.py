@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import pytest
 import torch
-from ray.exceptions import ActorDiedError
+from ray.exceptions import ActorDiedError, ActorUnavailableError
 
 from cosmos3_core.model.sequence import SequenceLayout
 from cosmos3_core.preview import PreviewMap
@@ -21,7 +21,7 @@ from cosmos3_core.request import Step
 from cosmos3_core.sampling.guidance import Guidance
 from cosmos3_core.sampling.schedule import flow
 from deployments import generator as module
-from deployments import snapshots
+from deployments import orphans, snapshots
 from deployments.calls import DenoiseCall, Preview
 from deployments.gang import Gang
 from deployments.generator import Generator
@@ -403,7 +403,49 @@ def test_a_job_that_comes_again_takes_the_place_of_its_earlier_self(nano: Path, 
             *steps, _ = await heard(leader, call("a", steps=5))
             assert [step.index for step in steps] == [1, 2, 3, 4, 5]
             assert ranks.log.count("drop a") == 1 and not leader._requests
-            earlier.cancel()
+            # Its own stream ends, also where nobody is left to close it.
+            assert [step.index for step in await earlier] == list(range(1, ranks.log.index("drop a")))
+
+    run(test)
+
+
+@dataclass(frozen=True)
+class Caller:
+    """An actor as its handle shows it."""
+
+    error: Exception | None = None
+    silent: bool = False
+
+    @property
+    def __ray_ready__(self) -> Any:
+        return self
+
+    async def remote(self) -> None:
+        if self.silent:
+            await asyncio.sleep(60)
+        if self.error is not None:
+            raise self.error
+
+
+def test_a_request_whose_driver_has_died_is_saved_and_let_go(
+    nano: Path, ranks: Ranks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(orphans, "ANSWER_TIMEOUT_S", 0.1)
+    ranks.step_s = 0.01
+
+    async def test() -> None:
+        async with led(nano) as leader:
+            alive = [Caller(), Caller(silent=True), Caller(ActorUnavailableError("a while", b"x" * 16)), None]
+            others = [
+                asyncio.create_task(heard(leader, call(f"alive{number}", steps=20, driver=driver)))
+                for number, driver in enumerate(alive)
+            ]
+            uri = f"file://{tmp_path / 'orphan'}"
+            told = await heard(leader, call("orphan", steps=1000, driver=Caller(ActorDiedError()), snapshot=uri))
+            assert not any(isinstance(update, LatentsMessage) for update in told)
+            assert ranks.log.index("save orphan") < ranks.log.index("drop orphan")
+            assert [len(updates) for updates in await asyncio.gather(*others)] == [21] * 4
+            assert not leader._requests and leader._counts["cancelled"] == 1
 
     run(test)
 

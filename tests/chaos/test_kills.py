@@ -15,10 +15,12 @@ import httpx
 import pytest
 
 from cosmos3_core.mp4 import encode_mp4
+from deployments.client import Client
 from deployments.launch import RunningGraph
 from deployments.serve_process import kill_until_none
 from tests.chaos.paired import paired_recipe
 from tests.graph.events import SentEvent, finished, followed, submitted
+from tests.graph.figures import settled, steps_until_stopped
 from tests.graph.processes import RANK, healthy, replica, titled, until
 from tests.graph.starting import started
 from tests.parity.cases import picture
@@ -45,6 +47,7 @@ CLIP: dict[str, Any] = {
     "seed": 3,
 }
 REPLACED_WITHIN_S = 90.0
+SWEPT_WITHIN_S = 20.0
 INGRESS, JOBS = replica("Ingress", "front"), replica("Jobs", "front")
 ENCODER, LEADER, DECODER = replica("Encoder", "tiny"), replica("Generator", "tiny"), replica("Decoder", "decoder")
 COUNTS = {INGRESS: 2, JOBS: 2, ENCODER: 1, LEADER: 1, RANK: 1, DECODER: 1}
@@ -57,7 +60,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def config(data: Path) -> dict[str, Any]:
-    return paired_recipe(data)
+    return paired_recipe(data, retention={"sweep_interval_s": 2.0})
 
 
 @pytest.fixture(scope="module")
@@ -155,17 +158,37 @@ def test_the_jobs_replica_that_drives_it_dies(
     graph: RunningGraph, http: httpx.Client, data: Path, undisturbed: dict[str, Any]
 ) -> None:
     job = submitted(http, VIDEO)
-
-    def kill_owner() -> None:
-        with closing(sqlite3.connect(data / "jobs.sqlite3", timeout=30)) as database:
-            ((owner,),) = database.execute("select owner from jobs where id = ?", (job,)).fetchall()
-        victim = int(owner.split(":")[1])
-        assert victim in titled(JOBS, graph.processes())
-        os.kill(victim, signal.SIGKILL)
-
-    story = Story(in_the_middle(data, job), kill_owner)
+    story = Story(in_the_middle(data, job), lambda: kill_owner(graph, data, job))
     followed(http, job, story)
     assert resumed(check(http, job, story, undisturbed, tries=2))
+
+
+def kill_owner(graph: RunningGraph, data: Path, job: str) -> None:
+    with closing(sqlite3.connect(data / "jobs.sqlite3", timeout=30)) as database:
+        ((owner,),) = database.execute("select owner from jobs where id = ?", (job,)).fetchall()
+    victim = int(owner.split(":")[1])
+    assert victim in titled(JOBS, graph.processes())
+    os.kill(victim, signal.SIGKILL)
+
+
+def test_a_job_that_is_cancelled_after_the_death_of_its_driver_is_stopped(
+    graph: RunningGraph, http: httpx.Client, data: Path, client: Client
+) -> None:
+    before = settled(client)
+    steps = 200
+    job = submitted(http, VIDEO | {"size": "512x320", "num_inference_steps": steps})
+
+    def kill_and_cancel() -> None:
+        kill_owner(graph, data, job)
+        # Long before another one could take it over.
+        assert http.delete(f"/v1/videos/{job}").status_code == 200
+
+    story = Story(in_the_middle(data, job), kill_and_cancel)
+    assert followed(http, job, story)[-1].kind == "cancelled"
+    # The figures of Jobs are there again with its replica.
+    assert until(lambda: complete(graph), REPLACED_WITHIN_S)
+    assert steps_until_stopped(client, before) < steps / 2
+    assert until(lambda: not list((data / "media" / "snapshots").iterdir()), SWEPT_WITHIN_S)
 
 
 def test_c58_every_ingress_replica_dies(
