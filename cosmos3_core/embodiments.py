@@ -69,10 +69,8 @@ def find_embodiment(name: str | None, domain: int | None, domains: int) -> Embod
         domains: how many the checkpoint has.
 
     Raises:
-        RequestError: neither is given, the name is unknown, or the id is out of range.
+        RequestError: neither is given, the id is out of range, or without an id the name is unknown.
     """
-    if name is not None and name.lower() not in EMBODIMENTS:
-        raise RequestError("domain_name", f"is {name!r}; expected one of {', '.join(EMBODIMENTS)}")
     if domain is not None:
         if not 0 <= domain < domains:
             raise RequestError("domain_id", f"is {domain}; expected 0 to {domains - 1}")
@@ -80,4 +78,6 @@ def find_embodiment(name: str | None, domain: int | None, domains: int) -> Embod
         return Embodiment(domain, widths.pop() if len(widths) == 1 else None)
     if name is None:
         raise RequestError("domain_name", f"is missing; expected one of {', '.join(EMBODIMENTS)}, or a domain_id")
+    if name.lower() not in EMBODIMENTS:
+        raise RequestError("domain_name", f"is {name!r}; expected one of {', '.join(EMBODIMENTS)}")
     return EMBODIMENTS[name.lower()]

@@ -12,7 +12,7 @@ from cosmos3_core.errors import RequestError
 from cosmos3_core.model.sequence import VAE_TEMPORAL_STRIDE
 
 VAE_SPATIAL_STRIDE = 16
-MIN_FRAMES, MAX_FRAMES = 5, 400
+MIN_FRAMES, MAX_FRAMES = 1, 400
 MIN_FPS, MAX_FPS = 1.0, 60.0
 MIN_SIDE, MAX_SIDE = 64, 8192
 MAX_CANVAS_PIXELS = 7680 * 4320
@@ -75,20 +75,17 @@ def tier_canvas(tier: str, aspect_ratio: str) -> Canvas:
 
 
 def check_canvas(width: int, height: int) -> Canvas:
-    """A caller's own size.
+    """A caller's own size, its sides floored to multiples of 16.
 
     Raises:
-        RequestError: a side is not a multiple of 16 or out of range; the message names the nearest legal value.
+        RequestError: a side or the whole is out of range.
     """
     for field, side in (("width", width), ("height", height)):
         if not MIN_SIDE <= side <= MAX_SIDE:
             raise RequestError(field, f"is {side}; expected {MIN_SIDE} to {MAX_SIDE} pixels")
-        if side % VAE_SPATIAL_STRIDE:
-            nearest = max(MIN_SIDE, round(side / VAE_SPATIAL_STRIDE) * VAE_SPATIAL_STRIDE)
-            raise RequestError(field, f"is {side}; expected a multiple of {VAE_SPATIAL_STRIDE}, for example {nearest}")
     if width * height > MAX_CANVAS_PIXELS:
         raise RequestError("width", f"x height is {width * height} pixels; at most {MAX_CANVAS_PIXELS}")
-    return Canvas(width, height)
+    return Canvas(*floor_to_stride(width, height))
 
 
 def canvas_of_area(pixels: int, source_width: int, source_height: int) -> Canvas:
@@ -171,5 +168,5 @@ def check_video_length(num_frames: int, fps: float) -> int:
     if not MIN_FPS <= fps <= MAX_FPS or not math.isfinite(fps):
         raise RequestError("fps", f"is {fps}; expected {MIN_FPS:g} to {MAX_FPS:g} frames per second")
     if not MIN_FRAMES <= num_frames <= MAX_FRAMES:
-        raise RequestError("num_frames", f"is {num_frames}; expected {MIN_FRAMES} to {MAX_FRAMES}, or 1 for an image")
+        raise RequestError("num_frames", f"is {num_frames}; expected {MIN_FRAMES} to {MAX_FRAMES}")
     return round_up_frames(num_frames)

@@ -315,8 +315,6 @@ def _clean_frames(request: GenerationRequest, frames: int) -> tuple[int, ...]:
         if max(indexes) >= frames:
             reason = f"is {list(indexes)}; the video has latent frames 0 to {frames - 1}"
             raise RequestError("condition_frame_indexes_vision", reason)
-        if len(indexes) == frames:
-            raise RequestError("condition_frame_indexes_vision", "fixes every frame; leave at least one to generate")
         return indexes
     if mode is Mode.INVERSE_DYNAMICS:
         return tuple(range(frames))

@@ -67,7 +67,7 @@ def test_generate_writes_images_and_actions(nano: Path, tmp_path: Path) -> None:
         (["--mode", "text2video", "-o", "out.png"], "output"),
         (["--mode", "text2video", "-o", "out.mp4", "--fps", "99"], "fps is 99.0; expected 1 to 60"),
         (["--mode", "text2movie", "-o", "out.mp4"], "mode"),
-        (["--mode", "text2image", "-o", "out.png", "--size", "100x96"], "width is 100; expected a multiple of 16"),
+        (["--mode", "text2image", "-o", "out.png", "--size", "32x96"], "width is 32; expected 64 to 8192 pixels"),
         (["--mode", "text2image", "-o", "out.png", "--size", "big"], "WIDTHxHEIGHT"),
         (["--mode", "text2image", "-o", "out.png", "--set", "nonsense=1"], "nonsense"),
         (["--mode", "text2image", "-o", "out.png", "--prompt", "@absent.txt"], "absent.txt"),

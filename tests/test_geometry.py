@@ -87,8 +87,8 @@ def test_multiples_of_sixteen_are_legal_sizes(columns: int, rows: int) -> None:
     assert (canvas.width, canvas.height) == (16 * columns, 16 * rows)
 
 
-@given(st.integers(-100, 10_000).filter(lambda side: side % 16 or not 64 <= side <= 8192), st.booleans())
-def test_any_other_side_is_refused_by_name(side: int, wide: bool) -> None:
+@given(st.integers(-100, 10_000).filter(lambda side: not 64 <= side <= 8192), st.booleans())
+def test_a_side_out_of_range_is_refused_by_name(side: int, wide: bool) -> None:
     width, height = (side, 256) if wide else (256, side)
     with pytest.raises(RequestError) as error:
         geometry.check_canvas(width, height)
@@ -96,13 +96,12 @@ def test_any_other_side_is_refused_by_name(side: int, wide: bool) -> None:
     assert str(side) in error.value.reason
 
 
-@given(st.integers(64, 8192).filter(lambda side: side % 16))
-def test_the_size_that_a_refusal_suggests_is_legal_and_near(side: int) -> None:
-    with pytest.raises(RequestError) as error:
-        geometry.check_canvas(side, 256)
-    suggested = int(error.value.reason.rsplit(" ", 1)[1])
-    assert geometry.check_canvas(suggested, 256).width == suggested
-    assert abs(suggested - side) <= 8
+@given(st.integers(64, 8192), st.integers(64, 2048))
+def test_any_other_size_is_floored_to_a_legal_one(width: int, height: int) -> None:
+    canvas = geometry.check_canvas(width, height)
+    assert canvas.width % 16 == 0 == canvas.height % 16
+    assert 0 <= width - canvas.width < 16 and 0 <= height - canvas.height < 16
+    assert geometry.check_canvas(canvas.width, canvas.height) == canvas
 
 
 def test_a_canvas_of_too_many_pixels_is_refused() -> None:
@@ -210,7 +209,7 @@ def test_latent_frames_of_a_clip(frames: int, latent: int) -> None:
     assert geometry.latent_frames(frames) == latent
 
 
-@given(st.integers(5, 300), st.floats(1, 60))
+@given(st.integers(1, 300), st.floats(1, 60))
 def test_a_legal_length_is_accepted(frames: int, fps: float) -> None:
     assert geometry.check_video_length(frames, fps) == geometry.round_up_frames(frames)
 
@@ -218,8 +217,8 @@ def test_a_legal_length_is_accepted(frames: int, fps: float) -> None:
 @pytest.mark.parametrize(
     ("frames", "fps", "field"),
     [
-        (4, 24.0, "num_frames"),
-        (1, 24.0, "num_frames"),
+        (0, 24.0, "num_frames"),
+        (-1, 24.0, "num_frames"),
         (401, 24.0, "num_frames"),
         (189, 0.5, "fps"),
         (189, 60.5, "fps"),

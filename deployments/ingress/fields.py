@@ -118,7 +118,7 @@ _COMMON: dict[str, Coercion[Any]] = {
     "prompt": read.text,
     "model": read.text.saying("Name of a served model; without it the first one that generates."),
     "negative_prompt": read.text,
-    "size": read.size.saying("Width and height in pixels, multiples of 16; wins over width and height."),
+    "size": read.size.saying("Width and height in pixels, floored to multiples of 16; wins over width and height."),
     "width": read.whole,
     "height": read.whole,
     "resolution": read.tier,
@@ -187,7 +187,7 @@ VIDEO = Schema(
     _COMMON
     | _VIDEO_ONLY
     | {
-        "num_outputs_per_prompt": read.within(1, 1).saying(_COUNT),
+        "num_outputs_per_prompt": read.within(1, 10).saying("One is made, however many are asked for."),
         "quality": read.choice(standard="standard", auto="standard").saying("There is one."),
     },
     _REFUSED,

@@ -47,7 +47,7 @@ class Generation:
         request: image and video are encoded bytes, never a path.
         model: as the client named it.
         guardrails: what the client asked for.
-        ignored: names of fields we do not know, safe for a header.
+        ignored: names of fields that change nothing, most because we do not know them; safe for a header.
         size, seconds: as the client sent them, for the job's record.
         return_stage_metrics: whether the answer shall carry detailed timings.
         service_class: interactive, standard or batch, where the client says it.
@@ -95,6 +95,8 @@ def read_video(body: Body) -> Generation:
     """
     given = _Given.collect(body, tables.VIDEO)
     reference, media = _reference(given)
+    if given.value("num_outputs_per_prompt", 1) > 1:
+        given.pass_over("num_outputs_per_prompt")
     return _of_video(given, _mode(given, media), reference, media)
 
 
@@ -177,6 +179,10 @@ class _Given:
 
     def name(self, field: str) -> str:
         return self.fields[field].name if field in self.fields else field
+
+    def pass_over(self, field: str) -> None:
+        """Have a field change nothing, and say so; its value has been looked at."""
+        self.ignored.append(self.fields.pop(field).name)
 
     def refusal(self, field: str, reason: str) -> ApiError:
         return bad_field(RequestError(field, reason), {field: self.name(field)})
@@ -292,12 +298,15 @@ def _generation(given: _Given, mode: Mode, values: dict[str, Any], names: dict[s
         request = GenerationRequest(mode=mode, **values)
     except ValidationError as error:
         raise bad_fields(error, names) from None
+    if request.sound_duration is not None and not request.generate_sound:
+        given.pass_over("sound_duration")
+        request = request.model_copy(update={"sound_duration": None})
     return Generation(
         request=request,
         model=given.value("model"),
         guardrails=given.value("guardrails"),
         ignored=header_safe(given.ignored),
-        size=given.sent("size"),
+        size=given.sent("size") if given.value("size") else None,
         seconds=given.sent("seconds") or DEFAULT_SECONDS,
         return_stage_metrics=given.value("return_stage_metrics", False),
         service_class=given.value("service_class"),

@@ -15,7 +15,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from deployments.logs import logs_for
 
 HEADER = "x-request-id"
-_ACCEPTABLE = re.compile(r"[A-Za-z0-9._:\-]{1,128}")
+_ACCEPTABLE = re.compile(r"[\x20-\x7e]{1,255}")
+"""Serve sends back whatever came, so the id in an error and in the log had better be the same."""
 
 
 def request_id_of(request: Request) -> str:

@@ -75,4 +75,9 @@ async def _checked(graph: Graph, generation: Generation, detached: bool) -> tupl
     served, resolved = await check(graph, generation, detached)
     if resolved.mode.is_image:
         raise ApiError(400, "mode is text2image; expected POST /v1/images/generations", param="mode")
+    said = generation.names.get("mode")
+    if said == "action_mode" and resolved.mode.predicts_action and generation.request.raw_action_dim is None:
+        # Whoever uses vLLM-Omni's name of the mode gets its rule (spec http_api 4.3), though most widths are known.
+        message = f"raw_action_dim is missing; {resolved.mode.value} needs the width of the actions"
+        raise ApiError(400, message, param="raw_action_dim")
     return served, resolved

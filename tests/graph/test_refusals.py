@@ -59,7 +59,7 @@ IMAGES: dict[str, tuple[dict[str, Any], str]] = {
     "unknown model": ({"prompt": "x", "model": "wrong"}, "model"),
     "url format": ({"prompt": "x", "response_format": "url"}, "response_format"),
     "seed out of range": ({"prompt": "x", "seed": 2**63}, "seed"),
-    "odd size": ({"prompt": "x", "size": "100x100"}, "size"),
+    "a size that is too small": ({"prompt": "x", "size": "32x32"}, "size"),
     "a size nobody can make": ({"prompt": "x", "size": "30000x30000"}, "size"),
 }
 VIDEOS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {

@@ -91,7 +91,6 @@ def test_defaults() -> None:
         ("enable_sound", "on", "generate_sound", True),
         ("sound_gen", "No", "generate_sound", False),
         ("enable_audio", 1, "generate_sound", True),
-        ("audio_duration", "7.875", "sound_duration", 7.875),
         ("use_system_prompt", "TRUE", "use_system_prompt", True),
         ("max_sequence_length", "512", "max_sequence_length", 512),
         ("guidance_interval", "[400, 1000]", "guidance_interval", (400.0, 1000.0)),
@@ -125,6 +124,17 @@ def test_one_field(place: str, name: str, sent: Any, field: str, value: Any) -> 
     found = video(wrapped[place])
     assert getattr(found.request, field) == value
     assert found.ignored == ()
+
+
+def test_what_changes_nothing_is_said_to_be_ignored() -> None:
+    silent = video({"audio_duration": "7.875", "n": 3})
+    assert silent.request.sound_duration is None and silent.ignored == ("n", "audio_duration")
+    loud = video({"audio_duration": "7.875", "enable_sound": "true", "num_outputs_per_prompt": 1})
+    assert loud.request.sound_duration == 7.875 and loud.ignored == ()
+
+
+def test_an_automatic_size_is_no_size_of_the_record() -> None:
+    assert video({"size": "auto"}).size is None and video({"size": "100x90"}).size == "100x90"
 
 
 @pytest.mark.parametrize(
@@ -220,8 +230,8 @@ def test_guardrails(name: str, sent: Any, value: bool) -> None:
         ({"action": [[10**400]]}, "action"),
         ({"action": [["x"]]}, "action"),
         ({"action": [[1e9]]}, "action"),
-        ({"num_outputs_per_prompt": "2"}, "num_outputs_per_prompt"),
-        ({"n": 2}, "n"),
+        ({"num_outputs_per_prompt": "11"}, "num_outputs_per_prompt"),
+        ({"n": 0}, "n"),
         ({"quality": "lossless"}, "quality"),
         ({"lora": '{"name": "x"}'}, "lora"),
         ({"control_reference": "x"}, "control_reference"),
@@ -486,7 +496,7 @@ def test_image_fields() -> None:
     fields = {"n": 3, "response_format": "file", "output_format": "JPG", "output_compression": 80, "size": "auto"}
     found = read_image({"prompt": "x", "system_prompt": "y", "use_system_prompt": "dynamic", "style": "vivid"} | fields)
     assert (found.n, found.response_format, found.output_format, found.output_compression) == (3, "file", "jpeg", 80)
-    assert (found.request.width, found.size, found.request.system_prompt) == (None, "auto", "y")
+    assert (found.request.width, found.size, found.request.system_prompt) == (None, None, "y")
     assert found.ignored == ("use_system_prompt", "style")
     assert read_image({"prompt": "x", "use_system_prompt": True}).request.use_system_prompt is True
 

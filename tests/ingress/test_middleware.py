@@ -22,7 +22,7 @@ from deployments import logs
 from deployments.ingress.metrics import HttpMetrics
 from deployments.ingress.middleware import RequestContext, request_id_of
 
-BAD_IDS = ["", "a b", "a/b", "é", "a" * 129, "<script>", "a;b", '"', "a,b"]
+BAD_IDS = ["", "é", "a" * 256, "a\tb", "\x7f"]
 
 
 async def _tell(request: Request) -> Response:
@@ -76,7 +76,7 @@ def is_ours(request_id: str) -> bool:
     return len(request_id) == 32 and set(request_id) <= set("0123456789abcdef")
 
 
-@pytest.mark.parametrize("given", ["abc", "A-1_b.c:d", "a" * 128, "0"])
+@pytest.mark.parametrize("given", ["abc", "A-1_b.c:d", "a" * 255, "0", "a b", "tenant/7", '"', "a,b;c"])
 def test_a_sound_id_is_the_clients(given: str) -> None:
     answer = ask(app_of(), given=given)
     assert answer.json() == {"id": given, "log": given}
@@ -93,10 +93,9 @@ def test_a_bad_id_is_replaced(given: str) -> None:
 @given(st.binary(max_size=20).filter(lambda given: b"\n" not in given))
 def test_no_id_that_could_break_a_header_or_a_log_line(given: bytes) -> None:
     found = ask(app_of(), given=given).json()["id"]
-    assert is_ours(found) or found.encode() == given
-    assert found.replace("-", "").replace("_", "").replace(".", "").replace(":", "").isalnum() or set(found) <= set(
-        "-_.:"
-    )
+    # A server strips the blanks around a header's value.
+    assert is_ours(found) or found.encode().strip() == given.strip()
+    assert found.isascii() and found.isprintable()
 
 
 def test_an_id_that_ends_with_a_line_is_replaced() -> None:

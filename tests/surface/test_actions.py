@@ -61,7 +61,8 @@ def test_c35_actions_read_off_a_video(http: httpx.Client) -> None:
 
 
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
-    "a policy of a domain without a width": ({"action_mode": "policy", "domain_name": "libero"}, "raw_action_dim"),
+    "a policy without a width": ({"action_mode": "policy", "domain_name": "av"}, "raw_action_dim"),
+    "a policy of a domain without a width": ({"mode": "policy", "domain_name": "libero"}, "raw_action_dim"),
     "an unknown domain": ({"action_mode": "policy", "domain_name": "boat", "raw_action_dim": 9}, "domain_name"),
     "no domain": ({"action_mode": "policy", "raw_action_dim": 9}, "domain_name"),
     "forward dynamics without actions": ({"action_mode": "forward_dynamics", "domain_name": "av"}, "action"),
@@ -72,19 +73,23 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
 @pytest.mark.parametrize("route", ["/v1/videos", "/v1/videos/sync"])
 @pytest.mark.parametrize("name", WRONG)
 def test_c36_incomplete_actions(name: str, route: str, http: httpx.Client) -> None:
-    """C36: found before any stage hears of it.
-
-    Where an embodiment has one width, `raw_action_dim` follows from it, so a policy for `av` is served without;
-    the refusal is for those whose width depends on the data set.
-    """
+    """C36: found before any stage hears of it."""
     extra, field = WRONG[name]
     parts = as_parts(without(TINY, "num_frames") | {"extra_params": extra}, input_reference=IMAGE)
     assert error_of(http.post(route, files=parts), 400)["param"] == field
 
 
+@pytest.mark.parametrize("domain", ["av", "droid_lerobot", "umi"])
+def test_c36_inverse_dynamics_without_a_width(domain: str, http: httpx.Client) -> None:
+    """C36, and inverse dynamics as well (section 4.3)."""
+    extra = {"action_mode": "inverse_dynamics", "domain_name": domain, "action_chunk_size": 4}
+    parts = as_parts(TINY | {"extra_params": extra}, input_reference=mp4("av_0", 64, 64, frames=5, fps=10))
+    assert error_of(http.post("/v1/videos", files=parts), 400)["param"] == "raw_action_dim"
+
+
 def test_c36_a_known_width_need_not_be_said(http: httpx.Client) -> None:
-    """C36, what we answer differently: a policy for `av` without `raw_action_dim`."""
-    extra = {"action_mode": "policy", "domain_name": "av", "action_chunk_size": 4, "image_size": 256}
+    """C36 is about `action_mode`, vLLM-Omni's field; by our own `mode`, the width follows from an embodiment of one."""
+    extra = {"mode": "policy", "domain_name": "av", "action_chunk_size": 4, "image_size": 256}
     created = http.post(
         "/v1/videos", files=as_parts(without(TINY, "size") | {"extra_params": extra}, input_reference=IMAGE)
     )
