@@ -22,6 +22,14 @@ class Background:
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
 
+    def __len__(self) -> int:
+        """How many are not done."""
+        return len(self._tasks)
+
+    async def done(self) -> None:
+        """Wait for those that have been started."""
+        await asyncio.gather(*self._tasks)
+
     def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Start a task and keep it."""
         task = in_background(work)

@@ -52,6 +52,7 @@ class DenoiseCall:
         service_class: how urgent it is.
         snapshot: URI where the state is kept; None keeps none.
         resume: whether there may be one already, to be taken up.
+        attempt: counts up with each try of the job.
         driver: handle of the actor that listens; None where that is no actor.
     """
 
@@ -60,6 +61,7 @@ class DenoiseCall:
     service_class: ServiceClass = ServiceClass.STANDARD
     snapshot: str | None = None
     resume: bool = False
+    attempt: int = 1
     driver: Any = None
 
 

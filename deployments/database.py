@@ -5,6 +5,7 @@ It knows nothing of jobs. Synchronous; callers run it in a thread.
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,16 +17,18 @@ from alembic.config import Config
 from alembic.util.exc import CommandError
 from sqlalchemy import Connection, create_engine, event, func, inspect, select
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
-AWAY: tuple[type[Exception], ...] = (OperationalError, InterfaceError, PoolTimeout)
-"""What is raised while a database cannot be reached or is locked: the same call may succeed later."""
+AWAY: tuple[type[Exception], ...] = (OperationalError, InterfaceError, InternalError, PoolTimeout)
+"""What is raised while a database cannot be reached, is locked, or is a standby that is read-only: the same call may
+succeed later."""
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 UNVERSIONED = "0001"
 CONNECTIONS = 8
+WAL_TIMEOUT_S, WAL_PAUSE_S = 10.0, 0.02
 # The names are arbitrary; PostgreSQL's advisory locks are numbers.
 MIGRATING, ADMITTING = 20_260_001, 20_260_002
 
@@ -118,8 +121,23 @@ def _prepare_sqlite(connection: Any, _: Any) -> None:
     """Readers beside a writer, waiting instead of failing, and a commit that survives a power cut."""
     # Python's own way to begin transactions leaves out DDL and reads.
     connection.isolation_level = None
-    for pragma in ("busy_timeout=10000", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    for pragma in ("busy_timeout=10000", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
+    _use_wal(connection)
+
+
+def _use_wal(connection: Any) -> None:
+    """Switch to a write-ahead log; for this alone SQLite does not wait while another process does the same."""
+    deadline = time.monotonic() + WAL_TIMEOUT_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(WAL_PAUSE_S)
+        else:
+            return
 
 
 def _begin_sqlite(connection: Connection) -> None:

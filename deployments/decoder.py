@@ -15,6 +15,7 @@ import torch
 
 from cosmos3_core.checkpoint import Checkpoint
 from cosmos3_core.codecs.pixels import Frames
+from cosmos3_core.errors import CosmosError
 from cosmos3_core.media import encode_image
 from cosmos3_core.model.sequence import Latents, Modality
 from cosmos3_core.mp4 import encode_mp4
@@ -32,6 +33,10 @@ WARM_UP_LATENTS = (48, 1, 2, 2)
 
 class Abandoned(Exception):
     """Nobody waits for the file any more."""
+
+
+class NotFinite(CosmosError):
+    """The model has made something that is no number."""
 
 
 class Decoder:
@@ -63,6 +68,7 @@ class Decoder:
 
     def _decode(self, call: DecodeCall, abandoned: threading.Event) -> DecodedFile:
         latents, clip = fetch_latents(call.latents, self.compute.execution.torch_device), call.clip
+        action = _action(latents, call)
         sound = None
         if Modality.SOUND in latents:
             sound = self.core.decode_sound(latents[Modality.SOUND], clip.sound_samples)
@@ -79,7 +85,7 @@ class Decoder:
             # Its job may have been removed while the file was being finished.
             delete_media(call.target)
             raise Abandoned
-        return DecodedFile(call.target, nbytes, counted.count, _action(latents, call))
+        return DecodedFile(call.target, nbytes, counted.count, action)
 
     async def stats(self) -> dict[str, float]:
         """Counters and gauges for `/metrics`."""
@@ -114,4 +120,6 @@ def _action(latents: Latents, call: DecodeCall) -> dict[str, object] | None:
     if not width:
         return None
     rows = np.asarray(latents[Modality.ACTION][:, :width].cpu().numpy())
+    if not np.isfinite(rows).all():
+        raise NotFinite("the model predicted actions that are no finite numbers")
     return action_object(rows, call.clip.mode, call.clip.domain)

@@ -6,13 +6,14 @@ import asyncio
 
 from sqlalchemy import select
 
+from deployments.background import Background
 from deployments.database import Database
 from deployments.logs import log, logs_for
 from deployments.settings import WebhookSettings
 from deployments.tables import DeliveryRow
 from deployments.webhooks import DeliveryError, delay_before, deliver, event_id, signing_key
 
-AT_ONCE = 16
+AT_ONCE = 64
 
 
 class Deliveries:
@@ -28,6 +29,7 @@ class Deliveries:
 
     def __init__(self, database: Database, settings: WebhookSettings | None) -> None:
         self.counts = {"webhooks_delivered": 0, "webhooks_given_up": 0}
+        self.under_way = Background()
         self._database = database
         self._settings = settings
         self._secret = "" if settings is None else settings.secret()
@@ -35,21 +37,28 @@ class Deliveries:
             signing_key(self._secret)
 
     async def run(self) -> None:
-        """Make the attempts that are due."""
+        """Begin the attempts that are due, and wait for none: many may hang."""
         if self._settings is None:
             return
-        due = await asyncio.to_thread(self._take_due, self._settings)
-        await asyncio.gather(*(self._attempt(delivery, self._settings) for delivery in due))
+        room = AT_ONCE - len(self.under_way)
+        if room > 0:
+            due = await asyncio.to_thread(self._take_due, self._settings, room)
+            for delivery in due:
+                self.under_way.start(self._attempt(delivery, self._settings))
 
-    def _take_due(self, settings: WebhookSettings) -> list[DeliveryRow]:
-        """Deliveries whose time has come; nobody else takes them before this attempt's own time is over."""
+    def _take_due(self, settings: WebhookSettings, most: int) -> list[DeliveryRow]:
+        """Deliveries whose time has come; nobody else takes them before this attempt's own time is over.
+
+        Those that were tried less go first: an address that never answers holds up nobody's first attempt for long.
+        """
         with self._database.reading() as session:
             due_now = select(DeliveryRow.job_id).where(DeliveryRow.due_at < self._database.now(session)).limit(1)
             if session.scalar(due_now) is None:
                 return []
         with self._database.writing() as session:
             now = self._database.now(session)
-            query = select(DeliveryRow).where(DeliveryRow.due_at < now).order_by(DeliveryRow.due_at).limit(AT_ONCE)
+            query = select(DeliveryRow).where(DeliveryRow.due_at < now)
+            query = query.order_by(DeliveryRow.attempts, DeliveryRow.due_at).limit(most)
             due = list(session.scalars(query.with_for_update(skip_locked=True)))
             for delivery in due:
                 delivery.attempts += 1

@@ -113,11 +113,14 @@ class Driver:
                     service_class=ServiceClass(job.service_class),
                     snapshot=job.snapshot,
                     resume=resume,
+                    attempt=attempt,
                 )
             except DeploymentUnavailableError as error:
                 # Nothing has died: a stage does not come up, and may when its operator has looked after it.
                 log.warning("a stage is not available: %s", error)
                 await asyncio.sleep(UNAVAILABLE_S)
+                # It may have been denoised, and only the Decoder was missing.
+                resume = True
             else:
                 await self._complete(call, outcome, attempt)
                 return

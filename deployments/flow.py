@@ -82,6 +82,7 @@ async def generate(
     service_class: ServiceClass = ServiceClass.STANDARD,
     snapshot: str | None = None,
     resume: bool = False,
+    attempt: int = 1,
 ) -> GenerationOutcome:
     """Run a generation from a validated request to a published file.
 
@@ -93,6 +94,7 @@ async def generate(
         service_class: how urgent it is.
         snapshot: URI where its state is kept while it is denoised.
         resume: whether it was tried before, so that a snapshot may be there.
+        attempt: counts up with each try; a later one takes the place of an earlier one.
 
     Raises:
         RequestError: a stage refuses it.
@@ -102,7 +104,7 @@ async def generate(
     async with _stage("encode", timings, report):
         encoded: EncodedMessage = await answer_of(stages.encoder.encode.remote(call))
     async with _stage("denoise", timings, report):
-        denoise = DenoiseCall(call.job_id, encoded, service_class, snapshot, resume, this_actor())
+        denoise = DenoiseCall(call.job_id, encoded, service_class, snapshot, resume, attempt, this_actor())
         latents = await _denoise(stages.generator, denoise, report)
     decode = DecodeCall(call.job_id, latents, encoded.clip, output.target, output.format, output.quality)
     async with _stage("decode", timings, report):
@@ -130,7 +132,7 @@ async def _denoise(generator: Any, call: DenoiseCall, report: Report) -> Latents
             if isinstance(update, LatentsMessage):
                 return await _owned(update)
             await report(update)
-    raise RuntimeError("the Generator's stream ended without latents")
+    raise HandoffLost("the Generator let it go, because another process drives it or seemed to")
 
 
 async def _owned(latents: LatentsMessage) -> LatentsMessage:

@@ -103,10 +103,12 @@ class Generator:
 
     def _accept(self, call: DenoiseCall) -> Request:
         message, now = call.message, time.monotonic()
-        for earlier in self._requests.values():
-            if earlier.call.job_id == call.job_id:
-                # Whoever drove this job before is gone, and its cancel may be on its way still.
-                earlier.task.cancelled = True
+        late = False
+        for other in self._requests.values():
+            if other.call.job_id == call.job_id:
+                # Whoever drove this job before is gone, and its cancel may be on its way still. Its call may be, too.
+                late = other.call.attempt > call.attempt
+                other.task.cancelled = other.task.cancelled or not late
         self._counts["tasks"] += 1
         geometry = message.geometry(self.config)
         cost = self._cost_of(geometry)
@@ -122,6 +124,7 @@ class Generator:
             steps_left=message.schedule.steps,
             waiting_since=now,
         )
+        task.cancelled = late
         self.scheduler.add(task)
         request = self._requests[task.id] = Request(task, call, geometry, cost, saved_at=now)
         self._work.set()

@@ -35,6 +35,7 @@ from deployments.folder_lock import FolderLock
 from deployments.job import DatabaseAway, EventKind, Job, JobEvent, JobKind, Page
 from deployments.logs import log
 from deployments.media_store import delete_media
+from deployments.orphans import is_dead
 from deployments.settings import FrontSettings
 from deployments.stages import FRONT, stage
 from deployments.store import Store
@@ -54,7 +55,7 @@ ATTEND_PERIOD_S = 5.0
 DELIVERY_PERIOD_S = 1.0
 # Serve asks for the health of a replica every other second, until it means to stop it.
 SILENCE_S = 20.0
-DATABASE_THREADS = 8
+DATABASE_THREADS, LEASE_THREADS = 8, 2
 
 
 class Jobs:
@@ -70,8 +71,9 @@ class Jobs:
             self._lock = await asyncio.to_thread(FolderLock, settings.folder, _graph(), LOCK_PATIENCE_S)
         self._database = await asyncio.to_thread(Database, settings.database_url)
         self.store = Store(self._database)
-        # Of their own, so that no slow disk or dead replica holds up the leases.
+        # Of their own, so that no slow disk, dead replica or crowd of readers holds up the leases.
         self._threads = ThreadPoolExecutor(DATABASE_THREADS, "database")
+        self._lease_threads = ThreadPoolExecutor(LEASE_THREADS, "leases")
         self._bounds = settings.bounds()
         self._sweep = Sweep(self.store, settings, self._delete)
         self._deliveries = Deliveries(self._database, settings.webhooks)
@@ -161,7 +163,9 @@ class Jobs:
         """A job's last event, of one kind or of any."""
         return await self._asked(self.store.last_event, job_id, kind)
 
-    async def watch(self, job_id: str, after: int = 0, attend: bool = False) -> AsyncGenerator[JobEvent, None]:
+    async def watch(
+        self, job_id: str, after: int = 0, attend: bool = False, listener: Any = None
+    ) -> AsyncGenerator[JobEvent, None]:
         """A job's events from the first one after `after` to its last.
 
         Numbered 0, and not kept, are `queued`, which tells how many jobs wait before it, and `cancelled`, the end of a
@@ -171,19 +175,23 @@ class Jobs:
             job_id: of the job.
             after: number of the last event that is known.
             attend: whether the job lives as long as somebody watches it.
+            listener: handle of the actor that watches; when it dies, this ends.
 
         Raises:
             DatabaseAway: it goes on behind the last event when it is watched again.
         """
         news = asyncio.Event()
         self._listeners[job_id].add(news)
-        position, attended_at = None, -math.inf
+        position, seen_at = None, -math.inf
         try:
             while True:
                 news.clear()
-                if attend and time.monotonic() - attended_at > ATTEND_PERIOD_S:
-                    attended_at = time.monotonic()
-                    await self._asked(self.store.attend, job_id, ATTENDED_S)
+                if time.monotonic() - seen_at > ATTEND_PERIOD_S:
+                    seen_at = time.monotonic()
+                    if listener is not None and await is_dead(listener):
+                        return
+                    if attend:
+                        await self._asked(self.store.attend, job_id, ATTENDED_S)
                 job, found = await self._asked(self._now, job_id, after)
                 for event in found:
                     after = event.number
@@ -196,7 +204,7 @@ class Jobs:
                 if job.final and not found:
                     return
                 if not found:
-                    ahead = (await self.positions([job]))[job_id] if job.status == "queued" else position
+                    ahead = (await self.positions([job])).get(job_id, position)
                     if ahead != position:
                         position = ahead
                         yield JobEvent(0, "queued", {"position": ahead}, time.time())
@@ -265,7 +273,7 @@ class Jobs:
         if time.monotonic() - self._renewed_at > self.settings.lease_s / 2:
             # Or this would take over from itself what it is driving.
             await self._renew()
-        waiting = await self._asked(self.store.waiting)
+        waiting = await self._leasing(self.store.waiting)
         served = await asyncio.to_thread(_applications) if waiting else set()
         for application, service_class in sorted(waiting):
             # A job of a model that is not served waits until it is again.
@@ -279,7 +287,7 @@ class Jobs:
                 (driven.job.application, driven.job.service_class) == (application, service_class)
                 for driven in self._driven.values()
             )
-            job = await self._asked(partial(self._claim, only_idle_keys=running >= self.settings.max_running, **kind))
+            job = await self._leasing(partial(self._claim, only_idle_keys=running >= self.settings.max_running, **kind))
             if job is None:
                 return
             self._drive(job)
@@ -320,7 +328,7 @@ class Jobs:
     async def _renew(self) -> None:
         """Renew the leases of what is driven here, and stop what is not driven from here any more."""
         owners = list(self._driven)
-        kept = await self._asked(self.store.renew, owners, self.settings.lease_s) if owners else set()
+        kept = await self._leasing(self.store.renew, owners, self.settings.lease_s) if owners else set()
         self._renewed_at = time.monotonic()
         for owner in set(owners) - kept:
             # One that has just ended is not renewed either.
@@ -336,9 +344,16 @@ class Jobs:
 
     async def _asked(self, call: Callable[..., T], *arguments: Any) -> T:
         """The database's answer, from a thread."""
+        return await self._from(self._threads, call, *arguments)
+
+    async def _leasing(self, call: Callable[..., T], *arguments: Any) -> T:
+        """The same for what concerns claims, which waits for nobody's reading."""
+        return await self._from(self._lease_threads, call, *arguments)
+
+    async def _from(self, threads: ThreadPoolExecutor, call: Callable[..., T], *arguments: Any) -> T:
         loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(self._threads, partial(call, *arguments))
+            return await loop.run_in_executor(threads, partial(call, *arguments))
         except AWAY as error:
             log.warning("the database is away: %s", type(error).__name__)
             raise DatabaseAway("the database is away") from None

@@ -1,4 +1,4 @@
-"""Whose driver has died: a gang would go on with such a request for nobody, and nobody would stop it.
+"""Whose caller has died: a replica would go on with such a request for nobody, and nobody would stop it.
 
 Ray closes the stream of a caller that gives up, and leaves that of a caller that dies open.
 """
@@ -31,14 +31,15 @@ async def orphans(requests: Iterable[Request]) -> list[Request]:
     for request in requests:
         if request.call.driver is not None:
             by_driver.setdefault(request.call.driver, []).append(request)
-    dead = await asyncio.gather(*(_is_dead(driver) for driver in by_driver))
+    dead = await asyncio.gather(*(is_dead(driver) for driver in by_driver))
     return [request for gone, driven in zip(dead, by_driver.values(), strict=True) if gone for request in driven]
 
 
-async def _is_dead(driver: Any) -> bool:
+async def is_dead(actor: Any) -> bool:
+    """Whether an actor has died; one that does not answer has not."""
     try:
         async with asyncio.timeout(ANSWER_TIMEOUT_S):
-            await driver.__ray_ready__.remote()
+            await actor.__ray_ready__.remote()
     except ActorDiedError:
         return True
     except (RayError, TimeoutError):

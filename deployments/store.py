@@ -133,15 +133,16 @@ class Store:
 
     def positions(self, jobs: Collection[Job]) -> dict[str, int]:
         """How many jobs of its application and class wait before each of some queued jobs."""
+        asked = [job.id for job in jobs if job.status == "queued"]
+        if not asked:
+            return {}
+        place = func.row_number().over(
+            partition_by=(JobRow.application, JobRow.service_class), order_by=(JobRow.created_at, JobRow.id)
+        )
+        queue = select(JobRow.id, place.label("place")).where(JobRow.status == "queued").subquery()
         with self._database.reading() as session:
-            return {job.id: self._ahead(session, job) for job in jobs if job.status == "queued"}
-
-    @staticmethod
-    def _ahead(session: Session, job: Job) -> int:
-        place = tuple_(JobRow.created_at, JobRow.id)
-        kind = and_(JobRow.application == job.application, JobRow.service_class == job.service_class)
-        before = and_(JobRow.status == "queued", kind, place < (job.created_at, job.id))
-        return session.scalar(select(func.count()).select_from(JobRow).where(before)) or 0
+            found = session.execute(select(queue.c.id, queue.c.place - 1).where(queue.c.id.in_(asked)))
+            return {job_id: int(ahead) for job_id, ahead in found}
 
     def events(self, job_id: str, after: int = 0) -> list[JobEvent]:
         """A job's events with a number above `after`, in order."""

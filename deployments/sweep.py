@@ -106,4 +106,5 @@ def _is_stray(file: StoredFile, folder: str, job: Ending | None) -> bool:
     # A partial file that old belongs to a writer that is gone, whatever became of its job.
     if job is None or file.name.endswith(PARTIAL):
         return True
-    return job.over and (folder in WORKING or file.uri != job.uri)
+    # By its name: the same folder may have been called otherwise when the job ended.
+    return job.over and (folder in WORKING or job.uri is None or not job.uri.endswith(f"/{file.name}"))

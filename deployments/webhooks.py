@@ -52,7 +52,7 @@ _GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
 _DOCUMENTATION = ipaddress.IPv6Network("3fff::/20")  # `ipaddress` of Python 3.11 does not know it yet.
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 # Threads of their own: a client's slow name server must not hold those that everything else in the process waits for.
-_RESOLVERS = ThreadPoolExecutor(4, thread_name_prefix="webhook-resolver")
+_RESOLVERS = ThreadPoolExecutor(32, thread_name_prefix="webhook-resolver")
 
 
 class DeliveryError(CosmosError):

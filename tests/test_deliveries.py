@@ -86,8 +86,9 @@ def test_a_completed_job_is_told_once_signed_as_openai_signs(database: Database)
             await asyncio.sleep(0.01)
             # Two replicas look after the same deliveries.
             both = [Deliveries(database, SETTINGS) for _ in range(2)]
-            await asyncio.gather(*(one.run() for one in both))
-            await asyncio.gather(*(one.run() for one in both))
+            for _ in range(2):
+                await asyncio.gather(*(one.run() for one in both))
+                await asyncio.gather(*(one.under_way.done() for one in both))
             ((headers, body),) = receiver.came
             with OpenAI(api_key="x", webhook_secret=SECRET) as client:
                 event: Any = client.webhooks.unwrap(body, headers)
@@ -109,10 +110,40 @@ def test_it_is_tried_again_and_given_up_at_last(database: Database) -> None:
                     assert waiting(database) == [job_id], attempt
                     await asyncio.sleep(0.01)
                     await one.run()
+                    await one.under_way.done()
                 assert waiting(database) == []
             assert (one.counts["webhooks_delivered"], one.counts["webhooks_given_up"]) == (0, 1)
             ids = [headers["webhook-id"] for headers, _ in receiver.came]
             assert ids == ["evt_video_gen_1"] * 3 + ["evt_video_gen_2"] * 3
+
+    asyncio.run(asyncio.wait_for(test(), 30))
+
+
+def test_an_address_that_never_answers_holds_up_no_other(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deliveries, "AT_ONCE", 4)
+
+    async def swallow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    async def test() -> None:
+        silent = await asyncio.start_server(swallow, "127.0.0.1", 0)
+        pit = f"http://127.0.0.1:{silent.sockets[0].getsockname()[1]}/hook"
+        async with silent, receiving(200) as receiver:
+            for number in range(3):
+                end_a_job(database, pit, f"video_gen_pit{number}")
+            await asyncio.sleep(0.01)
+            one = Deliveries(database, SETTINGS)
+            await one.run()
+            end_a_job(database, receiver.url, "video_gen_other")
+            await asyncio.sleep(0.01)
+            await one.run()
+            assert len(one.under_way) == 4
+            async with asyncio.timeout(SETTINGS.timeout_s / 2):
+                while not receiver.came:
+                    await asyncio.sleep(0.01)
+            await one.under_way.done()
+            assert one.counts["webhooks_delivered"] == 1
 
     asyncio.run(asyncio.wait_for(test(), 30))
 
@@ -124,6 +155,7 @@ def test_a_private_address_is_not_called(database: Database) -> None:
             await asyncio.sleep(0.01)
             one = Deliveries(database, WebhookSettings(timeout_s=2))
             await one.run()
+            await one.under_way.done()
             assert receiver.came == [] and waiting(database) == [] and one.counts["webhooks_given_up"] == 1
 
     asyncio.run(asyncio.wait_for(test(), 30))

@@ -409,6 +409,20 @@ def test_a_job_that_comes_again_takes_the_place_of_its_earlier_self(nano: Path, 
     run(test)
 
 
+def test_a_call_of_an_earlier_try_that_comes_late_ends_without_harm(nano: Path, ranks: Ranks) -> None:
+    ranks.step_s = 0.02
+
+    async def test() -> None:
+        async with led(nano) as leader:
+            rightful = asyncio.create_task(heard(leader, call("a", steps=20, attempt=2)))
+            while ranks.log.count("step a") < 3:
+                await asyncio.sleep(0.005)
+            assert await heard(leader, call("a", steps=20, attempt=1)) == []
+            assert len(await rightful) == 21 and not leader._requests
+
+    run(test)
+
+
 @dataclass(frozen=True)
 class Caller:
     """An actor as its handle shows it."""

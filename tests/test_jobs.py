@@ -9,12 +9,14 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import ray
+from ray.exceptions import ActorDiedError
+from ray.serve.exceptions import DeploymentUnavailableError
 from sqlalchemy.exc import OperationalError
 
 from cosmos3_core.request import Step
@@ -318,6 +320,91 @@ def test_who_waits_hears_how_many_go_first(tmp_path: Path, endless: None) -> Non
     run(test)
 
 
+@dataclass(frozen=True)
+class Listener:
+    """A process that reads a stream, as its handle shows it."""
+
+    dead: threading.Event
+
+    @property
+    def __ray_ready__(self) -> Any:
+        return self
+
+    async def remote(self) -> None:
+        if self.dead.is_set():
+            raise ActorDiedError
+
+
+def test_one_whose_listener_has_died_is_swept_though_its_stream_is_open(
+    tmp_path: Path, endless: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "ATTENDED_S", 1.5)
+    monkeypatch.setattr(jobs, "ATTEND_PERIOD_S", 0.1)
+
+    async def test() -> None:
+        async with started(tmp_path, retention={"sweep_interval_s": 0.2}) as replica:
+            await replica.submit(replace(a_job(tmp_path, "waited"), detached=False))
+            listener = Listener(threading.Event())
+            told = []
+
+            async def listen() -> None:
+                async for event in replica.watch("waited", attend=True, listener=listener):
+                    told.append(event.kind)
+
+            listening = asyncio.create_task(listen())
+            await asyncio.sleep(3)
+            assert not listening.done() and await replica.get("waited") is not None
+            listener.dead.set()
+            await listening
+            while await replica.get("waited") is not None:
+                await asyncio.sleep(0.1)
+            assert "started" in told and "cancelled" not in told
+
+    run(test)
+
+
+def test_a_stage_that_does_not_come_up_costs_no_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(driver, "UNAVAILABLE_S", 0.01)
+    monkeypatch.setattr(Stages, "of", lambda *_: None)
+    resumed: list[bool] = []
+
+    async def generate(*_: Any, resume: bool, **__: Any) -> None:
+        resumed.append(resume)
+        if len(resumed) < 3:
+            raise cast(Any, DeploymentUnavailableError)("Decoder")
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(driver, "generate", generate)
+
+    async def test() -> None:
+        async with started(tmp_path) as replica:
+            await replica.submit(a_job(tmp_path, "job"))
+            while len(resumed) < 3:
+                await asyncio.sleep(0.01)
+            job = await replica.get("job")
+            # Nothing has died.
+            assert resumed == [False, True, True] and job is not None and (job.tries, job.deaths) == (1, [])
+
+    run(test)
+
+
+def test_a_crowd_of_readers_holds_up_no_lease(tmp_path: Path, endless: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test() -> None:
+        async with started(tmp_path, lease_s=1, max_tries=3) as one, started(tmp_path, lease_s=1, max_tries=3):
+            await one.submit(a_job(tmp_path, "job"))
+            await first(one, "job", "started")
+            go = threading.Event()
+            monkeypatch.setattr(one.store, "last_event", lambda *_: go.wait(20))
+            reading = [asyncio.create_task(one.last_event("job")) for _ in range(30)]
+            await asyncio.sleep(3)
+            go.set()
+            await asyncio.gather(*reading)
+            job = await one.get("job")
+            assert job is not None and (job.tries, job.deaths) == (1, [])
+
+    run(test)
+
+
 # A database that is away
 
 
@@ -484,6 +571,28 @@ def test_a_snapshot_that_comes_after_the_end_of_its_job_is_swept_at_once(tmp_pat
             await replica._sweep.run()
             after = {file.name for file in media.files("snapshots")}
         assert before - after == {f"snapshots/{gone}.safetensors", f"snapshots/{over}.safetensors"}
+
+    run(test)
+
+
+def test_a_result_is_kept_though_its_folder_was_called_otherwise(tmp_path: Path) -> None:
+    old, new = MediaStore(f"file://{tmp_path / 'old'}"), tmp_path / "media"
+    job = f"video_gen_{'a' * 32}"
+    kept, stray = (Path(local_path(old.put(f"outputs/{job}.{n}.mp4", b"x")) or "") for n in (1, 2))
+    for path in (kept, stray):
+        os.utime(path, (time.time() - 120,) * 2)
+    new.symlink_to(tmp_path / "old")
+
+    async def test() -> None:
+        async with started(tmp_path, retention={"stray_after_s": 60, "sweep_interval_s": 600}) as replica:
+            for loop in replica._loops:
+                loop.cancel()
+            replica.store.create(a_job(tmp_path, job))
+            result = {"uri": old.uri(f"outputs/{kept.name}")}
+            replica.store.record(job, "done", {}, status="completed", result=result)
+            replica._sweep._strays_at = -math.inf
+            await replica._sweep.run()
+            assert kept.exists() and not stray.exists()
 
     run(test)
 

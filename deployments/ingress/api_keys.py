@@ -73,7 +73,7 @@ class ApiKeys:
             self._keys
             and scope["type"] in ("http", "websocket")
             and scope.get("method") != "OPTIONS"
-            and is_guarded(scope["path"])
+            and is_guarded(_route(scope))
         ):
             name = self._name(Headers(scope=scope).get("authorization", ""))
             if name is None:
@@ -97,6 +97,13 @@ def _digest(key: KeySettings) -> bytes:
     if not value:
         raise RuntimeError(f"API key {key.name} is read from {key.environment}, which is not set")
     return hashlib.sha256(value.encode()).digest()
+
+
+def _route(scope: Scope) -> str:
+    """The path as the table of routes has it: a front that is mounted below a prefix gets its requests with it."""
+    path: str = scope["path"]
+    root: str = scope.get("root_path", "").rstrip("/")
+    return path[len(root) :] if root and path.startswith(f"{root}/") else path
 
 
 def is_guarded(path: str) -> bool:

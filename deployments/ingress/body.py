@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
@@ -37,6 +38,8 @@ FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
 _INLINE_BYTES = 64 * 2**10
 _BRACKETED = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])*)")
 _INTEGER_DIGITS = 4000
+# The last boundary, of at most 70 characters, and what may follow it.
+_TAIL_BYTES = 2048
 
 
 @dataclass(frozen=True)
@@ -103,11 +106,13 @@ async def read_body(request: Request) -> Body:
         expected = ", ".join((JSON, *FORMS))
         raise ApiError(400, f"Unsupported Media Type: expected one of {expected}")
     limits = {"max_files": MAX_FILES, "max_fields": MAX_FIELDS, "max_part_size": MAX_PART_BYTES}
+    end = _End(request)
     try:
         async with (
-            aclosing(_capped(request, MAX_BODY_BYTES)) as chunks,
+            aclosing(end.watched(_capped(request, MAX_BODY_BYTES))) as chunks,
             _replayed(request, chunks).form(**limits) as form,
         ):
+            end.check()
             return await _form_body(form)
     except HTTPException as error:
         raise ApiError(400, f"body is not a valid form: {error.detail}", param="body") from None
@@ -115,6 +120,32 @@ async def read_body(request: Request) -> Body:
         raise ApiError(400, f"body is not a valid form: {error.message}", param="body") from None
     except (FormParserError, ValueError):
         raise ApiError(400, "body is not a valid form", param="body") from None
+
+
+class _End:
+    """Whether a multipart body has its end; Starlette's parser takes one that was cut off for what is there of it."""
+
+    def __init__(self, request: Request) -> None:
+        _, options = parse_options_header(request.headers.get("content-type", ""))
+        boundary = options.get(b"boundary")
+        self._delimiter = None if boundary is None else b"--" + boundary + b"--"
+        self._tail = b""
+
+    async def watched(self, chunks: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+        """The same chunks."""
+        async with aclosing(chunks):
+            async for chunk in chunks:
+                self._tail = (self._tail + chunk)[-_TAIL_BYTES:]
+                yield chunk
+
+    def check(self) -> None:
+        """Once all of it has been read.
+
+        Raises:
+            ApiError: 400, it was cut off.
+        """
+        if self._delimiter is not None and self._delimiter not in self._tail:
+            raise ApiError(400, "body is not a valid form: it ends before its last boundary", param="body")
 
 
 def parse_json(text: bytes | str) -> Any:

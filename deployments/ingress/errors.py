@@ -58,7 +58,7 @@ class ApiError(Exception):
             "error": {
                 "message": without_paths(without_media(self.message))[:MAX_MESSAGE],
                 "type": self.kind,
-                "param": self.param,
+                "param": None if self.param is None else self.param.encode("utf-8", "replace").decode(),
                 "code": self.status,
                 "request_id": request_id,
             }

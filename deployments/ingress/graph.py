@@ -44,6 +44,7 @@ class Graph:
         self.jobs = JobService(jobs)
         self.configured = ServedModels()
         self._cards: dict[str, ServedCard] = {}
+        self._been_ready: set[str] = set()
         self._search: asyncio.Task[None] | None = None
         self._status: tuple[float, serve.schema.ServeStatus] | None = None
 
@@ -54,6 +55,7 @@ class Graph:
         self.configured = models
         wanted = {model.application for model in models.models}
         self._cards = {name: card for name, card in self._cards.items() if name in wanted}
+        self._been_ready &= wanted
         if self._search is not None:
             self._search.cancel()
         # A context of its own: a task made inside a request would be cancelled with that request.
@@ -83,6 +85,17 @@ class Graph:
         """The models, those that do everything first, because clients take the first one for anything."""
         known = [self._cards[m.application] for m in self.configured.models if m.application in self._cards]
         return sorted(known, key=lambda served: -(served.card.chats + served.card.generates))
+
+    async def ready_models(self) -> list[ServedCard]:
+        """Those of which every stage has been ready; one whose stage is being replaced stays among them."""
+        models = self.models()
+        if any(served.application not in self._been_ready for served in models):
+            waiting = {name.partition("/")[0] for name in await self.unready()}
+            for served in models:
+                needed = {FRONT, served.application, *([served.card.decoder] if served.card.generates else [])}
+                if needed.isdisjoint(waiting):
+                    self._been_ready.add(served.application)
+        return [served for served in models if served.application in self._been_ready]
 
     # Chat
 

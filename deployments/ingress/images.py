@@ -39,6 +39,7 @@ async def create_image(request: Request) -> Response:
             *(graph, "image", served, _seeded(generation, number), shown, _numbered(caller, number), resolved),
             format=generation.output_format,
             quality=max(1, generation.output_compression),
+            count=generation.n,
         )
         for number in range(generation.n)
     ]
@@ -60,7 +61,8 @@ def _numbered(caller: Caller, number: int) -> Caller:
     """The caller of one of several images, each of which is a job of its own."""
     if caller.idempotency_key is None:
         return caller
-    return replace(caller, idempotency_key=f"{caller.idempotency_key}/{number}")
+    # No client can send a key with this character.
+    return replace(caller, idempotency_key=f"{caller.idempotency_key}\n{number}")
 
 
 def _seeded(generation: ImageGeneration, number: int) -> ImageGeneration:

@@ -15,6 +15,7 @@ from deployments.ingress.errors import RETRY_AFTER, ApiError, as_api_error, unwr
 from deployments.job import DatabaseAway, EventKind, Job, JobEvent, JobKind, Page
 from deployments.logs import log
 from deployments.media_store import delete_media
+from deployments.orphans import this_actor
 from deployments.stages import answer_of, items_of
 
 # A replica of Jobs is replaced within it.
@@ -76,7 +77,7 @@ class JobService:
         """A job's events, as `deployments.jobs.Jobs.watch` says, whichever replica tells them."""
         patience = Patience()
         while True:
-            stream = self._handle.options(stream=True).watch.remote(job_id, after, attend)
+            stream = self._handle.options(stream=True).watch.remote(job_id, after, attend, this_actor())
             try:
                 async with aclosing(items_of(stream)) as events:
                     async for event in events:

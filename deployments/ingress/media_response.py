@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import re
+import stat
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response, StreamingResponse
@@ -15,7 +18,8 @@ from deployments.media_store import local_path, media_size, read_media
 
 CHUNK_BYTES = 2**20
 # Several ranges in one answer are for viewers of documents; a server may answer with the whole file instead.
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)", re.ASCII)
+_RANGE = re.compile(r"(\d{0,18})-(\d{0,18})", re.ASCII)
+MAX_RANGES = 16
 
 
 async def media_response(request: Request, uri: str, media_type: str, name: str) -> Response:
@@ -25,21 +29,47 @@ async def media_response(request: Request, uri: str, media_type: str, name: str)
         ApiError: 404 where it is gone.
     """
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    _forget_odd_range(request)
     path = local_path(uri)
-    if path is not None and path.is_file():
-        return FileResponse(path, media_type=media_type, headers=headers)
+    if path is not None:
+        found = await asyncio.to_thread(_file_at, path)
+        if found is not None:
+            return FileResponse(path, media_type=media_type, headers=headers, stat_result=found)
     size = None if path is not None else await asyncio.to_thread(media_size, uri)
     if size is None:
         raise ApiError(404, "the file of this generation is gone")
-    return _remote(request, uri, size, media_type, headers)
+    # Its headers anew, without what was forgotten.
+    return _remote(Request(request.scope), uri, size, media_type, headers)
+
+
+def _forget_odd_range(request: Request) -> None:
+    """A range that is none asks for nothing (RFC 9110, 14.2): the whole file answers it."""
+    unit, _, ranges = request.headers.get("range", "").partition("=")
+    if unit != "bytes" or not all(map(_is_range, ranges.split(",", MAX_RANGES))):
+        headers = request.scope["headers"]
+        request.scope["headers"] = [(name, value) for name, value in headers if name.lower() != b"range"]
+
+
+def _is_range(text: str) -> bool:
+    asked = _RANGE.fullmatch(text.strip())
+    first, last = asked.groups() if asked else ("", "")
+    return bool(first or last) and not (first and last and int(first) > int(last))
+
+
+def _file_at(path: Path) -> os.stat_result | None:
+    try:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return found if stat.S_ISREG(found.st_mode) else None
 
 
 def _remote(request: Request, uri: str, size: int, media_type: str, headers: dict[str, str]) -> Response:
     # A result's URI is never written again, so it names the content.
     etag = f'"{hashlib.sha256(uri.encode()).hexdigest()[:32]}"'
     headers = headers | {"ETag": etag, "Accept-Ranges": "bytes", "Content-Type": media_type}
-    asked = _RANGE.fullmatch(request.headers.get("range", ""))
-    if asked is None or not any(asked.groups()) or request.headers.get("if-range", etag) != etag:
+    asked = _RANGE.fullmatch(request.headers.get("range", "").removeprefix("bytes="))
+    if asked is None or request.headers.get("if-range", etag) != etag:
         return _stream(request, uri, 0, size, 200, headers)
     first, last = asked.groups()
     start = int(first) if first else max(0, size - int(last))

@@ -14,9 +14,15 @@ CREATED = 1_760_000_000
 
 
 async def list_models(request: Request) -> JSONResponse:
-    """All models; the first one serves every route that any of them serves."""
+    """All models that are up; the first one serves every route that any of them serves.
+
+    Clients ask this until it succeeds, and send their first request then.
+    """
     graph: Graph = request.app.state.graph
-    return JSONResponse({"object": "list", "data": [_entry(served) for served in graph.models()]})
+    models = await graph.ready_models()
+    if not models and (graph.models() or graph.missing()):
+        raise _none_ready()
+    return JSONResponse({"object": "list", "data": [_entry(served) for served in models]})
 
 
 async def retrieve_model(request: Request) -> JSONResponse:
@@ -56,8 +62,12 @@ def _find(graph: Graph, name: str | None, status: int, verb: str, able: Any) -> 
     if name:
         raise unknown_model(graph, name, status)
     if graph.missing():
-        raise ApiError(503, "no model is ready yet", headers=RETRY_AFTER)
+        raise _none_ready()
     raise ApiError(400, f"no model here can {verb}", param="model")
+
+
+def _none_ready() -> ApiError:
+    return ApiError(503, "no model is ready yet", headers=RETRY_AFTER)
 
 
 def unknown_model(graph: Graph, name: str, status: int) -> ApiError:

@@ -96,6 +96,7 @@ async def make_job(
     *,
     format: FileFormat = "mp4",
     quality: int = 95,
+    count: int = 1,
     detached: bool = False,
 ) -> Job:
     """Store a request's media and make its record, not yet submitted.
@@ -113,7 +114,7 @@ async def make_job(
     output = Output(graph.media.uri(f"{OUTPUTS}/{job_id}.{format}"), format, quality)
     fingerprint = ""
     if caller.idempotency_key is not None:
-        circumstances = (served.card.name, format, quality, detached)
+        circumstances = (served.card.name, format, quality, count, detached)
         fingerprint = await asyncio.to_thread(_fingerprint, generation, given, *circumstances)
     service_class = generation.service_class or ("standard" if detached else "interactive")
     return Job(

@@ -31,7 +31,16 @@ async def create_video(request: Request) -> Response:
     headers = notices(graph, generation)
     if stored.id != job.id:
         headers["Idempotent-Replayed"] = "true"
-    return JSONResponse(video_object(stored, await graph.jobs.positions([stored])), headers=headers)
+    try:
+        positions = await graph.jobs.positions([stored])
+    except ApiError:
+        # It is kept: an error would have the client make another one.
+        positions = {}
+    except asyncio.CancelledError:
+        if stored.id == job.id:
+            graph.jobs.let_go(stored)
+        raise
+    return JSONResponse(video_object(stored, positions), headers=headers)
 
 
 async def create_video_sync(request: Request) -> Response:

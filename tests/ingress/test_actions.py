@@ -44,6 +44,7 @@ PNG = encode_image(PIXELS, "png")
 BASE64 = base64.b64encode(PNG).decode()
 URI = f"data:image/png;base64,{BASE64}"
 PARAMETERS = {"domain_name": "av", "action_chunk_size": 4, "num_inference_steps": 2, "seed": 7}
+JSON = {"content-type": "application/json"}
 ROWS = (np.arange(36).reshape(4, 9) / 36).astype(np.float32)
 
 
@@ -431,6 +432,7 @@ def test_a_form(stub: StubGraph, mp4: bytes) -> None:
         ({"content": b"", "headers": {"content-type": MEDIA_TYPE, "content-length": "99999999"}}, 413, "body"),
         ({"json": envelope(images={"front": {"base64": "AAAA"}})}, 400, "input.observation.images.front"),
         ({"json": envelope({"domain_name": "mars"})}, 400, "domain_name"),
+        ({"content": b'{"input": {"task": "x", "images": {"\\ud800": 5}}}', "headers": JSON}, 400, "input.images.?"),
         ({"json": envelope({"domain_name": None})}, 400, "domain_name"),
         ({"json": envelope({"action": [[0.0] * 9] * 4})}, 400, "action"),
         ({"json": envelope({"generate_sound": True})}, 400, "generate_sound"),

@@ -49,6 +49,24 @@ class _State:
         await self.app(scope, receive, send)
 
 
+@pytest.mark.parametrize("root", ["/cosmos", "/a/b/", "/v1", "/health"])
+def test_a_front_below_a_prefix_is_guarded_as_well(root: str) -> None:
+    reached = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        reached.append(scope["path"])
+        await JSONResponse("in")(scope, receive, send)
+
+    async def asked(path: str, **headers: str) -> int:
+        transport = httpx.ASGITransport(app=ApiKeys(app, keys=(ALICE,)), root_path=root)
+        async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
+            return (await client.get(root.rstrip("/") + path, headers=headers)).status_code
+
+    assert asyncio.run(asked("/v1/videos")) == 401 and reached == []
+    assert asyncio.run(asked("/v1/videos", authorization="Bearer alice's key")) == 200
+    assert asyncio.run(asked("/health")) == 200
+
+
 @pytest.mark.parametrize("header", ["", "Bearer EMPTY", "Bearer not-used", "nonsense"])
 def test_without_keys_everybody_is_let_in(header: str) -> None:
     answer = ask((), authorization=header) if header else ask(())

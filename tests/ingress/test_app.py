@@ -41,6 +41,9 @@ class StubGraph:
     def models(self) -> list[ServedCard]:
         return self.served
 
+    async def ready_models(self) -> list[ServedCard]:
+        return [] if self.reasons else self.served
+
     def missing(self) -> list[str]:
         return self.absent
 
@@ -202,6 +205,13 @@ def test_the_log_of_what_nobody_expected_has_the_request_id(caplog: pytest.LogCa
 
 def test_no_models() -> None:
     assert ask(StubGraph(), "/v1/models").json() == {"object": "list", "data": []}
+
+
+def test_models_that_are_not_up_yet(cards: Callable[..., StubGraph]) -> None:
+    for stub in (StubGraph(absent=["nano"]), replace(cards("nano"), reasons={"app-nano/Generator": "updating"})):
+        answer = ask(stub, "/v1/models")
+        assert answer.status_code == 503 and answer.headers["retry-after"]
+        assert answer.json()["error"]["message"] == "no model is ready yet"
 
 
 def test_models_are_listed_in_the_graphs_order(cards: Callable[..., StubGraph]) -> None:

@@ -242,6 +242,21 @@ def test_malformed_forms(content: bytes, content_type: str) -> None:
     assert (error.status, error.param) == (400, "body")
 
 
+@pytest.mark.parametrize("cut", [1, 5, 40, 60, 90])
+def test_a_form_that_was_cut_off(cut: int) -> None:
+    whole = text_parts(("prompt", "abc"), ("seed", "5"))
+    content, content_type = whole.read(), whole.headers["content-type"]
+    error = refused(read_body, content.rstrip()[:-cut], content_type)
+    assert error.status == 400 and error.param == "body"
+
+
+@pytest.mark.parametrize("epilogue", [b"", b"\r\n", b"\r\nan epilogue, which nobody reads"])
+def test_what_follows_the_last_boundary(epilogue: bytes) -> None:
+    whole = text_parts(("prompt", "abc"))
+    request = request_of(whole.read().rstrip() + epilogue, whole.headers["content-type"], chunk=7)
+    assert asyncio.run(read_body(request)).fields == {"prompt": "abc"}
+
+
 def test_too_many_fields(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(body_module, "MAX_FIELDS", 3)
     assert "Too many fields" in refused(read_body, b"a=1&b=1&c=1&d=1", "application/x-www-form-urlencoded").message

@@ -67,6 +67,20 @@ def test_a_part_that_is_not_there(uri: str) -> None:
     assert answer.status_code == 416 and answer.headers["content-range"] == "bytes */1024"
 
 
+@pytest.mark.parametrize(
+    "asked",
+    ["bytes=abc", "items=0-1", "bytes", "bytes=", "bytes=-", "bytes=5-2", f"bytes={'9' * 5000}-", "bytes=0-1-2"],
+)
+def test_what_is_no_range_asks_for_the_whole(uri: str, asked: str) -> None:
+    answer = get(uri, Range=asked)
+    assert (answer.status_code, answer.content) == (200, CONTENT)
+
+
+def test_several_parts(uri: str) -> None:
+    answer = get(uri, Range="bytes=0-9, 20-29")
+    assert answer.status_code in (200, 206) and CONTENT[20:30] in answer.content
+
+
 def test_a_part_of_a_file_that_has_changed_is_the_whole(uri: str) -> None:
     etag = get(uri).headers["etag"]
     assert get(uri, Range="bytes=0-9", If_Range='"another"').status_code == 200

@@ -216,6 +216,9 @@ class StubGraph:
     def models(self) -> list[ServedCard]:
         return self.served
 
+    async def ready_models(self) -> list[ServedCard]:
+        return self.served
+
     def missing(self) -> list[str]:
         return []
 
