@@ -89,7 +89,7 @@ class Driver:
     async def _generate(self) -> None:
         most = self._settings.max_tries
         for attempt in range(self.job.tries + 1, most + 1):
-            await self._record("started", {"try": attempt}, status="in_progress", tries=attempt)
+            await self._record("started", {"try": attempt}, tries=attempt)
             try:
                 await self._try(attempt)
             except Exception as error:
@@ -146,9 +146,12 @@ class Driver:
         if isinstance(event, Preview):
             await self._record("preview", preview_data(event))
         elif isinstance(event, Step):
-            await self._record("step", asdict(event), progress=min(99, 100 * event.index // event.count))
+            # Not before: until then it may have waited at a gang for its turn.
+            progress = min(99, 100 * event.index // event.count)
+            await self._record("step", asdict(event), status="in_progress", progress=progress)
         elif isinstance(event, Started):
-            await self._record("stage", {"stage": event.stage, "state": "started"})
+            begun = {"status": "in_progress"} if event.stage == "decode" else {}
+            await self._record("stage", {"stage": event.stage, "state": "started"}, **begun)
         elif isinstance(event, Finished):
             await self._record("stage", {"stage": event.stage, "state": "finished", "seconds": event.seconds})
 

@@ -206,7 +206,7 @@ class Store:
 
     def _take(self, session: Session, row: JobRow, owner: str, lease_s: float) -> None:
         now = self._database.now(session)
-        if row.owner is not None and row.status == "in_progress":
+        if row.owner is not None and _is_trying(row):
             _append(session, row.id, "interrupted", _mourn(row, DRIVER_DIED, now), now)
         row.owner, row.lease_until = owner, now + lease_s
 
@@ -219,11 +219,11 @@ class Store:
 
     def release(self, owners: Collection[str]) -> None:
         """Give up jobs whose driver ends in peace; the tries that are left in the middle do not count."""
-        mine = and_(JobRow.owner.in_(owners), _UNFINISHED)
-        begun = and_(mine, JobRow.status == "in_progress", JobRow.tries > 0)
+        mine = select(JobRow).where(JobRow.owner.in_(owners), _UNFINISHED).with_for_update()
         with self._database.writing() as session:
-            session.execute(update(JobRow).where(begun).values(tries=JobRow.tries - 1))
-            session.execute(update(JobRow).where(mine).values(owner=None, lease_until=None))
+            for row in session.scalars(mine):
+                row.tries -= _is_trying(row)
+                row.owner = row.lease_until = None
 
     def record(
         self,
@@ -320,6 +320,11 @@ class Store:
 def _row(session: Session, job_id: str) -> JobRow | None:
     # A client may send any id; PostgreSQL knows no NUL in a text.
     return None if "\0" in job_id else session.get(JobRow, job_id)
+
+
+def _is_trying(row: JobRow) -> bool:
+    """Whether its last try goes on, as far as it has been told."""
+    return row.tries > len(row.deaths)
 
 
 def _mourn(row: JobRow, reason: str, now: float) -> dict[str, Any]:

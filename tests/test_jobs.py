@@ -19,7 +19,7 @@ from ray.exceptions import ActorDiedError
 from ray.serve.exceptions import DeploymentUnavailableError
 from sqlalchemy.exc import OperationalError
 
-from cosmos3_core.request import Step
+from cosmos3_core.request import Started, Step
 from deployments import driver, jobs
 from deployments.admission import QueueFull
 from deployments.job import DatabaseAway, Job, JobEvent
@@ -284,8 +284,8 @@ def test_one_that_nobody_waits_for_any_more_is_swept_with_its_files(
                 pass
             with suppress(TimeoutError):
                 async with asyncio.timeout(4):
-                    await anext(stream)
-                    raise AssertionError("it expired while it was waited for")
+                    async for event in stream:
+                        assert event.kind == "queued", "it expired while it was waited for"
             await stream.aclose()
             while await replica.get("waited") is not None:
                 await asyncio.sleep(0.1)
@@ -313,9 +313,33 @@ def test_who_waits_hears_how_many_go_first(tmp_path: Path, endless: None) -> Non
             for name in ("one", "two", "three"):
                 await replica.submit(a_job(tmp_path, name))
             await first(replica, "one", "started")
-            assert (await first(replica, "three", "queued")).data == {"position": 1}
+            # One that is driven and has made no step yet is among them.
+            assert (await first(replica, "three", "queued")).data == {"position": 2}
             await replica.delete("two")
-            assert (await first(replica, "three", "queued")).data == {"position": 0}
+            assert (await first(replica, "three", "queued")).data == {"position": 1}
+
+    run(test)
+
+
+def test_a_job_is_queued_until_its_first_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test() -> None:
+        its_turn = asyncio.Event()
+
+        async def generate(_stages: Any, _call: Any, _output: Any, report: Any, **_: Any) -> None:
+            await report(Started("denoise"))
+            await its_turn.wait()
+            await report(Step(1, 2, 0.1, 0.1))
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr(driver, "generate", generate)
+        monkeypatch.setattr(Stages, "of", lambda *_: None)
+        async with started(tmp_path) as replica:
+            await replica.submit(a_job(tmp_path, "job"))
+            assert (await first(replica, "job", "queued", after=2)).data == {"position": 0}
+            its_turn.set()
+            await first(replica, "job", "step")
+            job = await replica.get("job")
+            assert job is not None and (job.status, job.progress, job.tries) == ("in_progress", 50, 1)
 
     run(test)
 

@@ -371,6 +371,20 @@ def test_a_job_that_was_never_started_is_taken_over_without_a_death(store: Store
     assert taken is not None and taken.deaths == []
 
 
+def test_a_try_that_has_ended_is_not_mourned_twice(store: Store) -> None:
+    made = store.create(a_job())
+    claim(store, "me", 0.05)
+    store.record(made.id, "started", {"try": 1}, owner="me", tries=1)
+    store.record(made.id, "interrupted", {"reason": "the Encoder died"}, owner="me")
+    time.sleep(0.1)
+    # Its driver died between two tries.
+    taken = claim(store, "you")
+    assert taken is not None and (taken.tries, len(taken.deaths)) == (1, 1)
+    store.release(["you"])
+    again = claim(store, "we")
+    assert again is not None and (again.tries, len(again.deaths)) == (1, 1)
+
+
 def test_what_is_released_is_free_at_once_and_its_try_does_not_count(store: Store) -> None:
     made, waiting = store.create(a_job("a")), store.create(a_job("b"))
     for _ in range(2):
