@@ -82,7 +82,7 @@ class DecodeCall:
         latents, clip: what to decode and into what.
         target: URI of the file to write.
         format: of that file.
-        quality: 1 to 100, for JPEG and WEBP.
+        quality: 1 to 100, for JPEG, WEBP and MP4, where 100 is lossless in the video's own colours.
     """
 
     job_id: str

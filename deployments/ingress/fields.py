@@ -188,7 +188,9 @@ VIDEO = Schema(
     | _VIDEO_ONLY
     | {
         "num_outputs_per_prompt": read.within(1, 10).saying("One is made, however many are asked for."),
-        "quality": read.choice(standard="standard", auto="standard").saying("There is one."),
+        "quality": read.choice(standard="standard", auto="standard", high="high", lossless="lossless").saying(
+            "Of the MP4's compression; not every player shows lossless ones."
+        ),
     },
     _REFUSED,
 )

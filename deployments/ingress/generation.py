@@ -49,6 +49,7 @@ class Generation:
         guardrails: what the client asked for.
         ignored: names of fields that change nothing, most because we do not know them; safe for a header.
         size, seconds: as the client sent them, for the job's record.
+        quality: of the file: standard, high or lossless.
         return_stage_metrics: whether the answer shall carry detailed timings.
         service_class: interactive, standard or batch, where the client says it.
         webhook_url: who hears of its end; not checked yet.
@@ -61,6 +62,7 @@ class Generation:
     ignored: tuple[str, ...]
     size: str | None
     seconds: str
+    quality: str
     return_stage_metrics: bool
     service_class: str | None
     webhook_url: str | None
@@ -308,6 +310,7 @@ def _generation(given: _Given, mode: Mode, values: dict[str, Any], names: dict[s
         ignored=header_safe(given.ignored),
         size=given.sent("size") if given.value("size") else None,
         seconds=given.sent("seconds") or DEFAULT_SECONDS,
+        quality=given.value("quality", "standard"),
         return_stage_metrics=given.value("return_stage_metrics", False),
         service_class=given.value("service_class"),
         webhook_url=given.value("webhook_url"),

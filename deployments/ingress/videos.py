@@ -22,6 +22,9 @@ from deployments.ingress.waiting import finished
 from deployments.job import Job
 from deployments.media_store import read_media
 
+QUALITY = {"standard": 95, "high": 97, "lossless": 100}
+"""What the names of qualities mean, of 100."""
+
 
 async def create_video(request: Request) -> Response:
     """Make a job and answer at once."""
@@ -76,7 +79,11 @@ async def _job(graph: Graph, request: Request, *, detached: bool) -> tuple[Gener
     generation = await asyncio.to_thread(read_video, await read_body(request))
     served, resolved = await _checked(graph, generation, detached)
     shown = echo(generation, resolved, graph.settings.guardrails, request_id_of(request))
-    job = await make_job(graph, "video", served, generation, shown, caller, resolved, detached=detached)
+    job = await make_job(
+        *(graph, "video", served, generation, shown, caller, resolved),
+        quality=QUALITY[generation.quality],
+        detached=detached,
+    )
     return generation, job
 
 

@@ -64,9 +64,10 @@ def client_of(graph: RunningGraph, name: str) -> httpx.Client:
 def test_c02_without_its_key_nobody_is_let_in(graph: RunningGraph, alice: httpx.Client) -> None:
     with httpx.Client(base_url=graph.url, timeout=30) as stranger:
         for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": f"Basic {KEYS['alice']}"}):
-            answer = stranger.get("/v1/models", headers=headers)
+            answer = stranger.get("/v1/models", headers=headers | {"X-Request-Id": "stranger"})
             assert (answer.status_code, answer.json()) == (401, {"error": "Unauthorized"})
-            assert answer.headers["x-request-id"]
+            assert answer.headers["content-type"] == "application/json"
+            assert answer.headers.get_list("x-request-id") == ["stranger"]
         for path in ("/health", "/metrics", "/version", "/docs", "/openapi.json", "/v1/health/ready"):
             assert stranger.get(path).status_code == 200, path
     assert alice.get("/v1/models").status_code == 200
@@ -109,6 +110,14 @@ def test_c57_any_replica_answers_for_any_job(graph: RunningGraph, alice: httpx.C
     steps = [[event.data["index"] for event in events if event.kind == "step"] for events in told]
     assert all(indices == list(range(1, len(indices) + 1)) and 0 < len(indices) < 200 for indices in steps)
     assert alice.get(f"/v1/videos/{job}").status_code == 404
+    # Its file, through whichever replica.
+    done = submitted(alice, SMALL)
+    followed(alice, done, lambda event: None)
+    contents = set()
+    for _ in range(10):
+        with client_of(graph, "alice") as other:
+            contents.add(other.get(f"/v1/videos/{done}/content").content)
+    assert len(contents) == 1 and contents.pop()
 
 
 def _follow(graph: RunningGraph, job: str, step: threading.Event) -> list[SentEvent]:

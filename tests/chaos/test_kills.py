@@ -7,6 +7,7 @@ import os
 import signal
 import sqlite3
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import pytest
 
 from cosmos3_core.mp4 import encode_mp4
 from deployments.client import Client
+from deployments.jobs import ATTENDED_S
 from deployments.launch import RunningGraph
 from deployments.serve_process import kill_until_none
 from tests.chaos.paired import paired_recipe
@@ -48,6 +50,7 @@ CLIP: dict[str, Any] = {
 }
 REPLACED_WITHIN_S = 90.0
 SWEPT_WITHIN_S = 20.0
+FORGOTTEN_WITHIN_S = 30.0
 INGRESS, JOBS = replica("Ingress", "front"), replica("Jobs", "front")
 ENCODER, LEADER, DECODER = replica("Encoder", "tiny"), replica("Generator", "tiny"), replica("Decoder", "decoder")
 COUNTS = {INGRESS: 2, JOBS: 2, ENCODER: 1, LEADER: 1, RANK: 1, DECODER: 1}
@@ -240,6 +243,33 @@ def test_the_client_dies(http: httpx.Client, graph: RunningGraph, undisturbed: d
     story = Story(lambda event: event.kind == "step", lambda: None)
     followed(http, job, story)
     check(http, job, story, undisturbed, tries=1)
+
+
+def test_a_synchronous_request_ends_with_the_ingress_that_waited_for_it(
+    graph: RunningGraph, http: httpx.Client, data: Path, client: Client
+) -> None:
+    before, steps = settled(client), 200
+    fields = VIDEO | {"size": "640x384", "num_inference_steps": steps}
+
+    def waited_for(condition: str = "true") -> bool:
+        with closing(sqlite3.connect(data / "jobs.sqlite3", timeout=30)) as database:
+            return bool(database.execute(f"select id from jobs where not detached and {condition}").fetchall())
+
+    def ask() -> int | None:
+        try:
+            return httpx.post(f"{graph.url}/v1/videos/sync", data=fields, timeout=120).status_code
+        except httpx.TransportError:
+            return None
+
+    with ThreadPoolExecutor(1) as pool:
+        asking = pool.submit(ask)
+        assert until(lambda: waited_for("progress > 0"), 60)
+        for victim in titled(INGRESS, graph.processes()):
+            os.kill(victim, signal.SIGKILL)
+        assert asking.result(120) in (None, 500, 502, 503)
+    assert until(lambda: not waited_for(), ATTENDED_S + FORGOTTEN_WITHIN_S)
+    assert until(lambda: complete(graph), REPLACED_WITHIN_S)
+    assert steps_until_stopped(client, before) < steps
 
 
 class GraphKilled(Exception):

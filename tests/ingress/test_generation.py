@@ -232,7 +232,7 @@ def test_guardrails(name: str, sent: Any, value: bool) -> None:
         ({"action": [[1e9]]}, "action"),
         ({"num_outputs_per_prompt": "11"}, "num_outputs_per_prompt"),
         ({"n": 0}, "n"),
-        ({"quality": "lossless"}, "quality"),
+        ({"quality": "hd"}, "quality"),
         ({"lora": '{"name": "x"}'}, "lora"),
         ({"control_reference": "x"}, "control_reference"),
         ({"control_type": "pose"}, "control_type"),
@@ -293,6 +293,11 @@ def test_refused_fields_that_ask_for_nothing(name: str, value: Any) -> None:
 
 
 def test_other_servers_no_ops() -> None:
+    assert [video({"quality": word}).quality for word in ("auto", "High", "lossless")] == [
+        "standard",
+        "high",
+        "lossless",
+    ]
     assert video({"quality": "auto", "n": 1, "num_outputs_per_prompt": "1", "user": "me"}).ignored == ()
 
 

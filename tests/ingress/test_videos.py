@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import httpx
 import pytest
@@ -36,6 +36,9 @@ class StubJobs:
         if job.kind == "image":
             raise ApiError(418, "known")
         return job
+
+    async def get(self, job_id: str) -> Job | None:
+        return next((job for job in self.kept if job.id == job_id), None)
 
     async def positions(self, jobs: list[Job]) -> dict[str, int]:
         if self.trouble is not None:
@@ -85,6 +88,22 @@ def test_a_job_that_is_kept_is_told_of_though_its_position_cannot_be_read(stub: 
     answer = post(stub, "/v1/videos", VIDEO)
     assert (answer.status_code, answer.json()["queue_position"]) == (200, None)
     assert answer.json()["id"] == stub.jobs.kept[-1].id and not stub.jobs.let_go_of
+
+
+@pytest.mark.parametrize(("answer", "status"), [("ok", 200), ("error", 422)])
+def test_c21_the_status_of_a_failed_job(answer: Literal["ok", "error"], status: int, stub: StubGraph) -> None:
+    stub.settings = FrontSettings(guardrails="off", failed_job_answer=answer)
+    post(stub, "/v1/videos", VIDEO)
+    error = {"code": 422, "message": "no"}
+    stub.jobs.kept = [replace(stub.jobs.kept[0], status="failed", error=error)]
+
+    async def asked() -> httpx.Response:
+        transport = httpx.ASGITransport(app=create_app(cast(Graph, stub)))
+        async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
+            return await client.get(f"/v1/videos/{stub.jobs.kept[0].id}")
+
+    found = asyncio.run(asked())
+    assert (found.status_code, found.json()["status"], found.json()["error"]) == (status, "failed", error)
 
 
 def test_a_client_that_hangs_up_before_it_hears_the_id_has_no_job(stub: StubGraph) -> None:

@@ -40,16 +40,35 @@ def test_c08_the_readmes_video(http: httpx.Client) -> None:
         "negative_prompt": compact_prompt("negative_text2video"),
     }
     sound = {"generate_sound": True, "sound_duration": "7.875"}
-    answer = http.post(PATH, files=as_parts(README | prompts | sound), headers={"Accept": "video/mp4"})
+    headers = {"Accept": "video/mp4", "X-Request-Id": "tenant 7/c8"}
+    answer = http.post(PATH, files=as_parts(README | prompts | sound), headers=headers)
     clip = video_in(answer)
     assert clip.frames.shape == (189, 64, 80, 3) and clip.fps == 24
     assert sound_of(answer.content) == ("aac", 48_000, 2)
-    assert answer.headers["x-request-id"] and answer.headers["x-model"] == "cosmos3-tiny"
+    assert answer.headers.get_list("x-request-id") == ["tenant 7/c8"]
+    assert answer.headers["x-model"] == "cosmos3-tiny"
     assert set(stage_durations(answer)) == {"encode", "denoise", "decode"}
     seconds = answer.headers["x-inference-time-s"]
     assert len(seconds.partition(".")[2]) == 3
     assert float(seconds) == pytest.approx(sum(stage_durations(answer).values()), abs=0.001)
     assert float(answer.headers["x-peak-memory-mb"]) > 1
+
+
+def test_better_qualities_are_nearer_to_the_frames(http: httpx.Client) -> None:
+    """vLLM-Omni's two values of `quality`: the same latents, in larger files."""
+    answers = [http.post(PATH, files=as_parts(TINY | {"quality": word})) for word in ("auto", "high", "lossless")]
+    assert all(video_in(answer).frames.shape == (5, 64, 64, 3) for answer in answers)
+    assert len({answer.headers["x-latents-sha256"] for answer in answers}) == 1
+    sizes = [len(answer.content) for answer in answers]
+    assert sizes == sorted(set(sizes))
+
+
+def test_sizes_and_lengths_that_vllm_omni_takes(http: httpx.Client) -> None:
+    """Sides are floored to multiples of 16, frames rounded up to 4k + 1; the job keeps the size as it was sent."""
+    clip = video_in(http.post(PATH, files=as_parts(TINY | {"size": "100x90", "num_frames": 2})))
+    assert clip.frames.shape == (5, 80, 96, 3)
+    one = video_in(http.post(PATH, files=as_parts(TINY | {"num_frames": 1})))
+    assert one.frames.shape == (1, 64, 64, 3)
 
 
 @pytest.mark.parametrize(
