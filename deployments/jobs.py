@@ -16,7 +16,6 @@ import time
 import uuid
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -28,11 +27,12 @@ from ray import serve
 
 from deployments.admission import IdempotencyMismatch, QueueFull
 from deployments.background import Background, in_background
-from deployments.database import AWAY, Database
+from deployments.database import Database
+from deployments.database_threads import DatabaseThreads
 from deployments.deliveries import Deliveries
 from deployments.driver import Driver
 from deployments.folder_lock import FolderLock
-from deployments.job import DatabaseAway, EventKind, Job, JobEvent, JobKind, Page
+from deployments.job import EventKind, Job, JobEvent, JobKind, Page
 from deployments.logs import log
 from deployments.media_store import delete_media
 from deployments.orphans import is_dead
@@ -55,7 +55,6 @@ ATTEND_PERIOD_S = 5.0
 DELIVERY_PERIOD_S = 1.0
 # Serve asks for the health of a replica every other second, until it means to stop it.
 SILENCE_S = 20.0
-DATABASE_THREADS, LEASE_THREADS = 8, 2
 
 
 class Jobs:
@@ -71,9 +70,7 @@ class Jobs:
             self._lock = await asyncio.to_thread(FolderLock, settings.folder, _graph(), LOCK_PATIENCE_S)
         self._database = await asyncio.to_thread(Database, settings.database_url)
         self.store = Store(self._database)
-        # Of their own, so that no slow disk, dead replica or crowd of readers holds up the leases.
-        self._threads = ThreadPoolExecutor(DATABASE_THREADS, "database")
-        self._lease_threads = ThreadPoolExecutor(LEASE_THREADS, "leases")
+        self._threads = DatabaseThreads()
         self._bounds = settings.bounds()
         self._sweep = Sweep(self.store, settings, self._delete)
         self._deliveries = Deliveries(self._database, settings.webhooks)
@@ -131,7 +128,7 @@ class Jobs:
     async def _accept(self, job: Job) -> Job:
         lives = None if job.detached else ATTENDED_S
         try:
-            stored = await self._asked(self.store.create, job, self._bounds, lives)
+            stored = await self._threads.asked(self.store.create, job, self._bounds, lives)
         except (QueueFull, IdempotencyMismatch):
             self._counts["refused"] += 1
             await asyncio.to_thread(_delete_media, job)
@@ -147,21 +144,23 @@ class Jobs:
 
     async def get(self, job_id: str) -> Job | None:
         """A job, or None."""
-        return await self._asked(self.store.get, job_id)
+        return await self._threads.asked(self.store.get, job_id)
 
     async def page(
         self, kind: JobKind, api_key: str, after: str | None, limit: int, order: Literal["asc", "desc"]
     ) -> Page:
         """Some jobs, as `store.Store.page` says."""
-        return await self._asked(partial(self.store.page, kind, api_key=api_key, after=after, limit=limit, order=order))
+        return await self._threads.asked(
+            partial(self.store.page, kind, api_key=api_key, after=after, limit=limit, order=order)
+        )
 
     async def positions(self, jobs: list[Job]) -> dict[str, int]:
         """How many jobs wait before each of some queued jobs."""
-        return await self._asked(self.store.positions, jobs)
+        return await self._threads.asked(self.store.positions, jobs)
 
     async def last_event(self, job_id: str, kind: EventKind | None = None) -> JobEvent | None:
         """A job's last event, of one kind or of any."""
-        return await self._asked(self.store.last_event, job_id, kind)
+        return await self._threads.asked(self.store.last_event, job_id, kind)
 
     async def watch(
         self, job_id: str, after: int = 0, attend: bool = False, listener: Any = None
@@ -191,8 +190,8 @@ class Jobs:
                     if listener is not None and await is_dead(listener):
                         return
                     if attend:
-                        await self._asked(self.store.attend, job_id, ATTENDED_S)
-                job, found = await self._asked(self._now, job_id, after)
+                        await self._threads.asked(self.store.attend, job_id, ATTENDED_S)
+                job, found = await self._threads.asked(self._now, job_id, after)
                 for event in found:
                     after = event.number
                     yield event
@@ -224,7 +223,7 @@ class Jobs:
 
     async def stats(self) -> dict[str, float]:
         """Counters and gauges for `/metrics`; what is unfinished is the same in every replica."""
-        usage = await self._asked(self.store.usage)
+        usage = await self._threads.asked(self.store.usage)
         return {
             **self._counts,
             "driving": len(self._driven),
@@ -242,7 +241,7 @@ class Jobs:
         return await asyncio.shield(self._background.start(self._delete(job_id, False)))
 
     async def _delete(self, job_id: str, expired: bool) -> Job | None:
-        job = await self._asked(partial(self.store.delete, job_id, expired=expired))
+        job = await self._threads.asked(partial(self.store.delete, job_id, expired=expired))
         if job is None:
             return None
         if not await self.stop(job_id) and job.owner is not None:
@@ -273,7 +272,7 @@ class Jobs:
         if time.monotonic() - self._renewed_at > self.settings.lease_s / 2:
             # Or this would take over from itself what it is driving.
             await self._renew()
-        waiting = await self._leasing(self.store.waiting)
+        waiting = await self._threads.leasing(self.store.waiting)
         served = await asyncio.to_thread(_applications) if waiting else set()
         for application, service_class in sorted(waiting):
             # A job of a model that is not served waits until it is again.
@@ -287,7 +286,9 @@ class Jobs:
                 (driven.job.application, driven.job.service_class) == (application, service_class)
                 for driven in self._driven.values()
             )
-            job = await self._leasing(partial(self._claim, only_idle_keys=running >= self.settings.max_running, **kind))
+            job = await self._threads.leasing(
+                partial(self._claim, only_idle_keys=running >= self.settings.max_running, **kind)
+            )
             if job is None:
                 return
             self._drive(job)
@@ -328,7 +329,7 @@ class Jobs:
     async def _renew(self) -> None:
         """Renew the leases of what is driven here, and stop what is not driven from here any more."""
         owners = list(self._driven)
-        kept = await self._leasing(self.store.renew, owners, self.settings.lease_s) if owners else set()
+        kept = await self._threads.leasing(self.store.renew, owners, self.settings.lease_s) if owners else set()
         self._renewed_at = time.monotonic()
         for owner in set(owners) - kept:
             # One that has just ended is not renewed either.
@@ -341,22 +342,6 @@ class Jobs:
         return job is None or (not job.final and job.owner != owner)
 
     # Around it
-
-    async def _asked(self, call: Callable[..., T], *arguments: Any) -> T:
-        """The database's answer, from a thread."""
-        return await self._from(self._threads, call, *arguments)
-
-    async def _leasing(self, call: Callable[..., T], *arguments: Any) -> T:
-        """The same for what concerns claims, which waits for nobody's reading."""
-        return await self._from(self._lease_threads, call, *arguments)
-
-    async def _from(self, threads: ThreadPoolExecutor, call: Callable[..., T], *arguments: Any) -> T:
-        loop = asyncio.get_running_loop()
-        try:
-            return await loop.run_in_executor(threads, partial(call, *arguments))
-        except AWAY as error:
-            log.warning("the database is away: %s", type(error).__name__)
-            raise DatabaseAway("the database is away") from None
 
     def __del__(self) -> None:
         """Serve calls this when it stops a replica: others need not wait for the leases to lapse."""
