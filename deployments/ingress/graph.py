@@ -132,7 +132,10 @@ class Graph:
             for deployment, state in overview.deployments.items():
                 # One that changes its number of replicas still serves with those it has.
                 serves = state.status.value == "HEALTHY" or any(
-                    count for kind, count in state.replica_states.items() if kind.value == "RUNNING"
+                    count
+                    for kind, count in state.replica_states.items()
+                    # Serve's type says an enumeration, and Serve gives its values.
+                    if kind == "RUNNING"
                 )
                 if name in wanted and not serves:
                     reasons[f"{name}/{deployment}"] = state.status.value.lower()

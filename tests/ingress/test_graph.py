@@ -1,0 +1,86 @@
+"""What the ingress makes of Serve's view of the graph."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from ray import serve
+from ray.serve.schema import ApplicationStatusOverview, DeploymentStatusOverview, ServeStatus
+
+from cosmos3_core.checkpoint import Checkpoint
+from deployments.ingress.graph import Graph, ServedCard
+from deployments.model import ModelCard
+from deployments.settings import FrontSettings, ServedModel, ServedModels
+
+schema: Any = serve.schema
+Deployments = dict[str, tuple[str, dict[str, int]]]
+UP: Deployments = {"X": ("HEALTHY", {"RUNNING": 1})}
+
+
+def application(deployments: Deployments) -> ApplicationStatusOverview:
+    overviews = {
+        name: DeploymentStatusOverview(
+            status=schema.DeploymentStatus(status),
+            status_trigger=schema.DeploymentStatusTrigger("UNSPECIFIED"),
+            # As the controller sends them: plain text.
+            replica_states=cast(Any, states),
+            message="",
+        )
+        for name, (status, states) in deployments.items()
+    }
+    running = schema.ApplicationStatus("RUNNING")
+    return ApplicationStatusOverview(status=running, message="", last_deployed_time_s=0.0, deployments=overviews)
+
+
+@pytest.fixture
+def card(nano: Path) -> ServedCard:
+    facts = Checkpoint.find(str(nano)).facts
+    model = ModelCard("nano", "tiny:nano", facts, chats=True, generates=True, decoder="decoder", max_model_len=None)
+    return ServedCard(model, "app")
+
+
+def graph_of(card: ServedCard, tmp_path: Path, **applications: Deployments) -> Graph:
+    graph = Graph(FrontSettings(data=tmp_path), None)
+    graph.configured = ServedModels(models=(ServedModel(application="app"),))
+    graph._cards = {"app": card}
+    see(graph, **applications)
+    return graph
+
+
+def see(graph: Graph, **applications: Deployments) -> None:
+    found = {name: application(deployments) for name, deployments in applications.items()}
+    graph._status = (time.monotonic() + 1e6, ServeStatus(applications=found))
+
+
+@pytest.mark.parametrize(
+    ("deployments", "ready"),
+    [
+        ({"Generator": ("UPDATING", {"STARTING": 1})}, False),
+        ({"Generator": ("UPDATING", {"RUNNING": 1, "STARTING": 1})}, True),
+        ({"Generator": ("UPDATING", {"RUNNING": 0, "STARTING": 1})}, False),
+        ({"Generator": ("UNHEALTHY", {})}, False),
+        ({"Generator": ("HEALTHY", {"RUNNING": 1})}, True),
+        ({}, False),
+    ],
+)
+def test_a_model_is_listed_once_all_of_it_runs(
+    deployments: Deployments, ready: bool, card: ServedCard, tmp_path: Path
+) -> None:
+    graph = graph_of(card, tmp_path, front=UP, decoder=UP, app=deployments)
+    assert asyncio.run(graph.ready_models()) == ([card] if ready else [])
+    assert (asyncio.run(graph.unready()) == {}) is ready
+
+
+def test_a_model_waits_for_its_decoder_and_stays_listed_when_a_stage_is_replaced(
+    card: ServedCard, tmp_path: Path
+) -> None:
+    graph = graph_of(card, tmp_path, front=UP, app=UP)
+    assert asyncio.run(graph.ready_models()) == []
+    see(graph, front=UP, app=UP, decoder=UP)
+    assert asyncio.run(graph.ready_models()) == [card]
+    see(graph, front=UP, app={"Generator": ("UNHEALTHY", {})}, decoder=UP)
+    assert asyncio.run(graph.ready_models()) == [card] and asyncio.run(graph.unready())
