@@ -7,7 +7,7 @@ import asyncio
 from sqlalchemy import select
 
 from deployments.background import Background
-from deployments.database import Database
+from deployments.database import AWAY, Database
 from deployments.logs import log, logs_for
 from deployments.settings import WebhookSettings
 from deployments.tables import DeliveryRow
@@ -83,7 +83,11 @@ class Deliveries:
             else:
                 pause = None
                 self.counts["webhooks_delivered"] += 1
-            await asyncio.to_thread(self._put_off, delivery.job_id, pause)
+            try:
+                await asyncio.to_thread(self._put_off, delivery.job_id, pause)
+            except AWAY as error:
+                # It is due again by itself.
+                log.warning("the database is away: %s", type(error).__name__)
 
     def _put_off(self, job_id: str, pause: float | None) -> None:
         """Have a delivery wait some seconds; None forgets it."""

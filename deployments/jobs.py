@@ -8,15 +8,13 @@ does.
 from __future__ import annotations
 
 import asyncio
-import math
 import os
 import socket
 import threading
 import time
 import uuid
-from collections import defaultdict
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
@@ -35,11 +33,11 @@ from deployments.folder_lock import FolderLock
 from deployments.job import EventKind, Job, JobEvent, JobKind, Page
 from deployments.logs import log
 from deployments.media_store import delete_media
-from deployments.orphans import is_dead
 from deployments.settings import FrontSettings
 from deployments.stages import FRONT, stage
 from deployments.store import Store
 from deployments.sweep import Sweep
+from deployments.watching import ATTENDED_S, LISTENERS_PERIOD_S, Watchers, within
 
 T = TypeVar("T")
 Round = Callable[[], Awaitable[object]]
@@ -49,9 +47,6 @@ POLL_S = 0.5
 LOCK_PATIENCE_S = 45.0
 DELETE_TIMEOUT_S = 10.0
 RENEWALS_PER_LEASE = 5
-# How long a job that is waited for outlives whoever waits: a Jobs replica may have to be replaced meanwhile.
-ATTENDED_S = 60.0
-ATTEND_PERIOD_S = 5.0
 DELIVERY_PERIOD_S = 1.0
 # Serve asks for the health of a replica every other second, until it means to stop it.
 SILENCE_S = 20.0
@@ -79,7 +74,7 @@ class Jobs:
         self._held: set[str] = set()
         self._released = False
         self._claiming = threading.Lock()
-        self._listeners: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
+        self._watchers = Watchers(self.store, self._threads)
         self._work = asyncio.Event()
         self._background = Background()
         self._counts = dict.fromkeys(("accepted", "refused", "completed", "failed", "cancelled", "retried"), 0)
@@ -89,6 +84,7 @@ class Jobs:
             (self._renew, partial(asyncio.sleep, settings.lease_s / RENEWALS_PER_LEASE)),
             (self._sweep.run, partial(asyncio.sleep, settings.retention.sweep_interval_s)),
             (self._deliveries.run, partial(asyncio.sleep, DELIVERY_PERIOD_S)),
+            (self._watchers.find_dead, partial(asyncio.sleep, LISTENERS_PERIOD_S)),
         ]
         self._loops = [in_background(_repeat(work, pause)) for work, pause in rounds]
 
@@ -165,61 +161,10 @@ class Jobs:
     async def watch(
         self, job_id: str, after: int = 0, attend: bool = False, listener: Any = None
     ) -> AsyncGenerator[JobEvent, None]:
-        """A job's events from the first one after `after` to its last.
-
-        Numbered 0, and not kept, are `queued`, which tells how many jobs wait before it, and `cancelled`, the end of a
-        job that is not there any more.
-
-        Args:
-            job_id: of the job.
-            after: number of the last event that is known.
-            attend: whether the job lives as long as somebody watches it.
-            listener: handle of the actor that watches; when it dies, this ends.
-
-        Raises:
-            DatabaseAway: it goes on behind the last event when it is watched again.
-        """
-        news = asyncio.Event()
-        self._listeners[job_id].add(news)
-        position, seen_at = None, -math.inf
-        try:
-            while True:
-                news.clear()
-                if time.monotonic() - seen_at > ATTEND_PERIOD_S:
-                    seen_at = time.monotonic()
-                    if listener is not None and await is_dead(listener):
-                        return
-                    if attend:
-                        await self._threads.asked(self.store.attend, job_id, ATTENDED_S)
-                job, found = await self._threads.asked(self._now, job_id, after)
-                for event in found:
-                    after = event.number
-                    yield event
-                    if event.last:
-                        return
-                if job is None:
-                    yield JobEvent(0, "cancelled", {}, time.time())
-                    return
-                if job.final and not found:
-                    return
-                if not found:
-                    ahead = (await self.positions([job])).get(job_id, position)
-                    if ahead != position:
-                        position = ahead
-                        yield JobEvent(0, "queued", {"position": ahead}, time.time())
-                    await _within(POLL_S, news)
-        finally:
-            self._listeners[job_id].discard(news)
-            if not self._listeners[job_id]:
-                del self._listeners[job_id]
-
-    def _now(self, job_id: str, after: int) -> tuple[Job | None, list[JobEvent]]:
-        # The job before the events: what ends a job and the event that tells of it come together.
-        return self.store.get(job_id), self.store.events(job_id, after)
-
-    def _tell(self, job_id: str) -> None:
-        for news in self._listeners.get(job_id, ()):
-            news.set()
+        """A job's events, as `watching.Watchers.watch` says."""
+        async with aclosing(self._watchers.watch(job_id, after, attend, listener)) as events:
+            async for event in events:
+                yield event
 
     async def stats(self) -> dict[str, float]:
         """Counters and gauges for `/metrics`; what is unfinished is the same in every replica."""
@@ -257,7 +202,7 @@ class Jobs:
             # Once only: a second cancel would interrupt what the first one began.
             if not task.cancelling():
                 task.cancel()
-        self._tell(job_id)
+        self._watchers.tell(job_id)
         if tasks:
             await asyncio.wait(tasks, timeout=DELETE_TIMEOUT_S)
         return bool(tasks)
@@ -305,13 +250,13 @@ class Jobs:
             return job
 
     async def _until_work(self) -> None:
-        await _within(POLL_S, self._work)
+        await within(POLL_S, self._work)
         self._work.clear()
 
     def _drive(self, job: Job) -> None:
         assert job.owner is not None
         owner = job.owner
-        driver = Driver(job, self.store, self.settings, self._tell, self._counts)
+        driver = Driver(job, self.store, self.settings, self._watchers.tell, self._counts)
         task = in_background(driver.run())
         self._driven[owner] = Driven(job, task)
         task.add_done_callback(lambda _: self._ended(owner))
@@ -394,10 +339,3 @@ async def _stop_elsewhere(job_id: str) -> None:
 def _delete_media(job: Job) -> None:
     for uri in job.media():
         delete_media(uri)
-
-
-async def _within(seconds: float, news: asyncio.Event) -> None:
-    # `asyncio.wait_for` loses a cancel that comes with the news (Python 3.11).
-    with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await news.wait()

@@ -20,7 +20,7 @@ from ray.serve.exceptions import DeploymentUnavailableError
 from sqlalchemy.exc import OperationalError
 
 from cosmos3_core.request import Started, Step
-from deployments import driver, jobs
+from deployments import driver, jobs, watching
 from deployments.admission import QueueFull
 from deployments.job import DatabaseAway, Job, JobEvent
 from deployments.jobs import Jobs
@@ -273,8 +273,9 @@ def test_a_replica_that_ends_in_peace_leaves_its_jobs_at_once(tmp_path: Path, en
 def test_one_that_nobody_waits_for_any_more_is_swept_with_its_files(
     tmp_path: Path, endless: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jobs, "ATTENDED_S", 2.0)
-    monkeypatch.setattr(jobs, "ATTEND_PERIOD_S", 0.2)
+    for module in (jobs, watching):
+        monkeypatch.setattr(module, "ATTENDED_S", 2.0)
+    monkeypatch.setattr(watching, "ATTEND_PERIOD_S", 0.2)
 
     async def test() -> None:
         async with started(tmp_path, retention={"sweep_interval_s": 0.2}) as replica:
@@ -362,8 +363,10 @@ class Listener:
 def test_one_whose_listener_has_died_is_swept_though_its_stream_is_open(
     tmp_path: Path, endless: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jobs, "ATTENDED_S", 1.5)
-    monkeypatch.setattr(jobs, "ATTEND_PERIOD_S", 0.1)
+    for module in (jobs, watching):
+        monkeypatch.setattr(module, "ATTENDED_S", 1.5)
+    monkeypatch.setattr(watching, "ATTEND_PERIOD_S", 0.1)
+    monkeypatch.setattr(jobs, "LISTENERS_PERIOD_S", 0.1)
 
     async def test() -> None:
         async with started(tmp_path, retention={"sweep_interval_s": 0.2}) as replica:

@@ -45,7 +45,7 @@ async def media_response(request: Request, uri: str, media_type: str, name: str)
 def _forget_odd_range(request: Request) -> None:
     """A range that is none asks for nothing (RFC 9110, 14.2): the whole file answers it."""
     unit, _, ranges = request.headers.get("range", "").partition("=")
-    if unit != "bytes" or not all(map(_is_range, ranges.split(",", MAX_RANGES))):
+    if unit.lower() != "bytes" or not all(map(_is_range, ranges.split(",", MAX_RANGES))):
         headers = request.scope["headers"]
         request.scope["headers"] = [(name, value) for name, value in headers if name.lower() != b"range"]
 
@@ -68,7 +68,7 @@ def _remote(request: Request, uri: str, size: int, media_type: str, headers: dic
     # A result's URI is never written again, so it names the content.
     etag = f'"{hashlib.sha256(uri.encode()).hexdigest()[:32]}"'
     headers = headers | {"ETag": etag, "Accept-Ranges": "bytes", "Content-Type": media_type}
-    asked = _RANGE.fullmatch(request.headers.get("range", "").removeprefix("bytes="))
+    asked = _RANGE.fullmatch(request.headers.get("range", "").partition("=")[2])
     if asked is None or request.headers.get("if-range", etag) != etag:
         return _stream(request, uri, 0, size, 200, headers)
     first, last = asked.groups()

@@ -17,9 +17,9 @@ import pytest
 
 from cosmos3_core.mp4 import encode_mp4
 from deployments.client import Client
-from deployments.jobs import ATTENDED_S
 from deployments.launch import RunningGraph
 from deployments.serve_process import kill_until_none
+from deployments.watching import ATTENDED_S
 from tests.chaos.paired import paired_recipe
 from tests.graph.events import SentEvent, finished, followed, submitted
 from tests.graph.figures import settled, steps_until_stopped
