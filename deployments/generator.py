@@ -103,12 +103,11 @@ class Generator:
 
     def _accept(self, call: DenoiseCall) -> Request:
         message, now = call.message, time.monotonic()
-        late = False
-        for other in self._requests.values():
-            if other.call.job_id == call.job_id:
-                # Whoever drove this job before is gone, and its cancel may be on its way still. Its call may be, too.
-                late = other.call.attempt > call.attempt
-                other.task.cancelled = other.task.cancelled or not late
+        # Whoever drove this job before is gone, and its cancel may be on its way still; or its call is, and comes late.
+        others = [other for other in self._requests.values() if other.call.job_id == call.job_id]
+        late = any(other.call.attempt > call.attempt for other in others)
+        for other in others:
+            other.task.cancelled |= not late
         self._counts["tasks"] += 1
         geometry = message.geometry(self.config)
         cost = self._cost_of(geometry)
