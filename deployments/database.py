@@ -27,7 +27,8 @@ succeed later."""
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 UNVERSIONED = "0001"
-CONNECTIONS = 8
+# Of a process, kept and at most: as many threads as there are may ask at once, and no claim waits for a connection.
+CONNECTIONS, MOST_CONNECTIONS = 8, 48
 WAL_TIMEOUT_S, WAL_PAUSE_S = 10.0, 0.02
 # The names are arbitrary; PostgreSQL's advisory locks are numbers.
 MIGRATING, ADMITTING = 20_260_001, 20_260_002
@@ -52,8 +53,11 @@ class Database:
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
         # Parameters are prompts and addresses, which have no place in a log.
         options: dict[str, Any] = {"hide_parameters": True}
+        if parsed.database:
+            # One in memory has a single connection.
+            options |= {"pool_size": CONNECTIONS, "max_overflow": MOST_CONNECTIONS - CONNECTIONS}
         if not self._sqlite:
-            options |= {"pool_pre_ping": True, "pool_size": CONNECTIONS, "connect_args": {"connect_timeout": 5}}
+            options |= {"pool_pre_ping": True, "connect_args": {"connect_timeout": 5}}
         self.engine = create_engine(parsed, **options)
         if self._sqlite:
             event.listen(self.engine, "connect", _prepare_sqlite)

@@ -18,7 +18,7 @@ from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import ray
 from ray import serve
@@ -39,7 +39,6 @@ from deployments.store import Store
 from deployments.sweep import Sweep
 from deployments.watching import ATTENDED_S, LISTENERS_PERIOD_S, Watchers, within
 
-T = TypeVar("T")
 Round = Callable[[], Awaitable[object]]
 
 POLL_S = 0.5
@@ -283,7 +282,7 @@ class Jobs:
                 driven.task.cancel()
 
     async def _lost(self, job_id: str, owner: str) -> bool:
-        job = await self.get(job_id)
+        job = await self._threads.leasing(self.store.get, job_id)
         return job is None or (not job.final and job.owner != owner)
 
     # Around it

@@ -184,9 +184,10 @@ class Rank:
             Steps done in it; 0 where the task is gone.
         """
         task = self._tasks.get(task_id)
-        if task is None:
+        found = self._parked.get(task_id) if task is None else task.state
+        if found is None:
             return 0
-        state = task.state.map(torch.Tensor.cpu)
+        state = found.map(torch.Tensor.cpu)
         content = state.to_bytes()
         write_media(uri, lambda target: target.write(content))
         self._snapshots += 1

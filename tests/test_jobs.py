@@ -364,7 +364,7 @@ def test_one_whose_listener_has_died_is_swept_though_its_stream_is_open(
     tmp_path: Path, endless: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in (jobs, watching):
-        monkeypatch.setattr(module, "ATTENDED_S", 1.5)
+        monkeypatch.setattr(module, "ATTENDED_S", 3.0)
     monkeypatch.setattr(watching, "ATTEND_PERIOD_S", 0.1)
     monkeypatch.setattr(jobs, "LISTENERS_PERIOD_S", 0.1)
 
@@ -379,7 +379,7 @@ def test_one_whose_listener_has_died_is_swept_though_its_stream_is_open(
                     told.append(event.kind)
 
             listening = asyncio.create_task(listen())
-            await asyncio.sleep(3)
+            await asyncio.sleep(4.5)
             assert not listening.done() and await replica.get("waited") is not None
             listener.dead.set()
             await listening
@@ -417,17 +417,18 @@ def test_a_stage_that_does_not_come_up_costs_no_progress(tmp_path: Path, monkeyp
 
 def test_a_crowd_of_readers_holds_up_no_lease(tmp_path: Path, endless: None, monkeypatch: pytest.MonkeyPatch) -> None:
     async def test() -> None:
-        async with started(tmp_path, lease_s=1, max_tries=3) as one, started(tmp_path, lease_s=1, max_tries=3):
+        async with started(tmp_path, lease_s=3) as one:
             await one.submit(a_job(tmp_path, "job"))
             await first(one, "job", "started")
-            go = threading.Event()
-            monkeypatch.setattr(one.store, "last_event", lambda *_: go.wait(20))
-            reading = [asyncio.create_task(one.last_event("job")) for _ in range(30)]
-            await asyncio.sleep(3)
-            go.set()
-            await asyncio.gather(*reading)
-            job = await one.get("job")
-            assert job is not None and (job.tries, job.deaths) == (1, [])
+            async with started(tmp_path, lease_s=3):
+                go = threading.Event()
+                monkeypatch.setattr(one.store, "last_event", lambda *_: go.wait(20))
+                reading = [asyncio.create_task(one.last_event("job")) for _ in range(30)]
+                await asyncio.sleep(6)
+                go.set()
+                await asyncio.gather(*reading)
+                job = await one.get("job")
+                assert job is not None and (job.tries, job.deaths) == (1, [])
 
     run(test)
 

@@ -139,8 +139,9 @@ def test_a_snapshot_is_taken_up_by_another_rank(
     assert other.start("a", message, uri).step == 3
     other.step(["a"])
     other.park("a")
-    assert other.start("a", message, uri).step == 4
+    # Also while it is parked.
     assert other.save("a", uri) == 4
+    assert other.start("a", message, uri).step == 4
     rank.drop("a")
     assert rank.start("a", message, uri).step == 4
     for one, resumed in ((other, (3,)), (rank, (3, 4))):

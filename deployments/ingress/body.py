@@ -39,7 +39,7 @@ _INLINE_BYTES = 64 * 2**10
 _BRACKETED = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])*)")
 _INTEGER_DIGITS = 4000
 # The last boundary, of at most 70 characters, and what may follow it.
-_TAIL_BYTES = 2048
+_TAIL_BYTES = 2**16
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,8 @@ class _End:
 
     def __init__(self, request: Request) -> None:
         _, options = parse_options_header(request.headers.get("content-type", ""))
-        boundary = options.get(b"boundary")
+        multipart = media_type(request) == FORMS[0]
+        boundary = options.get(b"boundary") if multipart else None
         self._delimiter = None if boundary is None else b"--" + boundary + b"--"
         self._tail = b""
 

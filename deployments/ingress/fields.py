@@ -198,6 +198,8 @@ ACTION = Schema(
     {
         **VIDEO.accepted,
         **dict.fromkeys(("mode", "action_mode"), _mode([mode for mode in Mode if mode.predicts_action])),
+        "num_outputs_per_prompt": read.within(1, 1).saying(_COUNT),
+        "quality": read.choice(standard="standard", auto="standard").saying("There is no file."),
         "candidate_count": read.within(1, 1).saying("How many predictions to make."),
     },
     _REFUSED | {"noise": "is not taken; the noise follows from seed"},

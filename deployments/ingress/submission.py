@@ -114,7 +114,7 @@ async def make_job(
     output = Output(graph.media.uri(f"{OUTPUTS}/{job_id}.{format}"), format, quality)
     fingerprint = ""
     if caller.idempotency_key is not None:
-        circumstances = (served.card.name, format, quality, count, detached)
+        circumstances = (served.card.name, format, quality, detached, *([count] if count > 1 else []))
         fingerprint = await asyncio.to_thread(_fingerprint, generation, given, *circumstances)
     service_class = generation.service_class or ("standard" if detached else "interactive")
     return Job(
