@@ -1,10 +1,11 @@
-"""Tasks that outlive the request in which they begin."""
+"""Tasks that outlive the request in which they begin, and waiting between their rounds."""
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -26,13 +27,17 @@ class Background:
         """How many are not done."""
         return len(self._tasks)
 
-    async def done(self) -> None:
-        """Wait for those that have been started."""
-        await asyncio.gather(*self._tasks)
-
     def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Start a task and keep it."""
         task = in_background(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+
+async def within(seconds: float, news: asyncio.Event) -> None:
+    """Wait for news, but no longer than some seconds."""
+    # `asyncio.wait_for` loses a cancel that comes with the news (Python 3.11).
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await news.wait()

@@ -16,9 +16,9 @@ from ray.exceptions import ObjectLostError, RayActorError
 
 from cosmos3_core.manifest import Manifest
 from cosmos3_core.request import Event, Finished, StageName, Started
+from deployments.callers import this_actor
 from deployments.calls import DecodeCall, DecodedFile, DenoiseCall, FileFormat, GenerationCall, Preview
 from deployments.handoff import EncodedMessage, HandoffLost, LatentsMessage
-from deployments.orphans import this_actor
 from deployments.scheduler import ServiceClass
 from deployments.stages import Stages, answer_of, items_of
 

@@ -19,11 +19,11 @@ from cosmos3_core.hardware import recognise
 from cosmos3_core.parallel.degrees import Degrees
 from cosmos3_core.request import Step
 from deployments.background import in_background
+from deployments.callers import dead_among
 from deployments.calls import DenoiseCall
 from deployments.gang import Gang
 from deployments.handoff import LatentsMessage
 from deployments.logs import log, logs_for
-from deployments.orphans import orphans
 from deployments.running_request import Request, Update
 from deployments.scheduler import Admit, Decision, Evict, Limits, Remove, Run, Scheduler, ServiceClass, Task
 from deployments.settings import ModelSettings
@@ -301,7 +301,8 @@ class Generator:
         """Save and let go of requests whose driver has died; whoever takes such a job over goes on from there."""
         while True:
             await asyncio.sleep(WATCH_PERIOD_S)
-            for request in await orphans(self._requests.values()):
+            dead = await dead_among(request.call.driver for request in self._requests.values())
+            for request in [one for one in self._requests.values() if one.call.driver in dead]:
                 with logs_for(request.call.job_id):
                     log.warning("the process that drove it has died")
                     await self._beside.save_last(request)

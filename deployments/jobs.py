@@ -24,7 +24,7 @@ import ray
 from ray import serve
 
 from deployments.admission import IdempotencyMismatch, QueueFull
-from deployments.background import Background, in_background
+from deployments.background import Background, in_background, within
 from deployments.database import Database
 from deployments.database_threads import DatabaseThreads
 from deployments.deliveries import Deliveries
@@ -37,7 +37,7 @@ from deployments.settings import FrontSettings
 from deployments.stages import FRONT, stage
 from deployments.store import Store
 from deployments.sweep import Sweep
-from deployments.watching import ATTENDED_S, LISTENERS_PERIOD_S, Watchers, within
+from deployments.watching import ATTENDED_S, LISTENERS_PERIOD_S, Watchers
 
 Round = Callable[[], Awaitable[object]]
 

@@ -11,7 +11,12 @@ _DATA_URI = re.compile(r"(data:[^,\s]{0,100};base64,)[A-Za-z0-9+/=]+", re.IGNORE
 
 def without_paths(message: str) -> str:
     """A message without absolute paths, and without what cannot be encoded."""
-    return _PATH.sub("<path>", message).encode("utf-8", "replace").decode()
+    return encodable(_PATH.sub("<path>", message))
+
+
+def encodable(text: str) -> str:
+    """A text without lone surrogates, which JSON may hold and no answer can."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def without_media(message: str) -> str:

@@ -132,16 +132,15 @@ class Store:
             return Page([_job(row) for row in rows[:limit]], len(rows) > limit)
 
     def positions(self, jobs: Collection[Job]) -> dict[str, int]:
-        """How many jobs of its application and class wait before each of some queued jobs."""
-        asked = [job.id for job in jobs if job.status == "queued"]
-        if not asked:
-            return {}
+        """How many jobs of its application and class wait before each of some jobs; those not queued are left out."""
         place = func.row_number().over(
             partition_by=(JobRow.application, JobRow.service_class), order_by=(JobRow.created_at, JobRow.id)
         )
         queue = select(JobRow.id, place.label("place")).where(JobRow.status == "queued").subquery()
         with self._database.reading() as session:
-            found = session.execute(select(queue.c.id, queue.c.place - 1).where(queue.c.id.in_(asked)))
+            found = session.execute(
+                select(queue.c.id, queue.c.place - 1).where(queue.c.id.in_([job.id for job in jobs]))
+            )
             return {job_id: int(ahead) for job_id, ahead in found}
 
     def events(self, job_id: str, after: int = 0) -> list[JobEvent]:

@@ -7,12 +7,12 @@ import math
 import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncGenerator
-from contextlib import suppress
 from typing import Any
 
+from deployments.background import within
+from deployments.callers import dead_among
 from deployments.database_threads import DatabaseThreads
 from deployments.job import Job, JobEvent
-from deployments.orphans import is_dead
 from deployments.store import Store
 
 POLL_S = 0.5
@@ -100,19 +100,9 @@ class Watchers:
 
     async def find_dead(self) -> None:
         """Find out which of the processes that watch have died: Ray leaves their streams open."""
-        watching = [listener for listener in self._watching if listener is not None]
-        dead = await asyncio.gather(*map(is_dead, watching))
-        self._dead |= {listener for listener, gone in zip(watching, dead, strict=True) if gone}
+        self._dead |= await dead_among(self._watching)
 
     def tell(self, job_id: str) -> None:
         """There is news of a job."""
         for news in self._news.get(job_id, ()):
             news.set()
-
-
-async def within(seconds: float, news: asyncio.Event) -> None:
-    """Wait for news, but no longer than some seconds."""
-    # `asyncio.wait_for` loses a cancel that comes with the news (Python 3.11).
-    with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await news.wait()

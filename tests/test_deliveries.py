@@ -88,7 +88,7 @@ def test_a_completed_job_is_told_once_signed_as_openai_signs(database: Database)
             both = [Deliveries(database, SETTINGS) for _ in range(2)]
             for _ in range(2):
                 await asyncio.gather(*(one.run() for one in both))
-                await asyncio.gather(*(one.under_way.done() for one in both))
+                await asyncio.gather(*map(made, both))
             ((headers, body),) = receiver.came
             with OpenAI(api_key="x", webhook_secret=SECRET) as client:
                 event: Any = client.webhooks.unwrap(body, headers)
@@ -110,7 +110,7 @@ def test_it_is_tried_again_and_given_up_at_last(database: Database) -> None:
                     assert waiting(database) == [job_id], attempt
                     await asyncio.sleep(0.01)
                     await one.run()
-                    await one.under_way.done()
+                    await made(one)
                 assert waiting(database) == []
             assert (one.counts["webhooks_delivered"], one.counts["webhooks_given_up"]) == (0, 1)
             ids = [headers["webhook-id"] for headers, _ in receiver.came]
@@ -119,9 +119,34 @@ def test_it_is_tried_again_and_given_up_at_last(database: Database) -> None:
     asyncio.run(asyncio.wait_for(test(), 30))
 
 
+async def made(one: Deliveries) -> None:
+    """Once its attempts have been made."""
+    while one.under_way:
+        await asyncio.sleep(0.01)
+
+
+def test_who_was_tried_less_goes_first(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test() -> None:
+        async with receiving(500, 200) as receiver:
+            end_a_job(database, receiver.url, "video_gen_tried")
+            await asyncio.sleep(0.01)
+            one = Deliveries(database, SETTINGS)
+            await one.run()
+            await made(one)
+            end_a_job(database, receiver.url, "video_gen_new")
+            await asyncio.sleep(0.01)
+            monkeypatch.setattr(deliveries, "AT_ONCE", 1)
+            await one.run()
+            await made(one)
+            came = [headers["webhook-id"] for headers, _ in receiver.came]
+            assert came == ["evt_video_gen_tried", "evt_video_gen_new"]
+            assert waiting(database) == ["video_gen_tried"]
+
+    asyncio.run(asyncio.wait_for(test(), 30))
+
+
 def test_an_address_that_never_answers_holds_up_no_other(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deliveries, "AT_ONCE", 4)
-
     over = asyncio.Event()
 
     async def swallow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -146,7 +171,7 @@ def test_an_address_that_never_answers_holds_up_no_other(database: Database, mon
                     await asyncio.sleep(0.01)
             assert len(receiver.came) == 1
             over.set()
-            await one.under_way.done()
+            await made(one)
 
     asyncio.run(asyncio.wait_for(test(), 30))
 
@@ -158,7 +183,7 @@ def test_a_private_address_is_not_called(database: Database) -> None:
             await asyncio.sleep(0.01)
             one = Deliveries(database, WebhookSettings(timeout_s=2))
             await one.run()
-            await one.under_way.done()
+            await made(one)
             assert receiver.came == [] and waiting(database) == [] and one.counts["webhooks_given_up"] == 1
 
     asyncio.run(asyncio.wait_for(test(), 30))

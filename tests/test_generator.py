@@ -20,8 +20,8 @@ from cosmos3_core.preview import PreviewMap
 from cosmos3_core.request import Step
 from cosmos3_core.sampling.guidance import Guidance
 from cosmos3_core.sampling.schedule import flow
+from deployments import callers, snapshots
 from deployments import generator as module
-from deployments import orphans, snapshots
 from deployments.calls import DenoiseCall, Preview
 from deployments.gang import Gang
 from deployments.generator import Generator
@@ -36,6 +36,7 @@ from deployments.handoff import (
 from deployments.rank import Begun, RankFacts
 from deployments.scheduler import ServiceClass, TaskTooLarge
 from deployments.settings import GeneratorSettings, ModelSettings
+from tests.actors import ActorHandle
 from tests.manifests import denoise_facts, encode_facts
 
 CLIP = ClipDescription("text2video", 64, 64, 5, 24.0, None, 48_000, 0, 0)
@@ -423,39 +424,26 @@ def test_a_call_of_an_earlier_try_that_comes_late_ends_without_harm(nano: Path, 
     run(test)
 
 
-@dataclass(frozen=True)
-class Caller:
-    """An actor as its handle shows it."""
-
-    error: Exception | None = None
-    silent: bool = False
-
-    @property
-    def __ray_ready__(self) -> Any:
-        return self
-
-    async def remote(self) -> None:
-        if self.silent:
-            await asyncio.sleep(60)
-        if self.error is not None:
-            raise self.error
-
-
 def test_a_request_whose_driver_has_died_is_saved_and_let_go(
     nano: Path, ranks: Ranks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(orphans, "ANSWER_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(callers, "ANSWER_TIMEOUT_S", 0.1)
     ranks.step_s = 0.01
 
     async def test() -> None:
         async with led(nano) as leader:
-            alive = [Caller(), Caller(silent=True), Caller(ActorUnavailableError("a while", b"x" * 16)), None]
+            alive = [
+                ActorHandle(),
+                ActorHandle(silent=True),
+                ActorHandle(ActorUnavailableError("a while", b"x" * 16)),
+                None,
+            ]
             others = [
                 asyncio.create_task(heard(leader, call(f"alive{number}", steps=20, driver=driver)))
                 for number, driver in enumerate(alive)
             ]
             uri = f"file://{tmp_path / 'orphan'}"
-            told = await heard(leader, call("orphan", steps=1000, driver=Caller(ActorDiedError()), snapshot=uri))
+            told = await heard(leader, call("orphan", steps=1000, driver=ActorHandle(ActorDiedError()), snapshot=uri))
             assert not any(isinstance(update, LatentsMessage) for update in told)
             assert ranks.log.index("save orphan") < ranks.log.index("drop orphan")
             assert [len(updates) for updates in await asyncio.gather(*others)] == [21] * 4

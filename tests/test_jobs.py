@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,7 +19,7 @@ from ray.exceptions import ActorDiedError
 from ray.serve.exceptions import DeploymentUnavailableError
 from sqlalchemy.exc import OperationalError
 
-from cosmos3_core.request import Started, Step
+from cosmos3_core.request import Step
 from deployments import driver, jobs, watching
 from deployments.admission import QueueFull
 from deployments.job import DatabaseAway, Job, JobEvent
@@ -27,6 +27,7 @@ from deployments.jobs import Jobs
 from deployments.media_store import MediaStore, local_path
 from deployments.settings import FrontSettings
 from deployments.stages import Stages
+from tests.actors import ActorHandle
 
 
 @asynccontextmanager
@@ -77,8 +78,25 @@ def endless(monkeypatch: pytest.MonkeyPatch) -> None:
     async def generate(*_: Any, **__: Any) -> None:
         await asyncio.Event().wait()
 
+    use_flow(monkeypatch, generate)
+
+
+def use_flow(monkeypatch: pytest.MonkeyPatch, generate: Callable[..., Coroutine[Any, Any, None]]) -> None:
+    """Have drivers run this in place of the stages."""
     monkeypatch.setattr(driver, "generate", generate)
     monkeypatch.setattr(Stages, "of", lambda *_: None)
+
+
+def stepping(turn: asyncio.Event, begun: list[Any]) -> Callable[..., Coroutine[Any, Any, None]]:
+    """A flow that makes the first of two steps when it is its turn, and then none; `begun` counts its runs."""
+
+    async def generate(_stages: Any, _call: Any, _output: Any, report: Any, **_: Any) -> None:
+        begun.append(report)
+        await turn.wait()
+        await report(Step(1, 2, 0.1, 0.1))
+        await asyncio.Event().wait()
+
+    return generate
 
 
 def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -325,39 +343,16 @@ def test_who_waits_hears_how_many_go_first(tmp_path: Path, endless: None) -> Non
 def test_a_job_is_queued_until_its_first_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def test() -> None:
         its_turn = asyncio.Event()
-
-        async def generate(_stages: Any, _call: Any, _output: Any, report: Any, **_: Any) -> None:
-            await report(Started("denoise"))
-            await its_turn.wait()
-            await report(Step(1, 2, 0.1, 0.1))
-            await asyncio.Event().wait()
-
-        monkeypatch.setattr(driver, "generate", generate)
-        monkeypatch.setattr(Stages, "of", lambda *_: None)
+        use_flow(monkeypatch, stepping(its_turn, []))
         async with started(tmp_path) as replica:
             await replica.submit(a_job(tmp_path, "job"))
-            assert (await first(replica, "job", "queued", after=2)).data == {"position": 0}
+            assert (await first(replica, "job", "queued", after=1)).data == {"position": 0}
             its_turn.set()
             await first(replica, "job", "step")
             job = await replica.get("job")
             assert job is not None and (job.status, job.progress, job.tries) == ("in_progress", 50, 1)
 
     run(test)
-
-
-@dataclass(frozen=True)
-class Listener:
-    """A process that reads a stream, as its handle shows it."""
-
-    dead: threading.Event
-
-    @property
-    def __ray_ready__(self) -> Any:
-        return self
-
-    async def remote(self) -> None:
-        if self.dead.is_set():
-            raise ActorDiedError
 
 
 def test_one_whose_listener_has_died_is_swept_though_its_stream_is_open(
@@ -371,7 +366,7 @@ def test_one_whose_listener_has_died_is_swept_though_its_stream_is_open(
     async def test() -> None:
         async with started(tmp_path, retention={"sweep_interval_s": 0.2}) as replica:
             await replica.submit(replace(a_job(tmp_path, "waited"), detached=False))
-            listener = Listener(threading.Event())
+            listener = ActorHandle()
             told = []
 
             async def listen() -> None:
@@ -381,7 +376,7 @@ def test_one_whose_listener_has_died_is_swept_though_its_stream_is_open(
             listening = asyncio.create_task(listen())
             await asyncio.sleep(4.5)
             assert not listening.done() and await replica.get("waited") is not None
-            listener.dead.set()
+            listener.error = ActorDiedError()
             await listening
             while await replica.get("waited") is not None:
                 await asyncio.sleep(0.1)
@@ -392,7 +387,6 @@ def test_one_whose_listener_has_died_is_swept_though_its_stream_is_open(
 
 def test_a_stage_that_does_not_come_up_costs_no_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(driver, "UNAVAILABLE_S", 0.01)
-    monkeypatch.setattr(Stages, "of", lambda *_: None)
     resumed: list[bool] = []
 
     async def generate(*_: Any, resume: bool, **__: Any) -> None:
@@ -401,7 +395,7 @@ def test_a_stage_that_does_not_come_up_costs_no_progress(tmp_path: Path, monkeyp
             raise cast(Any, DeploymentUnavailableError)("Decoder")
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(driver, "generate", generate)
+    use_flow(monkeypatch, generate)
 
     async def test() -> None:
         async with started(tmp_path) as replica:
@@ -455,16 +449,9 @@ class Trouble:
 
 def test_a_database_that_is_away_fails_no_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def test() -> None:
-        reports, going_on = [], asyncio.Event()
-
-        async def generate(_stages: Any, _call: Any, _output: Any, report: Any, **_: Any) -> None:
-            reports.append(report)
-            await going_on.wait()
-            await report(Step(1, 2, 0.1, 0.1))
-            await asyncio.Event().wait()
-
-        monkeypatch.setattr(driver, "generate", generate)
-        monkeypatch.setattr(Stages, "of", lambda *_: None)
+        begun: list[Any] = []
+        going_on = asyncio.Event()
+        use_flow(monkeypatch, stepping(going_on, begun))
         async with started(tmp_path) as replica:
             await replica.submit(a_job(tmp_path, "job"))
             await first(replica, "job", "started")
@@ -479,7 +466,7 @@ def test_a_database_that_is_away_fails_no_job(tmp_path: Path, monkeypatch: pytes
             assert (await first(replica, "job", "step", after=1)).data["index"] == 1
             job = await replica.get("job")
             assert job is not None and (job.status, job.tries, job.deaths) == ("in_progress", 1, [])
-            assert len(reports) == 1
+            assert len(begun) == 1
 
     run(test)
 

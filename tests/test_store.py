@@ -24,10 +24,11 @@ from sqlalchemy import insert, text
 from sqlalchemy.exc import IntegrityError
 
 from deployments.admission import Bound, Bounds, IdempotencyMismatch, QueueFull
-from deployments.database import Database
+from deployments.database import AWAY, Database
 from deployments.job import FINAL, LAST_EVENTS, EventKind, Job, JobEvent, Page, Status
 from deployments.store import DRIVER_DIED, Ending, Store, _values
 from deployments.tables import Base, JobRow
+from tests.postgres import new_database
 
 KINDS: tuple[EventKind, ...] = get_args(EventKind)
 STATUSES: tuple[Status, ...] = get_args(Status)
@@ -618,6 +619,19 @@ def test_two_processes_may_open_a_new_database_at_once(database_url: str) -> Non
             pass
 
     together(*[touch] * 4)
+
+
+def test_a_standby_is_a_database_that_is_away(postgres: str) -> None:
+    url = new_database(postgres)
+    with opened(url) as store:
+        store.create(a_job("a"))
+    # What connections are after a failover that has made their server a standby.
+    with opened(f"{url}&options=-c%20default_transaction_read_only%3Don") as store:
+        assert store.get("a") is not None
+        changes: list[Callable[[], object]] = [lambda: store.create(a_job("b")), lambda: claim(store, "me")]
+        for change in changes:
+            with pytest.raises(AWAY, match="read-only"):
+                change()
 
 
 def test_other_databases_are_refused() -> None:

@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse
 from cosmos3_core.errors import RequestError
 from deployments.admission import IdempotencyMismatch, QueueFull
 from deployments.logs import log
-from deployments.redaction import without_media, without_paths
+from deployments.redaction import encodable, without_media, without_paths
 
 RETRY_AFTER = {"Retry-After": "5"}
 MAX_REPORTED = 10
@@ -58,7 +58,7 @@ class ApiError(Exception):
             "error": {
                 "message": without_paths(without_media(self.message))[:MAX_MESSAGE],
                 "type": self.kind,
-                "param": None if self.param is None else self.param.encode("utf-8", "replace").decode(),
+                "param": None if self.param is None else encodable(self.param),
                 "code": self.status,
                 "request_id": request_id,
             }

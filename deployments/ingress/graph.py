@@ -130,12 +130,10 @@ class Graph:
         reasons = {name: "is not deployed" for name in wanted if name not in applications}
         for name, overview in applications.items():
             for deployment, state in overview.deployments.items():
-                # One that changes its number of replicas still serves with those it has.
+                # One that changes its number of replicas still serves with those it has. Serve types their states as an
+                # enumeration, and gives its values.
                 serves = state.status.value == "HEALTHY" or any(
-                    count
-                    for kind, count in state.replica_states.items()
-                    # Serve's type says an enumeration, and Serve gives its values.
-                    if kind == "RUNNING"
+                    count for kind, count in state.replica_states.items() if kind == "RUNNING"
                 )
                 if name in wanted and not serves:
                     reasons[f"{name}/{deployment}"] = state.status.value.lower()

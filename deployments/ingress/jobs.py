@@ -11,11 +11,11 @@ from typing import Any, Literal
 from ray.exceptions import RayActorError
 
 from deployments.background import Background
+from deployments.callers import this_actor
 from deployments.ingress.errors import RETRY_AFTER, ApiError, as_api_error, unwrapped
 from deployments.job import DatabaseAway, EventKind, Job, JobEvent, JobKind, Page
 from deployments.logs import log
 from deployments.media_store import delete_media
-from deployments.orphans import this_actor
 from deployments.stages import answer_of, items_of
 
 # A replica of Jobs is replaced within it.

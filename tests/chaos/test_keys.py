@@ -116,7 +116,7 @@ def test_c57_any_replica_answers_for_any_job(graph: RunningGraph, alice: httpx.C
     contents = set()
     for _ in range(10):
         with client_of(graph, "alice") as other:
-            contents.add(other.get(f"/v1/videos/{done}/content").content)
+            contents.add(other.get(f"/v1/videos/{done}/content").raise_for_status().content)
     assert len(contents) == 1 and contents.pop()
 
 

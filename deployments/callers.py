@@ -1,4 +1,4 @@
-"""Whose caller has died: a replica would go on with such a request for nobody, and nobody would stop it.
+"""Whether callers live: a replica would go on with the request of a dead one for nobody, and nobody would stop it.
 
 Ray closes the stream of a caller that gives up, and leaves that of a caller that dies open.
 """
@@ -12,8 +12,6 @@ from typing import Any
 import ray
 from ray.exceptions import ActorDiedError, RayError
 
-from deployments.running_request import Request
-
 ANSWER_TIMEOUT_S = 5.0
 
 
@@ -25,18 +23,14 @@ def this_actor() -> Any:
     return context.current_actor if context.get_actor_id() else None
 
 
-async def orphans(requests: Iterable[Request]) -> list[Request]:
-    """Those requests whose driver is dead; one that does not answer is not."""
-    by_driver: dict[Any, list[Request]] = {}
-    for request in requests:
-        if request.call.driver is not None:
-            by_driver.setdefault(request.call.driver, []).append(request)
-    dead = await asyncio.gather(*(is_dead(driver) for driver in by_driver))
-    return [request for gone, driven in zip(dead, by_driver.values(), strict=True) if gone for request in driven]
+async def dead_among(actors: Iterable[Any]) -> set[Any]:
+    """Those actors that have died; one that does not answer has not, and None is no actor."""
+    asked = {actor for actor in actors if actor is not None}
+    dead = await asyncio.gather(*map(_is_dead, asked))
+    return {actor for actor, gone in zip(asked, dead, strict=True) if gone}
 
 
-async def is_dead(actor: Any) -> bool:
-    """Whether an actor has died; one that does not answer has not."""
+async def _is_dead(actor: Any) -> bool:
     try:
         async with asyncio.timeout(ANSWER_TIMEOUT_S):
             await actor.__ray_ready__.remote()
