@@ -21,10 +21,10 @@ import psutil
 from rich.console import Console
 
 from benchmarks.environment import describe, milliseconds
-from deployments.client import Client
-from deployments.launch import Launch, RunningGraph, running_graph
-from deployments.recipes import find_recipe, load_recipe, override
-from deployments.scheduler import Limits, Run, Scheduler, ServiceClass, Task
+from deployments.cli.client import Client
+from deployments.generator.scheduler import Limits, Run, Scheduler, ServiceClass, Task
+from deployments.local.launch import Launch, RunningGraph, running_graph
+from deployments.local.recipes import find_recipe, load_recipe, override
 
 IMAGES = 8
 STEPS = 20

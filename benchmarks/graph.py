@@ -24,11 +24,11 @@ from benchmarks.environment import describe, milliseconds
 from benchmarks.local_pipeline import prompt_of
 from cosmos3_core import GenerationRequest, LocalPipeline
 from cosmos3_core.checkpoint import Checkpoint
-from cosmos3_core.media import encode_image
+from cosmos3_core.media.files import encode_image
 from cosmos3_core.modes import Mode
-from deployments.client import Client
-from deployments.launch import Launch, running_graph
-from deployments.recipes import find_recipe, load_recipe, override
+from deployments.cli.client import Client
+from deployments.local.launch import Launch, running_graph
+from deployments.local.recipes import find_recipe, load_recipe, override
 
 CHECKPOINT = "tiny:nano"
 IMAGE: dict[str, Any] = {"prompt": "a robot", "num_inference_steps": 1, "seed": 0}

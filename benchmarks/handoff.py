@@ -16,7 +16,7 @@ import ray
 import torch
 
 from benchmarks.environment import describe, milliseconds
-from deployments.handoff import fetch_heads, publish
+from deployments.wire.handoff import fetch_heads, publish
 
 # [layers, 2, kv_heads, tokens, head_dim]
 NANO = (36, 2, 8, 1000, 128)

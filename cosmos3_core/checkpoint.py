@@ -71,7 +71,7 @@ class Checkpoint:
         """
         name = os.fspath(path_or_id)
         if name in TINY:
-            from cosmos3_core.tiny import cached_checkpoint
+            from cosmos3_core.tiny.checkpoint import cached_checkpoint
 
             return cls(name, cached_checkpoint(TINY[name]))
         if name and Path(name).expanduser().is_dir():

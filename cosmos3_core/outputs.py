@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosmos3_core.errors import RequestError
-from cosmos3_core.media import decode_image, encode_image
+from cosmos3_core.media.files import decode_image, encode_image
+from cosmos3_core.media.mp4 import encode_mp4
 from cosmos3_core.modes import Mode
-from cosmos3_core.mp4 import encode_mp4
 
 if TYPE_CHECKING:
     from cosmos3_core.local import GenerationResult

@@ -12,18 +12,18 @@ from ray.serve import Application, Deployment
 
 from deployments.decoder import Decoder
 from deployments.encoder import Encoder
-from deployments.generator import Generator
+from deployments.generator.leader import Generator
+from deployments.generator.routing import STATS_PERIOD_S
 from deployments.ingress.deployment import Ingress
-from deployments.jobs import Jobs
+from deployments.jobs.deployment import Jobs
 from deployments.model import Model
-from deployments.reasoner import Reasoner
-from deployments.routing import STATS_PERIOD_S
+from deployments.reasoner.deployment import Reasoner
 from deployments.settings import DecoderSettings, FrontSettings, ModelSettings
 
 # A stage with few slots: the default back-off of up to half a second would leave it idle that long (spec ray_serve 3).
 PROMPT_ROUTER: Any = {"initial_backoff_s": 0.01, "max_backoff_s": 0.05}
 WORK_ROUTER: Any = PROMPT_ROUTER | {
-    "request_router_class": "deployments.routing:LeastQueuedWork",
+    "request_router_class": "deployments.generator.routing:LeastQueuedWork",
     "request_routing_stats_period_s": STATS_PERIOD_S,
 }
 LONGEST_GENERATION_S = 1200

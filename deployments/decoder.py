@@ -16,17 +16,17 @@ import torch
 from cosmos3_core.checkpoint import Checkpoint
 from cosmos3_core.codecs.pixels import Frames
 from cosmos3_core.errors import CosmosError
-from cosmos3_core.media import encode_image
+from cosmos3_core.media.files import encode_image
+from cosmos3_core.media.mp4 import encode_mp4
 from cosmos3_core.model.sequence import Latents, Modality
-from cosmos3_core.mp4 import encode_mp4
 from cosmos3_core.outputs import action_object
 from cosmos3_core.stages import Decoder as CoreDecoder
-from deployments.calls import DecodeCall, DecodedFile
 from deployments.compute import ComputeThread
-from deployments.handoff import fetch_latents
 from deployments.logs import log, logs_for
-from deployments.media_store import delete_media, write_media
 from deployments.settings import DecoderSettings
+from deployments.wire.calls import DecodeCall, DecodedFile
+from deployments.wire.handoff import fetch_latents
+from deployments.wire.media_store import delete_media, write_media
 
 WARM_UP_LATENTS = (48, 1, 2, 2)
 # x264's rate factor for each point of quality that is missing: 18 at 95, 0, which is lossless, at 100.

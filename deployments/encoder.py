@@ -14,18 +14,20 @@ from functools import cached_property
 import numpy as np
 
 from cosmos3_core.byte_cache import ByteCache
+from cosmos3_core.codecs.preview import PreviewMap, fit_preview_map
 from cosmos3_core.codecs.vision import VisionEncoder
-from cosmos3_core.cost import step_flops
 from cosmos3_core.inputs import read_inputs
-from cosmos3_core.media import decode_image
-from cosmos3_core.preview import PreviewMap, fit_preview_map
+from cosmos3_core.media.files import decode_image
+from cosmos3_core.planning.cost import step_flops
 from cosmos3_core.provenance import CheckpointFacts, EncodeFacts, Prompt
 from cosmos3_core.resolve import ResolvedRequest, resolve
 from cosmos3_core.stages import Encoder as CoreEncoder
 from cosmos3_core.stages.understanding import key_of
-from deployments.calls import GenerationCall
 from deployments.compute import ComputeThread
-from deployments.handoff import (
+from deployments.logs import log, logs_for
+from deployments.settings import ModelSettings
+from deployments.wire.calls import GenerationCall
+from deployments.wire.handoff import (
     ArrayReference,
     ClipDescription,
     EncodedMessage,
@@ -33,8 +35,6 @@ from deployments.handoff import (
     publish,
     publish_conditioning,
 )
-from deployments.logs import log, logs_for
-from deployments.settings import ModelSettings
 
 WARM_UP_TOKENS = 16
 WARM_UP_IMAGE = (64, 64)

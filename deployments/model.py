@@ -11,9 +11,9 @@ from typing import Any
 
 import ray
 
-from cosmos3_core.cost import CostModel, Geometry
-from cosmos3_core.hardware import recognise
 from cosmos3_core.parallel.degrees import Degrees
+from cosmos3_core.planning.cost import CostModel, Geometry
+from cosmos3_core.planning.hardware import recognise
 from cosmos3_core.resolve import ModelFacts, ResolvedRequest
 from deployments.settings import GeneratorSettings, ModelSettings
 

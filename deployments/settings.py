@@ -12,8 +12,8 @@ from sqlalchemy import URL
 from cosmos3_core.checkpoint import Checkpoint
 from cosmos3_core.parallel.degrees import Degrees
 from cosmos3_core.settings import DtypeName, ExecutionSettings
-from deployments.admission import Bound, Bounds
-from deployments.media_store import is_local
+from deployments.jobs.admission import Bound, Bounds
+from deployments.wire.media_store import is_local
 
 MEGABYTE = 1024**2
 Bytes = Annotated[int, Field(ge=0)]
@@ -201,8 +201,8 @@ class BoundSettings(Settings):
 
     Attributes:
         max_unfinished: jobs.
-        max_gpu_seconds: what they are expected to take, by formulas (`cosmos3_core.cost`). A job larger than that runs
-            where it runs alone.
+        max_gpu_seconds: what they are expected to take, by formulas (`cosmos3_core.planning.cost`). A job larger than
+            that runs where it runs alone.
     """
 
     max_unfinished: Annotated[int, Field(ge=1)] | None = None

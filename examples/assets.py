@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cosmos3_core.media import decode_video, encode_image
+from cosmos3_core.media.files import decode_video, encode_image
 
 _ACTION_SHAPES = {"av_traj_forward": (60, 9), "umi": (32, 10)}
 

@@ -20,12 +20,12 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from cosmos3_core.media import decode_audio, decode_image, decode_video
-from deployments.client import Client
-from deployments.launch import Launch, running_graph
-from deployments.progress import GenerationProgress
-from deployments.recipes import find_recipe, load_recipe, override
-from deployments.serve_command import StartProgress
+from cosmos3_core.media.files import decode_audio, decode_image, decode_video
+from deployments.cli.client import Client
+from deployments.cli.progress import GenerationProgress
+from deployments.cli.serve import StartProgress
+from deployments.local.launch import Launch, running_graph
+from deployments.local.recipes import find_recipe, load_recipe, override
 from examples import assets
 from examples.first_frame import first_frame_in_file
 

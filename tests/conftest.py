@@ -10,9 +10,9 @@ import pytest
 import torch
 from hypothesis import settings
 
-from cosmos3_core.tiny import write_checkpoint
-from deployments.client import Client
-from deployments.launch import RunningGraph
+from cosmos3_core.tiny.checkpoint import write_checkpoint
+from deployments.cli.client import Client
+from deployments.local.launch import RunningGraph
 from tests.graph.starting import shared_recipe, started
 from tests.postgres import new_database, running_postgres
 

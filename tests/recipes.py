@@ -24,8 +24,8 @@ from cosmos3_core.catalog import (
     VIDEO_ENCODER_PARAMETERS,
     CatalogEntry,
 )
-from cosmos3_core.memory import activation_bytes, reasoner_bytes, understanding_bytes, weight_bytes
-from cosmos3_core.parallel.plan import (
+from cosmos3_core.planning.memory import activation_bytes, reasoner_bytes, understanding_bytes, weight_bytes
+from cosmos3_core.planning.plan import (
     CONTEXT,
     DECODING,
     ENCODING,

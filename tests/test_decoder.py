@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from cosmos3_core.model.sequence import Latents, Modality
-from deployments.calls import DecodeCall
 from deployments.decoder import NotFinite, _action
-from deployments.handoff import ClipDescription, LatentsMessage
+from deployments.wire.calls import DecodeCall
+from deployments.wire.handoff import ClipDescription, LatentsMessage
 from tests.manifests import denoise_facts
 
 LATENTS = LatentsMessage(None, {}, 0, 2, 0, 0, denoise_facts())

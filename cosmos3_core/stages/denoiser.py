@@ -37,8 +37,8 @@ from cosmos3_core.sampling.noise import draw
 from cosmos3_core.sampling.schedule import flow
 from cosmos3_core.settings import ExecutionSettings
 from cosmos3_core.stages.encoder import EncodedRequest
+from cosmos3_core.stages.towers import load_tower
 from cosmos3_core.stages.understanding import TextKeyValues
-from cosmos3_core.towers import load_tower
 from cosmos3_core.weights import LoadReport
 
 WARM_UP_TOKENS = 16

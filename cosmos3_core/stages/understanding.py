@@ -18,7 +18,7 @@ from cosmos3_core.byte_cache import ByteCache
 from cosmos3_core.checkpoint import Checkpoint
 from cosmos3_core.model.understanding import UnderstandingTower
 from cosmos3_core.settings import ExecutionSettings
-from cosmos3_core.towers import load_tower
+from cosmos3_core.stages.towers import load_tower
 from cosmos3_core.weights import LoadReport
 
 

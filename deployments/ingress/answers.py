@@ -9,7 +9,7 @@ from typing import Any, Literal, NotRequired
 
 from typing_extensions import TypedDict
 
-from deployments.job import Death, Status
+from deployments.jobs.job import Death, Status
 
 Metrics = dict[str, Any]
 

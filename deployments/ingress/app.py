@@ -9,11 +9,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from deployments.ingress import actions, chat, docs_page, health, images, metrics, models, openapi, video_jobs, videos
 from deployments.ingress.api_keys import ApiKeys
 from deployments.ingress.errors import ApiError, as_api_error
 from deployments.ingress.graph import Graph
 from deployments.ingress.middleware import RequestContext, request_id_of
+from deployments.ingress.reference import openapi
+from deployments.ingress.reference import page as docs_page
+from deployments.ingress.routes import actions, chat, health, images, metrics, models, video_jobs, videos
 from deployments.logs import log
 
 ROUTES = [

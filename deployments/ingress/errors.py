@@ -15,7 +15,7 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, 
 from starlette.responses import JSONResponse
 
 from cosmos3_core.errors import RequestError
-from deployments.admission import IdempotencyMismatch, QueueFull
+from deployments.jobs.admission import IdempotencyMismatch, QueueFull
 from deployments.logs import log
 from deployments.redaction import encodable, without_media, without_paths
 

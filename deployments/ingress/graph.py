@@ -12,14 +12,14 @@ from typing import Any
 
 from ray import serve
 
-from deployments.chat_answer import ChatAnswer
 from deployments.ingress.errors import as_api_error
 from deployments.ingress.jobs import JobService
 from deployments.logs import log
-from deployments.media_store import MediaStore
 from deployments.model import ModelCard
 from deployments.settings import FrontSettings, ServedModels
-from deployments.stages import FRONT, answer_of, items_of, stage
+from deployments.wire.chat_answer import ChatAnswer
+from deployments.wire.handles import FRONT, answer_of, items_of, stage
+from deployments.wire.media_store import MediaStore
 
 REFRESH_S = 10.0
 SEARCH_S = 0.5

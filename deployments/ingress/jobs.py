@@ -11,12 +11,12 @@ from typing import Any, Literal
 from ray.exceptions import RayActorError
 
 from deployments.background import Background
-from deployments.callers import this_actor
 from deployments.ingress.errors import RETRY_AFTER, ApiError, as_api_error, unwrapped
-from deployments.job import DatabaseAway, EventKind, Job, JobEvent, JobKind, Page
+from deployments.jobs.job import DatabaseAway, EventKind, Job, JobEvent, JobKind, Page
 from deployments.logs import log
-from deployments.media_store import delete_media
-from deployments.stages import answer_of, items_of
+from deployments.wire.callers import this_actor
+from deployments.wire.handles import answer_of, items_of
+from deployments.wire.media_store import delete_media
 
 # A replica of Jobs is replaced within it.
 PATIENCE_S = 45.0
@@ -74,7 +74,7 @@ class JobService:
         return event
 
     async def watch(self, job_id: str, after: int = 0, attend: bool = False) -> AsyncGenerator[JobEvent, None]:
-        """A job's events, as `deployments.jobs.Jobs.watch` says, whichever replica tells them."""
+        """A job's events, as `deployments.jobs.deployment.Jobs.watch` says, whichever replica tells them."""
         patience = Patience()
         while True:
             stream = self._handle.options(stream=True).watch.remote(job_id, after, attend, this_actor())

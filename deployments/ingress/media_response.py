@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response, StreamingResponse
 
 from deployments.ingress.errors import ApiError
-from deployments.media_store import local_path, media_size, read_media
+from deployments.wire.media_store import local_path, media_size, read_media
 
 CHUNK_BYTES = 2**20
 # Several ranges in one answer are for viewers of documents; a server may answer with the whole file instead.

@@ -11,7 +11,7 @@ from starlette.requests import Request
 
 from deployments.ingress.errors import ApiError
 from deployments.ingress.graph import Graph
-from deployments.job import Job
+from deployments.jobs.job import Job
 
 T = TypeVar("T")
 NO_RETRY = {"x-should-retry": "false"}

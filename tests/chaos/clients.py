@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from cosmos3_core.media import decode_image, decode_video
+from cosmos3_core.media.files import decode_image, decode_video
 from tests.chaos.schedule import Plan
 from tests.graph.events import followed
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from deployments.launch import RunningGraph
+from deployments.local.launch import RunningGraph
 from tests.chaos.clients import ChaosClient, Outcome
 from tests.chaos.paired import paired_recipe
 from tests.chaos.schedule import CLIENTS, FATES, VICTIMS, Kill, Victim, draw

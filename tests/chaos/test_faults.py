@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from deployments.ingress.graph import STATUS_AGE_S
-from deployments.launch import RunningGraph
+from deployments.local.launch import RunningGraph
 from tests.graph.events import events_of, finished, submitted
 from tests.graph.processes import ENGINE, RANK, healthy, lives, placement_groups_of, replica, titled, until
 from tests.graph.starting import started, tiny_recipe

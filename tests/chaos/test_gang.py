@@ -15,8 +15,8 @@ import httpx
 import psutil
 import pytest
 
-from deployments.client import Client
-from deployments.launch import RunningGraph
+from deployments.cli.client import Client
+from deployments.local.launch import RunningGraph
 from tests.graph.events import events_of, finished, submitted
 from tests.graph.figures import eventually
 from tests.graph.processes import RANK, healthy, lives, placement_groups_of, replica, titled, until

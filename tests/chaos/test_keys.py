@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from deployments.launch import RunningGraph
+from deployments.local.launch import RunningGraph
 from tests.chaos.paired import paired_recipe
 from tests.graph.events import SentEvent, followed, submitted
 from tests.graph.starting import started

@@ -15,11 +15,11 @@ from typing import Any
 import httpx
 import pytest
 
-from cosmos3_core.mp4 import encode_mp4
-from deployments.client import Client
-from deployments.launch import RunningGraph
-from deployments.serve_process import kill_until_none
-from deployments.watching import ATTENDED_S
+from cosmos3_core.media.mp4 import encode_mp4
+from deployments.cli.client import Client
+from deployments.jobs.watching import ATTENDED_S
+from deployments.local.launch import RunningGraph
+from deployments.local.serve_process import kill_until_none
 from tests.chaos.paired import paired_recipe
 from tests.graph.events import SentEvent, finished, followed, submitted
 from tests.graph.figures import settled, steps_until_stopped

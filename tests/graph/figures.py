@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from deployments.client import Client
-from deployments.ingress.metrics import FIGURES_AGE_S
+from deployments.cli.client import Client
+from deployments.ingress.routes.metrics import FIGURES_AGE_S
 
 Figures = dict[str, float]
 STEPS = "cosmos3_generator_steps"

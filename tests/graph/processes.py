@@ -17,8 +17,8 @@ from pathlib import Path
 import httpx
 import psutil
 
-from deployments.launch import RunningGraph
-from deployments.serve_process import kill_until_none
+from deployments.local.launch import RunningGraph
+from deployments.local.serve_process import kill_until_none
 
 ROOT = Path(__file__).parents[2]
 RANK = r"ray::Rank\b"

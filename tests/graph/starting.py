@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from deployments.client import Client
-from deployments.launch import Launch, RunningGraph, running_graph
-from deployments.recipes import find_recipe, load_recipe, override
+from deployments.cli.client import Client
+from deployments.local.launch import Launch, RunningGraph, running_graph
+from deployments.local.recipes import find_recipe, load_recipe, override
 
 START_TIMEOUT_S = 300
 OBJECT_STORE = 400 * 1024**2

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from deployments.launch import RunningGraph
+from deployments.local.launch import RunningGraph
 from tests.graph.processes import until
 from tests.graph.starting import started, tiny_recipe
 

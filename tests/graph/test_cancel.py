@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from deployments.client import Client
+from deployments.cli.client import Client
 from tests.graph.figures import eventually, settled, steps_until_stopped
 
 STEPS = 60

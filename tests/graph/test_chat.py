@@ -13,9 +13,9 @@ from PIL import Image
 from transformers import AutoProcessor
 
 from cosmos3_core.checkpoint import Checkpoint
-from cosmos3_core.media import encode_image
-from deployments.client import Client
-from deployments.launch import RunningGraph
+from cosmos3_core.media.files import encode_image
+from deployments.cli.client import Client
+from deployments.local.launch import RunningGraph
 from tests.graph.figures import eventually
 from tests.parity.cases import picture
 from tests.parity.test_vllm import QUESTION, prompts_of, vllm_tokens

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from cosmos3_core.media import decode_image, decode_video, encode_image
-from deployments.client import Client
-from deployments.launch import RunningGraph
+from cosmos3_core.media.files import decode_image, decode_video, encode_image
+from deployments.cli.client import Client
+from deployments.local.launch import RunningGraph
 from tests.graph.figures import eventually
 from tests.graph.processes import foreground
 from tests.parity.cases import picture

@@ -17,8 +17,8 @@ import httpx
 import pytest
 import yaml
 
-from deployments.launch import free_port
-from deployments.recipes import find_recipe
+from deployments.local.launch import free_port
+from deployments.local.recipes import find_recipe
 from tests.graph.processes import ENGINE, RANK, Foreground, foreground, healthy, lives, titled, until
 from tests.graph.starting import START_TIMEOUT_S
 

@@ -17,10 +17,10 @@ import torch
 from openai import OpenAI
 
 from cosmos3_core import GenerationRequest, LocalPipeline
-from cosmos3_core.media import decode_audio, decode_image, decode_video, encode_image
-from cosmos3_core.mp4 import encode_mp4
-from deployments.client import Client
-from deployments.launch import RunningGraph
+from cosmos3_core.media.files import decode_audio, decode_image, decode_video, encode_image
+from cosmos3_core.media.mp4 import encode_mp4
+from deployments.cli.client import Client
+from deployments.local.launch import RunningGraph
 from examples.first_frame import first_frame_in_file
 from tests.parity.cases import picture
 

@@ -20,7 +20,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from deployments.launch import DEFAULT_PORT, GraphError, Launch, RunningGraph, free_port
+from deployments.local.launch import DEFAULT_PORT, GraphError, Launch, RunningGraph, free_port
 from tests.graph.processes import Foreground, foreground, healthy, lives, placement_groups, until
 from tests.graph.starting import START_TIMEOUT_S
 

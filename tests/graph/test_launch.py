@@ -23,8 +23,9 @@ import pytest
 import yaml
 from rich.console import Console
 
-from deployments import recipes
-from deployments.launch import (
+from deployments.cli.serve import StartProgress, default_data_folder
+from deployments.local import recipes
+from deployments.local.launch import (
     ApplicationStatus,
     DeploymentStatus,
     GraphError,
@@ -33,8 +34,7 @@ from deployments.launch import (
     RunningGraph,
     running_graph,
 )
-from deployments.recipes import RecipeError, find_recipe, load_recipe, override
-from deployments.serve_command import StartProgress, default_data_folder
+from deployments.local.recipes import RecipeError, find_recipe, load_recipe, override
 from tests.graph.processes import lives, until
 
 ROOT = Path(__file__).parents[2]
@@ -123,7 +123,7 @@ def test_data_is_kept_where_xdg_says(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 
 
 def test_the_launcher_imports_no_ray() -> None:
-    program = "import sys, deployments.serve_command; sys.exit('ray' in sys.modules or 'torch' in sys.modules)"
+    program = "import sys, deployments.cli.serve; sys.exit('ray' in sys.modules or 'torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False).returncode == 0
 
 
@@ -265,7 +265,7 @@ class Command:
         # A shell that runs the tests in the background has them, and their children, ignore SIGINT.
         program = (
             "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-            "import typer; from deployments.serve_command import serve; typer.run(serve)"
+            "import typer; from deployments.cli.serve import serve; typer.run(serve)"
         )
         options = [str(recipe), "--port", "0", "--cpus", "4", "--object-store", "200", "--data", str(folder / "data")]
         self._output = folder / "output"

@@ -8,8 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from cosmos3_core.media import encode_image
-from deployments.launch import RunningGraph
+from cosmos3_core.media.files import encode_image
+from deployments.local.launch import RunningGraph
 from tests.graph.starting import started, tiny_recipe
 from tests.graph.test_chat import asked
 from tests.parity.cases import picture

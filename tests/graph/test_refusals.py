@@ -12,8 +12,8 @@ import httpx
 import numpy as np
 import pytest
 
-from cosmos3_core.media import encode_image
-from deployments.client import Client
+from cosmos3_core.media.files import encode_image
+from deployments.cli.client import Client
 from tests.graph.figures import eventually
 from tests.parity.cases import picture
 
@@ -119,7 +119,7 @@ CHATS: dict[str, tuple[dict[str, Any], int, str]] = {
 @pytest.fixture(scope="module", autouse=True)
 def no_stage_hears(request: pytest.FixtureRequest) -> Iterator[None]:
     """Count what the stages got over all refusals of this module: nothing."""
-    from deployments.launch import RunningGraph
+    from deployments.local.launch import RunningGraph
 
     graph: RunningGraph = request.getfixturevalue("graph")
     client = Client(graph.url)

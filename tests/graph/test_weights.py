@@ -13,7 +13,7 @@ from cosmos3_core.model.generation import GenerationTower
 from cosmos3_core.model.names import reasoner_shapes
 from cosmos3_core.model.understanding import UnderstandingTower
 from cosmos3_core.weights import stored_tensors
-from deployments.client import Client
+from deployments.cli.client import Client
 from tests.graph.figures import Figures, eventually
 
 IMAGE: dict[str, Any] = {"size": "64x64", "num_inference_steps": 1, "guidance_scale": 4.0, "seed": 1}

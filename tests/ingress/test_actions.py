@@ -20,23 +20,23 @@ from openapi_schema_validator import OAS31Validator
 from starlette.routing import Route
 
 from cosmos3_core.checkpoint import Checkpoint
-from cosmos3_core.media import decode_image, encode_image
+from cosmos3_core.media.files import decode_image, encode_image
+from cosmos3_core.media.mp4 import encode_mp4
 from cosmos3_core.modes import Mode
-from cosmos3_core.mp4 import encode_mp4
 from cosmos3_core.outputs import action_object
 from cosmos3_core.resolve import ModelFacts
-from deployments.ingress.action_request import ActionCall, read_actions
-from deployments.ingress.actions import create_actions
 from deployments.ingress.app import create_app
-from deployments.ingress.body import Body, Upload
 from deployments.ingress.errors import ApiError
 from deployments.ingress.graph import Graph, ServedCard
-from deployments.ingress.numpy_msgpack import MEDIA_TYPE, pack, unpack
-from deployments.ingress.schemas import components
-from deployments.job import Job, JobEvent
-from deployments.media_store import MediaStore
+from deployments.ingress.reference.schemas import components
+from deployments.ingress.requests.action_request import ActionCall, read_actions
+from deployments.ingress.requests.body import Body, Upload
+from deployments.ingress.requests.numpy_msgpack import MEDIA_TYPE, pack, unpack
+from deployments.ingress.routes.actions import create_actions
+from deployments.jobs.job import Job, JobEvent
 from deployments.model import ModelCard
 from deployments.settings import FrontSettings
+from deployments.wire.media_store import MediaStore
 from tests.parity.cases import picture
 
 PIXELS = picture(32, 48, seed=1)

@@ -20,7 +20,7 @@ from cosmos3_core.resolve import ModelFacts
 from deployments.ingress.app import ROUTES, create_app
 from deployments.ingress.errors import ApiError
 from deployments.ingress.graph import Graph, ServedCard
-from deployments.ingress.models import chat_model, generation_model
+from deployments.ingress.routes.models import chat_model, generation_model
 from deployments.model import ModelCard
 from deployments.settings import FrontSettings
 

@@ -17,9 +17,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Message
 
-from deployments.ingress import body as body_module
-from deployments.ingress.body import Body, JsonError, Upload, parse_json, read_body, read_json
 from deployments.ingress.errors import ApiError
+from deployments.ingress.requests import body as body_module
+from deployments.ingress.requests.body import Body, JsonError, Upload, parse_json, read_body, read_json
 
 URL = "http://server/v1/videos"
 

@@ -13,13 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cosmos3_core.errors import RequestError
-from cosmos3_core.media import encode_image
+from cosmos3_core.media.files import encode_image
+from cosmos3_core.media.mp4 import encode_mp4
 from cosmos3_core.modes import Mode
-from cosmos3_core.mp4 import encode_mp4
-from deployments.ingress import fields as tables
-from deployments.ingress.body import Body, Upload
 from deployments.ingress.errors import ApiError
-from deployments.ingress.generation import Generation, read_image, read_video
+from deployments.ingress.requests import fields as tables
+from deployments.ingress.requests.body import Body, Upload
+from deployments.ingress.requests.generation import Generation, read_image, read_video
 from tests.parity.cases import picture
 
 PNG = encode_image(picture(32, 48, seed=1), "png")

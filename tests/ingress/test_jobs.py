@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from ray.exceptions import RayActorError
 
-from deployments.admission import IdempotencyMismatch, QueueFull
 from deployments.ingress import jobs
 from deployments.ingress.errors import ApiError
 from deployments.ingress.jobs import JobService
-from deployments.job import DatabaseAway, Job, JobEvent
+from deployments.jobs.admission import IdempotencyMismatch, QueueFull
+from deployments.jobs.job import DatabaseAway, Job, JobEvent
 
 
 @dataclass(frozen=True)

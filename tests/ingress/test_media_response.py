@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from deployments.ingress import media_response
 from deployments.ingress.errors import ApiError
-from deployments.media_store import MediaStore, delete_media
+from deployments.wire.media_store import MediaStore, delete_media
 
 CONTENT = bytes(range(256)) * 4
 

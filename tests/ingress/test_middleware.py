@@ -19,8 +19,8 @@ from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
 from deployments import logs
-from deployments.ingress.metrics import HttpMetrics
 from deployments.ingress.middleware import RequestContext, request_id_of
+from deployments.ingress.routes.metrics import HttpMetrics
 
 BAD_IDS = ["", "é", "a" * 256, "a\tb", "\x7f"]
 

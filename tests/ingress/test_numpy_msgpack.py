@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployments.ingress.numpy_msgpack import MAX_ENTRIES, MsgpackError, pack, unpack
+from deployments.ingress.requests.numpy_msgpack import MAX_ENTRIES, MsgpackError, pack, unpack
 
 
 def marked(array: np.ndarray[Any, Any], **changes: Any) -> dict[str, Any]:

@@ -24,23 +24,23 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from cosmos3_core.checkpoint import Checkpoint
-from cosmos3_core.media import encode_image
-from cosmos3_core.mp4 import encode_mp4
+from cosmos3_core.media.files import encode_image
+from cosmos3_core.media.mp4 import encode_mp4
 from cosmos3_core.request import GenerationRequest
-from deployments.ingress import fields as tables
-from deployments.ingress.action_request import read_actions
 from deployments.ingress.answers import VideoObject, video_deleted, video_page
 from deployments.ingress.app import ROUTES, create_app
-from deployments.ingress.body import JSON, Body
-from deployments.ingress.chat_request import read_chat
-from deployments.ingress.docs_page import curl, docs, page
 from deployments.ingress.errors import ApiError
-from deployments.ingress.generation import read_action, read_image, read_video
 from deployments.ingress.graph import Graph, ServedCard
-from deployments.ingress.openapi import NAMES, OPERATIONS, document, openapi_json
-from deployments.ingress.schemas import BODIES, body_schema, components
-from deployments.ingress.video_jobs import video_object
-from deployments.job import Job
+from deployments.ingress.reference.openapi import NAMES, OPERATIONS, document, openapi_json
+from deployments.ingress.reference.page import curl, docs, page
+from deployments.ingress.reference.schemas import BODIES, body_schema, components
+from deployments.ingress.requests import fields as tables
+from deployments.ingress.requests.action_request import read_actions
+from deployments.ingress.requests.body import JSON, Body
+from deployments.ingress.requests.chat_request import read_chat
+from deployments.ingress.requests.generation import read_action, read_image, read_video
+from deployments.ingress.routes.video_jobs import video_object
+from deployments.jobs.job import Job
 from deployments.model import ModelCard
 from deployments.settings import FrontSettings
 from tests.parity.cases import picture

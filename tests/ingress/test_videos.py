@@ -14,10 +14,10 @@ from cosmos3_core.checkpoint import Checkpoint
 from deployments.ingress.app import create_app
 from deployments.ingress.errors import ApiError
 from deployments.ingress.graph import Graph, ServedCard
-from deployments.job import Job
-from deployments.media_store import MediaStore
+from deployments.jobs.job import Job
 from deployments.model import ModelCard
 from deployments.settings import FrontSettings
+from deployments.wire.media_store import MediaStore
 
 VIDEO = {"prompt": "a robot", "size": "64x64", "num_frames": 5}
 IMAGE = {"prompt": "a robot", "size": "64x64", "seed": 1}

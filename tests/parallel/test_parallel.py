@@ -16,9 +16,9 @@ import torch
 from cosmos3_core import GenerationRequest, LocalPipeline
 from cosmos3_core.checkpoint import Checkpoint
 from cosmos3_core.errors import CosmosError
-from cosmos3_core.memory import replicated_bytes, weight_bytes
 from cosmos3_core.model.sequence import Modality, SequenceLayout
 from cosmos3_core.parallel.degrees import Degrees, ParallelError
+from cosmos3_core.planning.memory import replicated_bytes, weight_bytes
 from cosmos3_core.sampling.denoise import Conditioning, DenoiseState, SnapshotError
 from cosmos3_core.stages.encoder import EncodedRequest
 from cosmos3_core.weights import stored_tensors

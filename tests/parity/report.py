@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.environment import describe
-from cosmos3_core.tiny import Family, write_checkpoint
+from cosmos3_core.tiny.checkpoint import Family, write_checkpoint
 from tests.parity.cases import GUIDANCE, STEPS, cases_of
 from tests.parity.compare import Pair, compare, run_ours, run_reference
 

@@ -14,7 +14,7 @@ import httpx
 import numpy as np
 import pytest
 
-from cosmos3_core.media import decode_image, decode_video, encode_image
+from cosmos3_core.media.files import decode_image, decode_video, encode_image
 from examples import assets
 from tests.graph.events import submitted
 from tests.surface.inputs import TOO_LARGE, Upload, as_parts, compact_prompt, jpeg, mp4

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from deployments.launch import RunningGraph
+from deployments.local.launch import RunningGraph
 from tests.graph.events import submitted
 from tests.surface.faults import nowhere_to_write
 from tests.surface.inputs import TINY, TOO_LARGE, as_parts

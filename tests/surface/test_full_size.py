@@ -10,8 +10,8 @@ import httpx
 import numpy as np
 import pytest
 
-from cosmos3_core.media import decode_image, decode_video
-from deployments.launch import RunningGraph
+from cosmos3_core.media.files import decode_image, decode_video
+from deployments.local.launch import RunningGraph
 from examples import assets
 from tests.graph.starting import started, tiny_recipe
 from tests.surface.inputs import Upload, as_parts, compact_prompt, jpeg, mp4

@@ -12,8 +12,8 @@ import pytest
 from openai import BadRequestError, NotFoundError, OpenAI, UnprocessableEntityError
 from openai.types import Video
 
-from cosmos3_core.media import decode_image, decode_video
-from deployments.launch import RunningGraph
+from cosmos3_core.media.files import decode_image, decode_video
+from deployments.local.launch import RunningGraph
 from tests.graph.events import submitted
 from tests.surface.inputs import TINY, TOO_LARGE, jpeg
 from tests.surface.reading import JOB_ID, completed

@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from cosmos3_core.media import decode_video
-from deployments.client import Client
+from cosmos3_core.media.files import decode_video
+from deployments.cli.client import Client
 from tests.graph.events import submitted
 from tests.graph.figures import steps_until_stopped
 from tests.surface.faults import nowhere_to_write

@@ -13,9 +13,9 @@ import httpx
 import numpy as np
 import pytest
 
-from cosmos3_core.media import encode_image
-from deployments.client import Client
-from deployments.launch import RunningGraph
+from cosmos3_core.media.files import encode_image
+from deployments.cli.client import Client
+from deployments.local.launch import RunningGraph
 from tests.graph.figures import STEPS, eventually, idle, settled, steps_until_stopped
 from tests.surface.inputs import LONG, TINY, as_parts, compact_prompt, jpeg, mp4, picture, without
 from tests.surface.reading import error_of, sound_of, stage_durations, video_in

@@ -1,0 +1,1 @@
+"""Pictures, clips and sound between files and numpy arrays."""

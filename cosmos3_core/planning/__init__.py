@@ -1,0 +1,1 @@
+"""What a checkpoint needs and takes on given cards: memory, FLOPs, seconds, and a plan made from them."""

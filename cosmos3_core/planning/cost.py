@@ -1,0 +1,168 @@
+"""FLOPs and seconds of a denoising step and of a request, for one gang of given degrees.
+
+Formulas of survey B.3 over the shapes of a checkpoint. A step takes as long as the rank with the most heads and tokens,
+because the others wait for it. The seconds are estimates that measured steps correct.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+
+from cosmos3_core.model.config import TransformerConfig
+from cosmos3_core.parallel.degrees import Degrees
+from cosmos3_core.planning.hardware import HARDWARE, Hardware
+from cosmos3_core.planning.memory import (
+    BF16_BYTES,
+    Geometry,
+    activation_bytes,
+    layer_parameters,
+    most_tokens,
+    own_branches,
+    rank_shape,
+    replicated_bytes,
+    task_bytes,
+    weight_bytes,
+    whole_layers,
+)
+
+# What a planner and a scheduler ask for, in one place.
+__all__ = [
+    "HARDWARE",
+    "CostModel",
+    "Geometry",
+    "Hardware",
+    "activation_bytes",
+    "replicated_bytes",
+    "step_flops",
+    "task_bytes",
+    "weight_bytes",
+]
+
+PIXELS_720P = 1280 * 720 * 189
+# A new measurement's share in what is believed: steps of one shape differ by a few per cent, first ones by more.
+NEWEST_SHARE = 0.3
+SMALLEST_CORRECTION, LARGEST_CORRECTION = 1e-6, 1e6
+MAX_SHAPES = 1024
+
+
+def step_flops(config: TransformerConfig, geometry: Geometry) -> float:
+    """FLOPs of a step over all ranks: `2 N P` for linear layers and `4 N (N + T) heads head_dim layers` for attention.
+
+    N are generation tokens, T text tokens and P the projections' parameters; every branch counts (survey B.3).
+    """
+    products = 2.0 * geometry.tokens * whole_layers(config)
+    return sum(products + _attention_flops(config, geometry.tokens, text) for text in geometry.text_tokens)
+
+
+def _attention_flops(config: TransformerConfig, tokens: int, text: int) -> float:
+    heads = config.num_attention_heads * config.head_dim * config.num_hidden_layers
+    return 4.0 * tokens * (tokens + text) * heads
+
+
+class CostModel:
+    """Seconds of denoising on a gang, corrected by the steps that it made.
+
+    Attributes:
+        config: shapes of the checkpoint.
+        hardware: of the ranks.
+        degrees: of the gang.
+        batch_guidance: whether both branches of a task are in one forward.
+    """
+
+    def __init__(
+        self,
+        config: TransformerConfig,
+        hardware: Hardware,
+        degrees: Degrees | None = None,
+        *,
+        batch_guidance: bool = False,
+    ) -> None:
+        self.config = config
+        self.hardware = hardware
+        self.degrees = degrees or Degrees()
+        self.batch_guidance = batch_guidance
+        self._shape = rank_shape(config, self.degrees)
+        self._correction: float | None = None
+        self._corrections: OrderedDict[tuple[int, int, int], float] = OrderedDict()
+
+    def step_seconds(self, geometry: Geometry, batch: int = 1) -> float:
+        """Seconds of one step of `batch` tasks of the same geometry: the estimate, as measurements correct it."""
+        known = self._corrections.get(self._key(geometry, batch), self._correction)
+        return self.estimated_seconds(geometry, batch) * (1.0 if known is None else known)
+
+    def observe(self, geometry: Geometry, seconds: float, batch: int = 1) -> None:
+        """Take a measured step into account; what is no positive number of seconds is passed over.
+
+        The ratio of measured to estimated seconds is averaged for each number of tokens, branches and tasks, and over
+        all of them for those never seen. Lengths of text do not count here: nearly every prompt has its own, and the
+        formula has them.
+        """
+        if not (math.isfinite(seconds) and seconds > 0):
+            return
+        ratio = seconds / self.estimated_seconds(geometry, batch)
+        ratio = min(max(ratio, SMALLEST_CORRECTION), LARGEST_CORRECTION)
+        key = self._key(geometry, batch)
+        self._correction = _averaged(self._correction, ratio)
+        self._corrections[key] = _averaged(self._corrections.get(key), ratio)
+        self._corrections.move_to_end(key)
+        if len(self._corrections) > MAX_SHAPES:
+            self._corrections.popitem(last=False)
+
+    def estimated_seconds(self, geometry: Geometry, batch: int = 1) -> float:
+        """Seconds of one step by the formulas alone: this rank's branches, one after the other or together."""
+        own = own_branches(geometry, self.degrees)
+        if self.batch_guidance:
+            return self._pass_seconds(geometry.tokens, own * batch)
+        return sum(self._pass_seconds(geometry.tokens, (text,) * batch) for text in own)
+
+    def request_seconds(self, geometry: Geometry, steps: int, pixels: int = 0) -> float:
+        """Seconds from prompt to frames on an idle gang: prefill, steps, and decoding of `pixels` on one card."""
+        decoding = self.hardware.decode_720p_s * pixels / PIXELS_720P
+        return self.prefill_seconds(geometry) + steps * self.step_seconds(geometry) + decoding
+
+    def prefill_seconds(self, geometry: Geometry) -> float:
+        """Seconds of the understanding tower over the texts, on one card (survey B.3)."""
+        hardware = self.hardware
+        products = 2.0 * sum(geometry.text_tokens) * whole_layers(self.config)
+        launches = len(geometry.text_tokens) * self.config.num_hidden_layers * hardware.layer_overhead_s
+        return products / (hardware.flops_per_second * hardware.product_efficiency) + launches
+
+    def _key(self, geometry: Geometry, batch: int) -> tuple[int, int, int]:
+        return geometry.tokens, len(geometry.text_tokens), batch
+
+    def _pass_seconds(self, tokens: int, texts: tuple[int, ...]) -> float:
+        """One forward with a row for each of `texts`."""
+        config, hardware = self.config, self.hardware
+        parameters = config.num_hidden_layers * layer_parameters(config, self._shape.projected, self._shape.columns)
+        products = 2.0 * len(texts) * most_tokens(tokens, self.degrees) * parameters
+        # Few tokens wait for the weights to be read.
+        linear = max(
+            products / (hardware.flops_per_second * hardware.product_efficiency),
+            parameters * BF16_BYTES / hardware.bytes_per_second,
+        )
+        heads = self._shape.attended / config.num_key_value_heads
+        attention = heads * sum(_attention_flops(config, tokens, text) for text in texts)
+        attention /= hardware.flops_per_second * hardware.attention_efficiency
+        launches = config.num_hidden_layers * hardware.layer_overhead_s
+        return linear + attention + launches + len(texts) * self._traffic_seconds(tokens)
+
+    def _traffic_seconds(self, tokens: int) -> float:
+        """One row's traffic between ranks: tokens for heads and back (Ulysses), sums of partial results (tensor)."""
+        config, degrees, hardware = self.config, self.degrees, self.hardware
+        here, values, exchanges = most_tokens(tokens, degrees), 0.0, 0
+        group, width = config.num_attention_heads // config.num_key_value_heads, config.head_dim
+        if degrees.ulysses > 1:
+            sent = here * 2 * (group + 1) * self._shape.projected * width
+            values += sent * (degrees.ulysses - 1) / degrees.ulysses
+            exchanges += 1
+        if degrees.tp > 1:
+            # Two sums a layer, each a ring that scatters and gathers.
+            values += 2 * 2 * here * config.hidden_size * (degrees.tp - 1) / degrees.tp
+            exchanges += 1
+        per_layer = values * BF16_BYTES / hardware.link_bytes_per_second + exchanges * hardware.exchange_overhead_s
+        return config.num_hidden_layers * per_layer
+
+
+def _averaged(known: float | None, newest: float) -> float:
+    return newest if known is None else known + NEWEST_SHARE * (newest - known)

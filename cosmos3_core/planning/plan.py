@@ -1,0 +1,320 @@
+"""From a checkpoint, a kind of card, their number and an objective to a plan: gangs, cards, memory, seconds.
+
+A gang is for latency and for memory; for throughput as many of the smallest gangs as fit make the most. Guidance is the
+first axis, then the sequence, up to the K/V heads; tensor parallelism only where the weights do not fit otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from cosmos3_core.catalog import (
+    CATALOG,
+    SOUND_DECODER_PARAMETERS,
+    VIDEO_DECODER_PARAMETERS,
+    VIDEO_ENCODER_PARAMETERS,
+    CatalogEntry,
+)
+from cosmos3_core.errors import CosmosError
+from cosmos3_core.parallel.degrees import Degrees
+from cosmos3_core.planning.cost import (
+    HARDWARE,
+    CostModel,
+    Geometry,
+    Hardware,
+    activation_bytes,
+    task_bytes,
+    weight_bytes,
+)
+from cosmos3_core.planning.hardware import CPU
+from cosmos3_core.planning.memory import BF16_BYTES, FP32_BYTES, reasoner_bytes, understanding_bytes
+from cosmos3_core.planning.placement import Card, Demand, Memory, place
+from cosmos3_core.planning.published import WORKLOADS, Workload, published_seconds
+
+Objective = Literal["latency", "throughput"]
+# A gang talks within a node only.
+GPUS_PER_NODE = 8
+# More is a slip of the keyboard.
+MAX_GPUS = 1024
+TEXT_TOKENS = 1000
+
+# Bytes. Contexts, the buffers of a gang and vLLM's activations are estimates. The activations of the codecs are peaks
+# of live tensors at 1280x720 and 189 frames, traced on the meta device, and grow with the frame's pixels.
+CONTEXT, GANG_BUFFERS = 500_000_000, 500_000_000
+ENCODING, DECODING, VLLM_ACTIVATIONS = 3_640_000_000, 9_940_000_000, 3_000_000_000
+RANK_KEY_VALUES = 1024**3
+# One more than runs, so that a small one can go ahead of a large one; with texts where presets cut them.
+RESIDENT_TASKS, LONGEST_TEXT = 2, 4096
+# The shortest context worth chatting with; what is left of its card may go to the Reasoner as well.
+REASONER_TOKENS = 8192
+REASONER = "Reasoner"
+ORIGIN = (
+    "Estimates are formulas fitted to the seconds that NVIDIA published for vLLM-Omni, with 1,000 tokens of text "
+    "assumed and guidance at every step; no second of this project is measured yet."
+)
+
+
+class PlanError(CosmosError, ValueError):
+    """A plan that cannot be made as asked; the message has the arithmetic."""
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Estimated seconds of a published workload, beside the published ones where there are any.
+
+    Attributes:
+        workload: what is made.
+        seconds, published: from prompt to frames on a gang of the plan.
+        alone, published_alone: the same on one card.
+        per_hour: how many all gangs make in an hour.
+    """
+
+    workload: Workload
+    seconds: float
+    published: float | None
+    alone: float
+    published_alone: float | None
+    per_hour: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which cards the stages get.
+
+    Attributes:
+        entry, hardware, objective: what was asked for.
+        degrees: of each gang.
+        gangs: number of Generators.
+        cards: one by one, with what is on it.
+        forecasts: of the published workloads that the checkpoint was trained for.
+        notes: what the numbers mean, in sentences.
+    """
+
+    entry: CatalogEntry
+    hardware: Hardware
+    objective: Objective
+    degrees: Degrees
+    gangs: int
+    cards: tuple[Card, ...]
+    forecasts: tuple[Forecast, ...]
+    notes: tuple[str, ...]
+
+
+def plan_for(checkpoint: str, gpu: str, gpus: int, objective: str, reasoner: bool = True) -> Plan:
+    """A plan by names, such as `nvidia/Cosmos3-Nano` on 8 `h100-80gb` for `latency`.
+
+    Raises:
+        PlanError: an unknown name, no card, or stages that do not fit.
+    """
+    cards = [name for name in HARDWARE if name != CPU.name]
+    if checkpoint not in CATALOG:
+        raise PlanError(f"checkpoint is {checkpoint!r}; plans are made for {', '.join(CATALOG)}")
+    if gpu not in cards:
+        raise PlanError(f"gpu is {gpu!r}; expected one of {', '.join(cards)}")
+    if not 1 <= gpus <= MAX_GPUS:
+        raise PlanError(f"gpus is {gpus}; expected 1 to {MAX_GPUS}")
+    for known in get_args(Objective):
+        if objective == known:
+            return plan(CATALOG[checkpoint], HARDWARE[gpu], gpus, known, reasoner)
+    raise PlanError(f"objective is {objective!r}; expected {' or '.join(get_args(Objective))}")
+
+
+def plan(entry: CatalogEntry, hardware: Hardware, gpus: int, objective: Objective, reasoner: bool = True) -> Plan:
+    """The best plan for an objective.
+
+    Args:
+        entry: the checkpoint.
+        hardware: kind of all cards.
+        gpus: their number.
+        objective: `latency` wants the shortest largest video, `throughput` the most of them.
+        reasoner: whether the model chats as well.
+
+    Raises:
+        PlanError: the stages do not fit.
+    """
+    found = _search(entry, hardware, gpus, objective, reasoner)
+    if found is None:
+        raise PlanError(_refusal(entry, hardware, gpus, objective, reasoner))
+    degrees, gangs, cards = found
+    forecasts = tuple(_forecasts(entry, hardware, degrees, gangs, _shared(cards)))
+    notes = (*_notes_on_gangs(degrees, forecasts), *_notes_on_cards(entry, hardware, cards), ORIGIN)
+    return Plan(entry, hardware, objective, degrees, gangs, tuple(cards), forecasts, notes)
+
+
+def _search(
+    entry: CatalogEntry, hardware: Hardware, gpus: int, objective: Objective, reasoner: bool
+) -> tuple[Degrees, int, list[Card]] | None:
+    """The first gang in the objective's order that can be placed, as often as it can be."""
+    candidates = list(_candidates(entry, hardware, min(gpus, GPUS_PER_NODE)))
+    if objective == "latency":
+        largest = largest_video(entry)
+        candidates.sort(key=lambda degrees: _request_seconds(entry, hardware, degrees, largest))
+    for degrees in candidates:
+        rank = rank_memory(entry, degrees)
+        for gangs in range(gpus // degrees.world_size, 0, -1):
+            placed = [
+                cards
+                for others in _other_stages(entry, reasoner)
+                if (cards := place(gangs, degrees.world_size, rank, others, gpus, hardware.memory_bytes))
+            ]
+            if placed:
+                # A card that nothing else wants is the Reasoner's.
+                return degrees, gangs, min(placed, key=lambda cards: (_shared(cards), _idle(cards)))
+    return None
+
+
+def _shared(cards: Sequence[Card]) -> bool:
+    """Whether other stages share cards with ranks."""
+    return any(len(card.shares) > 1 and card.shares[0].rank is not None for card in cards)
+
+
+def _idle(cards: Sequence[Card]) -> int:
+    return sum(not card.shares for card in cards)
+
+
+def _candidates(entry: CatalogEntry, hardware: Hardware, gpus: int) -> Iterator[Degrees]:
+    """Gangs of at most `gpus` ranks, smallest first, each with as little tensor parallelism as makes a rank fit."""
+    heads = entry.config.num_key_value_heads
+    for cfg, ulysses in [(1, 1), *((2, ulysses) for ulysses in range(1, heads + 1))]:
+        for tp in range(1, heads // ulysses + 1):
+            degrees = Degrees(tp, cfg, ulysses)
+            if degrees.world_size <= gpus and rank_memory(entry, degrees).total <= hardware.memory_bytes:
+                yield degrees
+                break
+
+
+# Memory
+
+
+def largest_video(entry: CatalogEntry) -> Workload:
+    """The largest published video that a checkpoint was trained for."""
+    return max((w for w in WORKLOADS if w.tier in entry.tiers), key=lambda workload: workload.pixels)
+
+
+def geometry_of(entry: CatalogEntry, workload: Workload) -> Geometry:
+    """Its tokens, behind 1,000 tokens of text in both guidance branches (survey B.3)."""
+    tokens = workload.layout(entry.config).tokens(entry.config.latent_patch_size)
+    return Geometry(tokens, (TEXT_TOKENS, TEXT_TOKENS))
+
+
+def rank_memory(entry: CatalogEntry, degrees: Degrees) -> Memory:
+    """What a rank takes: its part of the tower, kept prompts, tasks of the largest request, the peak of its step."""
+    config, largest = entry.config, largest_video(entry)
+    layout, geometry = largest.layout(config), geometry_of(entry, largest)
+    latents = config.latent_channel * layout.frames * layout.height * layout.width
+    longest = Geometry(geometry.tokens, (LONGEST_TEXT, LONGEST_TEXT))
+    return Memory(
+        weights=max(weight_bytes(config, degrees, rank, BF16_BYTES) for rank in range(degrees.world_size)),
+        key_values=RANK_KEY_VALUES,
+        tasks=RESIDENT_TASKS * task_bytes(config, latents, longest, degrees, BF16_BYTES),
+        activations=activation_bytes(config, geometry, degrees, BF16_BYTES),
+        context=CONTEXT + (GANG_BUFFERS if degrees.world_size > 1 else 0),
+    )
+
+
+def _other_stages(entry: CatalogEntry, reasoner: bool) -> Iterator[list[Demand]]:
+    """Encoder, Decoder and Reasoner, with the last on 1, 2, 4 and 8 cards."""
+    canvas = largest_video(entry).canvas
+    frame = canvas.width * canvas.height / (1280 * 720)
+    sound = SOUND_DECODER_PARAMETERS * FP32_BYTES if entry.sound else 0
+    encoder = understanding_bytes(entry.config, BF16_BYTES) + VIDEO_ENCODER_PARAMETERS * BF16_BYTES
+    decoder = VIDEO_DECODER_PARAMETERS * BF16_BYTES + sound
+    stages = [
+        Demand("Encoder", Memory(encoder, round(ENCODING * frame), CONTEXT)),
+        Demand("Decoder", Memory(decoder, round(DECODING * frame), CONTEXT)),
+    ]
+    for cards in (1, 2, 4, 8) if reasoner else ():
+        yield [*stages, Demand(REASONER, reasoner_memory(entry, cards), cards)]
+    if not reasoner:
+        yield stages
+
+
+def reasoner_memory(entry: CatalogEntry, cards: int) -> Memory:
+    """What vLLM takes of each of its cards, with a ViT of its own; they divide weights, keys and values."""
+    weights = reasoner_bytes(entry.config, entry.vision_parameters, BF16_BYTES)
+    key_values = entry.config.key_value_bytes(REASONER_TOKENS, BF16_BYTES)
+    return Memory(weights // cards, VLLM_ACTIVATIONS, CONTEXT, key_values=key_values // cards)
+
+
+# Seconds
+
+
+def _request_seconds(entry: CatalogEntry, hardware: Hardware, degrees: Degrees, workload: Workload) -> float:
+    model = CostModel(entry.config, hardware, degrees)
+    return model.request_seconds(geometry_of(entry, workload), workload.steps, workload.pixels)
+
+
+def _forecasts(
+    entry: CatalogEntry, hardware: Hardware, degrees: Degrees, gangs: int, shared: bool
+) -> Iterator[Forecast]:
+    model = CostModel(entry.config, hardware, degrees)
+    for workload in WORKLOADS:
+        if workload.tier not in entry.tiers:
+            continue
+        seconds = _request_seconds(entry, hardware, degrees, workload)
+        # A gang that shares its cards waits while they encode and decode.
+        busy = seconds if shared else workload.steps * model.step_seconds(geometry_of(entry, workload))
+        yield Forecast(
+            workload=workload,
+            seconds=seconds,
+            published=published_seconds(entry.id, hardware.name, workload, degrees.world_size),
+            alone=_request_seconds(entry, hardware, Degrees(), workload),
+            published_alone=published_seconds(entry.id, hardware.name, workload, 1),
+            per_hour=3600 * gangs / busy,
+        )
+
+
+# Sentences
+
+
+def _notes_on_gangs(degrees: Degrees, forecasts: Sequence[Forecast]) -> Iterator[str]:
+    image, largest, size = forecasts[0], forecasts[-1], degrees.world_size
+    if size > 1 and image.seconds >= image.alone:
+        yield (
+            f"Small shapes lose by sharding: {image.workload.name} takes {image.seconds:.1f} s on this gang and "
+            f"{image.alone:.1f} s on one card. Where they matter, plan for throughput."
+        )
+    elif size > 1:
+        yield (
+            f"Small shapes gain less by sharding: {image.workload.name} is {image.alone / image.seconds:.1f} times as "
+            f"fast on {size} cards as on one, {largest.workload.name} {largest.alone / largest.seconds:.1f} times."
+        )
+
+
+def _notes_on_cards(entry: CatalogEntry, hardware: Hardware, cards: Sequence[Card]) -> Iterator[str]:
+    if _shared(cards):
+        yield (
+            "Other stages share cards with ranks, and a gang waits while they work: where chat is busy, give the "
+            "Reasoner a card of its own."
+        )
+    chatting = [card for card in cards if any(share.stage == REASONER for share in card.shares)]
+    if chatting:
+        left = sum(hardware.memory_bytes - card.used_bytes for card in chatting)
+        more = REASONER_TOKENS + left // entry.config.key_value_bytes(1, BF16_BYTES)
+        yield (
+            f"The Reasoner has keys and values for {REASONER_TOKENS:,} tokens; with what is left of its cards it may "
+            f"have {more:,}."
+        )
+    if idle := _idle(cards):
+        yield f"Nothing is on {idle} of {len(cards)} cards: another gang does not fit them."
+
+
+def _refusal(entry: CatalogEntry, hardware: Hardware, gpus: int, objective: Objective, reasoner: bool) -> str:
+    """Why nothing fits, and what would."""
+    stages = {"a Generator's rank": rank_memory(entry, Degrees())}
+    stages |= {f"the {demand.stage}": demand.memory for demand in next(_other_stages(entry, reasoner))}
+    needs = "; ".join(f"{name}: {memory}" for name, memory in stages.items())
+    enough = _enough(entry, hardware, gpus, objective, reasoner)
+    ways = [f"{enough} such cards would do" if enough else "no number of such cards would do"]
+    if reasoner and (without := _enough(entry, hardware, gpus - 1, objective, False)):
+        ways.append(f"without a Reasoner {without}")
+    card = f"{hardware.memory_bytes / 1e9:.0f} GB"
+    return f"{entry.id} does not fit {gpus} x {hardware.name} of {card}: {needs}; {', '.join(ways)}"
+
+
+def _enough(entry: CatalogEntry, hardware: Hardware, fewer: int, objective: Objective, reasoner: bool) -> int | None:
+    """The smallest number of cards above `fewer` that a plan exists for, within two nodes."""
+    counts = range(fewer + 1, 2 * GPUS_PER_NODE + 1)
+    return next((gpus for gpus in counts if _search(entry, hardware, gpus, objective, reasoner)), None)

@@ -1,0 +1,1 @@
+"""Make a tiny checkpoint with random weights in the published layout."""

@@ -1,0 +1,1 @@
+"""The `cosmos3` command and the client that it uses."""

@@ -1,0 +1,165 @@
+"""`cosmos3 serve`: a recipe as a local graph in the foreground, with its stages shown as they come up.
+
+Serving from here ends with the terminal; for a cluster, give the recipe to `serve deploy` or KubeRay.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from deployments.local.launch import DeploymentStatus, GraphStatus, Launch, RunningGraph, free_port, running_graph
+from deployments.local.recipes import find_recipe, front_application, load_recipe, override
+
+HEARTBEAT_SECONDS = 5.0
+INTERRUPTED = 130
+TERMINATED = 143
+
+console = Console(stderr=True)
+
+
+def serve(
+    recipe: Annotated[str, typer.Argument(help="A recipe's name, such as tiny-cpu, or a Serve config in YAML.")],
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 picks a free one.")] = 8000,
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on; without it the recipe's, else 127.0.0.1.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder for jobs and media; without it one in the user's data.")
+    ] = None,
+    cpus: Annotated[
+        int | None, typer.Option(min=1, help="CPUs that Ray schedules by; without it the machine's.")
+    ] = None,
+    object_store: Annotated[int | None, typer.Option(min=128, help="Ray's object store, in MiB.")] = None,
+    log: Annotated[Path | None, typer.Option(help="File for the output of all processes.")] = None,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait until the graph is ready.")] = 1800.0,
+    dashboard: Annotated[bool, typer.Option("--dashboard", help="Start Ray's dashboard.")] = False,
+) -> None:
+    """Serve a recipe on this machine until Ctrl-C."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        config = _configure(recipe, port, host, data)
+        launch = Launch(config, cpus, dashboard, None if object_store is None else object_store * 1024**2, log)
+        with running_graph(launch) as graph:
+            _serve(graph, timeout)
+    except KeyboardInterrupt:
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def _serve(graph: RunningGraph, timeout: float) -> NoReturn:
+    try:
+        console.print(f"starting; log: {graph.log}", soft_wrap=True)
+        progress = StartProgress(console)
+        with Live(progress, console=console, refresh_per_second=4) if console.is_terminal else nullcontext():
+            graph.wait_ready(timeout, progress.update)
+        console.print(f"serving after {progress.elapsed:.0f} s; Ctrl-C ends it. Try:\n  curl {graph.url}/v1/models")
+        print(graph.url, flush=True)
+        while True:
+            graph.check()
+            time.sleep(0.5)
+    except (KeyboardInterrupt, SystemExit):
+        console.print("stopping ...")
+        raise
+
+
+class StartProgress:
+    """The stages of a graph as they come up: a table on a terminal, elsewhere a line for each change."""
+
+    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
+        self._console = console
+        self._clock = clock
+        self._start = clock()
+        self._status = GraphStatus()
+        self._line = ""
+        self._printed = self._start
+        self._healthy: dict[tuple[str, str], float] = {}
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the start."""
+        return self._clock() - self._start
+
+    def update(self, status: GraphStatus) -> None:
+        """Show a status."""
+        self._status = status
+        for application, deployment in _deployments(status):
+            if deployment.status == "HEALTHY":
+                self._healthy.setdefault((application, deployment.name), self.elapsed)
+        if not self._console.is_terminal:
+            self._print_line()
+
+    def __rich__(self) -> RenderableType:
+        """The table; while Ray and Serve start there are no stages yet."""
+        title = f"{self._status.phase}  {self.elapsed:.0f} s"
+        stages = _deployments(self._status)
+        if not stages:
+            return Text(title)
+        table = Table(box=None, pad_edge=False, title=title, title_justify="left")
+        for heading in ("application", "deployment", "status", "replicas", "seconds", ""):
+            table.add_column(heading, justify="right" if heading == "seconds" else "left", no_wrap=True)
+        for application, deployment in stages:
+            seconds = self._healthy.get((application, deployment.name))
+            style = "green" if seconds is not None else "yellow"
+            table.add_row(
+                application,
+                deployment.name,
+                Text(deployment.status, style=style),
+                _replicas(deployment),
+                f"{self.elapsed if seconds is None else seconds:.0f}",
+                Text(deployment.message.partition("\n")[0], overflow="ellipsis", style="dim"),
+            )
+        return table
+
+    def _print_line(self) -> None:
+        stages = (f"{name}/{each.name} {each.status} {_replicas(each)}" for name, each in _deployments(self._status))
+        line = f"{self._status.phase}: {', '.join(stages)}".rstrip(": ")
+        if line != self._line or self._clock() - self._printed >= HEARTBEAT_SECONDS:
+            self._line, self._printed = line, self._clock()
+            self._console.print(f"{self.elapsed:5.0f} s  {line}", soft_wrap=True, markup=False, highlight=False)
+
+
+def default_data_folder(recipe: Path, port: int) -> Path:
+    """Where a recipe's jobs and media are kept unless the caller says otherwise."""
+    base = os.environ.get("XDG_DATA_HOME", "")
+    # The XDG specification wants a relative path ignored.
+    root = Path(base) if os.path.isabs(base) else Path.home() / ".local" / "share"
+    return root / "cosmos3" / f"{recipe.stem}-{port}"
+
+
+def _configure(recipe: str, port: int, host: str | None, data: Path | None) -> dict[str, Any]:
+    path = find_recipe(recipe)
+    config = override(load_recipe(path), host=host)
+    port = port or free_port(config["http_options"]["host"])
+    front = front_application(config)
+    if data is None and front is not None and "data" not in (front.get("args") or {}):
+        data = default_data_folder(path, port)
+    return override(config, port=port, data=None if data is None else data.expanduser().absolute())
+
+
+def _deployments(status: GraphStatus) -> list[tuple[str, DeploymentStatus]]:
+    return [
+        (application.name, deployment) for application in status.applications for deployment in application.deployments
+    ]
+
+
+def _replicas(deployment: DeploymentStatus) -> str:
+    return " ".join(f"{count} {state.lower()}" for state, count in deployment.replicas.items())
+
+
+def _terminate(*_: object) -> None:
+    raise SystemExit(TERMINATED)
+
+
+if __name__ == "__main__":
+    typer.run(serve)

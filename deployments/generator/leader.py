@@ -1,0 +1,341 @@
+"""The Generator stage: the leader of a gang of ranks, and the loop that carries out what the scheduler decides.
+
+Handlers only enqueue, listen and cancel. One background loop talks to the ranks, one step at a time, so a cancel takes
+effect before the next step and the order of steps is decided in one place.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+
+import ray
+
+from cosmos3_core.parallel.degrees import Degrees
+from cosmos3_core.planning.cost import CostModel, Geometry, task_bytes
+from cosmos3_core.planning.hardware import recognise
+from cosmos3_core.request import Step
+from deployments.background import in_background
+from deployments.generator.gang import Gang
+from deployments.generator.running_request import Request, Update
+from deployments.generator.scheduler import Admit, Decision, Evict, Limits, Remove, Run, Scheduler, ServiceClass, Task
+from deployments.generator.snapshots import Snapshots
+from deployments.logs import log, logs_for
+from deployments.settings import ModelSettings
+from deployments.wire.callers import dead_among
+from deployments.wire.calls import DenoiseCall
+from deployments.wire.handoff import LatentsMessage
+
+WATCH_PERIOD_S = 1.0
+PING_TIMEOUT_S = 5.0
+MAX_MISSED_PINGS = 3
+MAX_FAILURES_IN_A_ROW = 3
+FLUSH_S = 1.0
+
+
+class Generator:
+    """Deployment: the leader. It holds no weights."""
+
+    async def __init__(self, settings: ModelSettings) -> None:  # type: ignore[misc]  # Serve awaits it
+        assert settings.generator is not None
+        self.settings = settings.generator
+        self.config = settings.find_checkpoint().transformer_config
+        self.settings.parallel.degrees.check(self.config)
+        self.gang = Gang.start(settings)
+        await self.gang.load()
+        device = self.gang.facts[0].device
+        hardware = recognise(None if device == "cpu" else device)
+        degrees = self.settings.parallel.degrees
+        # Of a request that the ranks share, and of one that each of them computes whole; split weights stay split.
+        self.spread, self.whole = (
+            CostModel(self.config, hardware, split, batch_guidance=self.settings.batch_guidance)
+            for split in (degrees, Degrees(tp=degrees.tp))
+        )
+        patience = {ServiceClass(name): seconds for name, seconds in self.settings.patience_s.model_dump().items()}
+        self.scheduler = Scheduler(Limits(self.settings.resident_bytes, self.settings.batch_tasks, patience))
+        self._requests: dict[str, Request] = {}
+        self._work = asyncio.Event()
+        self._call_started: float | None = None
+        self._missed_pings = 0
+        self._beside = Snapshots(self.gang, self.settings)
+        self._failures_in_a_row = 0
+        self._overhead_seconds = self._dispatch_seconds = self._step_seconds = self._step_flops = 0.0
+        counts = ("tasks", "completed", "cancelled", "failed", "evicted", "resumed", "steps_after_cancel_max")
+        self._counts = dict.fromkeys(counts, 0)
+        self._loops = [in_background(loop) for loop in (self._run(), self._watch(), self._watch_drivers())]
+
+    async def check_health(self) -> None:
+        """Serve asks this before the replica is ready and ever after.
+
+        A gang that cannot go on ends itself, and never says that it is unhealthy: Serve would stop it gracefully, and
+        wait for streams that will never end.
+        """
+        self._beside.heard()
+        if any(loop.done() for loop in self._loops):
+            self._end("a loop of the leader has ended")
+
+    async def denoise(self, call: DenoiseCall) -> AsyncIterator[Update]:
+        """Denoise a request: a stream of steps, and the latents at its end. Closing the stream cancels.
+
+        It ends without latents where the same job has come again, or its driver has died.
+
+        Raises:
+            HandoffLost: what the Encoder sent is gone.
+            TaskTooLarge: no rank could hold it.
+        """
+        request = self._accept(call)
+        try:
+            while True:
+                update = await request.updates.get()
+                if update is None:
+                    return
+                if isinstance(update, BaseException):
+                    raise update
+                yield update
+                if isinstance(update, LatentsMessage):
+                    return
+        finally:
+            request.task.cancelled = True
+            self._work.set()
+
+    def _accept(self, call: DenoiseCall) -> Request:
+        message, now = call.message, time.monotonic()
+        # Whoever drove this job before is gone, and its cancel may be on its way still; or its call is, and comes late.
+        others = [other for other in self._requests.values() if other.call.job_id == call.job_id]
+        late = any(other.call.attempt > call.attempt for other in others)
+        for other in others:
+            other.task.cancelled |= not late
+        self._counts["tasks"] += 1
+        geometry = message.geometry(self.config)
+        cost = self._cost_of(geometry)
+        task = Task(
+            id=f"{call.job_id}/{self._counts['tasks']}",
+            service_class=call.service_class,
+            memory_bytes=task_bytes(
+                *(self.config, message.latent_values(self.config), geometry, cost.degrees),
+                bytes_per_value=message.bytes_per_value,
+            ),
+            geometry=(geometry.tokens, cost is self.spread),
+            step_seconds=cost.step_seconds(geometry),
+            steps_left=message.schedule.steps,
+            waiting_since=now,
+        )
+        task.cancelled = late
+        self.scheduler.add(task)
+        request = self._requests[task.id] = Request(task, call, geometry, cost, saved_at=now)
+        self._work.set()
+        return request
+
+    def _cost_of(self, geometry: Geometry) -> CostModel:
+        """Of the faster way to make its steps: ranks that share a small shape talk more than they compute.
+
+        By the formulas alone: with what was measured, a retry might go the other way, to other bits.
+        """
+        if self.settings.spread == "always":
+            return self.spread
+        faster = self.spread.estimated_seconds(geometry) < self.whole.estimated_seconds(geometry)
+        return self.spread if faster or self.spread.degrees == self.whole.degrees else self.whole
+
+    async def _run(self) -> None:
+        """The step loop."""
+        while True:
+            started = time.perf_counter()
+            decision = self.scheduler.next(time.monotonic())
+            self._overhead_seconds += time.perf_counter() - started
+            if decision is None:
+                self._work.clear()
+                await self._work.wait()
+            else:
+                await self._carry_out(decision)
+
+    async def _carry_out(self, decision: Decision) -> None:
+        tasks = decision.tasks if isinstance(decision, Run) else (decision.task,)
+        requests = [self._requests[task.id] for task in tasks]
+        with logs_for(", ".join(request.call.job_id for request in requests)):
+            self._call_started = time.monotonic()
+            try:
+                await self._do(decision)
+            except ray.exceptions.RayActorError:
+                self._end("a rank died under a task")
+            except Exception as error:
+                log.exception("failed")
+                if isinstance(decision, Run):
+                    await self._fail_in_a_step(requests, error)
+                else:
+                    await self._fail(requests, error)
+            finally:
+                self._call_started = None
+
+    async def _do(self, decision: Decision) -> None:
+        match decision:
+            case Remove(task):
+                log.info("cancelled")
+                self._counts["cancelled"] += 1
+                request = self._requests[task.id]
+                await self._forget(request)
+                # A stream that nobody reads any more counts as an ongoing request of this replica until it ends.
+                request.updates.put_nowait(None)
+            case Admit(task):
+                await self._admit(self._requests[task.id])
+            case Evict(task):
+                log.info("makes room")
+                self._counts["evicted"] += 1
+                await self.gang.park(task.id)
+                task.resident = False
+            case Run(tasks):
+                await self._step([self._requests[task.id] for task in tasks])
+
+    async def _admit(self, request: Request) -> None:
+        task = request.task
+        snapshot = request.call.snapshot if request.call.resume else None
+        begun = await self.gang.begin(task.id, request.call.message, snapshot, request.cost is self.spread)
+        task.resident = True
+        task.steps_left = request.call.message.schedule.steps - begun.step
+        request.fetched_bytes += begun.fetched_bytes
+        self._counts["resumed"] += begun.step > 0
+        log.info("resident at step %d: fetched %d bytes", begun.step, begun.fetched_bytes)
+        if not task.steps_left:
+            await self._finish(request)
+
+    async def _step(self, requests: Sequence[Request]) -> None:
+        """One step of some tasks, and what follows from it."""
+        tasks, started = [request.task for request in requests], time.perf_counter()
+        steps = await self.gang.step([task.id for task in tasks])
+        self._failures_in_a_row = 0
+        self._dispatch_seconds += time.perf_counter() - started - steps[0].seconds
+        started = time.perf_counter()
+        self.scheduler.stepped(tasks, time.monotonic())
+        self._learn(requests, steps)
+        for request, step in zip(requests, steps, strict=True):
+            self._tell(request, step)
+        self._overhead_seconds += time.perf_counter() - started
+        for request in requests:
+            if request.task.steps_left:
+                self._beside.look_after(request)
+            else:
+                await self._finish(request)
+
+    def _learn(self, requests: Sequence[Request], steps: Sequence[Step]) -> None:
+        """Correct the estimates of all tasks by what a step has taken, so that none is compared with an older one."""
+        for request, step in zip(requests, steps, strict=True):
+            request.cost.observe(request.geometry, step.seconds, len(requests))
+            self._step_seconds += step.seconds / len(requests)
+            self._step_flops += request.call.message.flops / step.count
+        for request in self._requests.values():
+            request.task.step_seconds = request.cost.step_seconds(request.geometry)
+
+    def _tell(self, request: Request, step: Step) -> None:
+        """Tell of a step: the time left counts what goes before this task, too."""
+        task = request.task
+        if task.cancelled:
+            request.steps_after_cancel += 1
+            most = max(self._counts["steps_after_cancel_max"], request.steps_after_cancel)
+            self._counts["steps_after_cancel_max"] = most
+        left = self.scheduler.expected_seconds(task) if task.steps_left else 0.0
+        request.updates.put_nowait(replace(step, seconds_left=left))
+
+    async def _finish(self, request: Request) -> None:
+        try:
+            latents = await self.gang.finish(request.task.id)
+        except ray.exceptions.RayActorError:
+            raise
+        except Exception as error:
+            log.exception("failed at its end")
+            await self._fail([request], error)
+            return
+        self._counts["completed"] += 1
+        request.updates.put_nowait(replace(latents, fetched_bytes=request.fetched_bytes))
+        self._over(request)
+
+    async def _fail(self, requests: Sequence[Request], error: BaseException) -> None:
+        for request in requests:
+            self._counts["failed"] += 1
+            await self._forget(request)
+            # Last, for whoever hears of it may come again at once.
+            request.updates.put_nowait(error)
+
+    async def _fail_in_a_step(self, requests: Sequence[Request], error: BaseException) -> None:
+        """Ranks that failed in the middle of a step do not agree any more; and one that always fails is of no use."""
+        self._failures_in_a_row += 1
+        if len(self.gang.ranks) == 1 and self._failures_in_a_row < MAX_FAILURES_IN_A_ROW:
+            await self._fail(requests, error)
+            return
+        for request in requests:
+            request.updates.put_nowait(error)
+        # So that those who failed hear why, and only their neighbours are tried again.
+        await asyncio.sleep(FLUSH_S)
+        self._end("a step failed")
+
+    async def _forget(self, request: Request) -> None:
+        await self.gang.drop(request.task.id)
+        self._over(request)
+
+    def _over(self, request: Request) -> None:
+        self.scheduler.end(request.task)
+        self._requests.pop(request.task.id, None)
+
+    async def _watch(self) -> None:
+        """Notice a rank that is dead, and one that is stuck, whether a step runs or not; and that a stop is near."""
+        while True:
+            await asyncio.sleep(WATCH_PERIOD_S)
+            self._beside.save_before_a_stop(self._requests.values())
+            started, deadline = self._call_started, self.settings.step_deadline_s
+            if started is not None and time.monotonic() - started > deadline:
+                self._end(f"a call of the ranks runs for more than {deadline:g} s")
+            try:
+                async with asyncio.timeout(PING_TIMEOUT_S):
+                    await self.gang.ping()
+            except ray.exceptions.RayActorError:
+                self._end("a rank is dead")
+            except TimeoutError:
+                self._missed_pings += 1
+                if self._missed_pings >= MAX_MISSED_PINGS:
+                    self._end(f"a rank did not answer {MAX_MISSED_PINGS} times")
+            else:
+                self._missed_pings = 0
+
+    async def _watch_drivers(self) -> None:
+        """Save and let go of requests whose driver has died; whoever takes such a job over goes on from there."""
+        while True:
+            await asyncio.sleep(WATCH_PERIOD_S)
+            dead = await dead_among(request.call.driver for request in self._requests.values())
+            for request in [one for one in self._requests.values() if one.call.driver in dead]:
+                with logs_for(request.call.job_id):
+                    log.warning("the process that drove it has died")
+                    await self._beside.save_last(request)
+                request.task.cancelled = True
+                self._work.set()
+
+    def _end(self, reason: str) -> None:
+        """A gang without one of its ranks is no gang: end this process, so that Serve replaces all of it at once."""
+        log.error("%s: the gang ends and is replaced", reason)
+        try:
+            self.gang.kill()
+        finally:
+            os._exit(1)
+
+    def record_routing_stats(self) -> dict[str, float]:
+        """What a router weighs this gang by: seconds of work that wait, and how much work it does in a second."""
+        self._beside.heard()
+        hardware = self.spread.hardware
+        expected = hardware.flops_per_second * hardware.product_efficiency * len(self.gang.ranks)
+        measured = self._step_flops / self._step_seconds if self._step_seconds else expected
+        return {"queued_seconds": self.scheduler.queued_seconds(), "flops_per_second": measured}
+
+    async def stats(self) -> dict[str, float]:
+        """Counters and gauges for `/metrics`."""
+        waiting = [task for task in self.scheduler.tasks.values() if not task.resident]
+        return {
+            **await self.gang.stats(),
+            **self._counts,
+            "queued_tasks": len(self.scheduler.tasks),
+            "waiting_tasks": len(waiting),
+            "queued_seconds": self.scheduler.queued_seconds(),
+            "task_bytes": self.scheduler.resident_bytes(),
+            "scheduler_seconds": self._overhead_seconds,
+            "dispatch_seconds": self._dispatch_seconds,
+            "world_size": len(self.gang.ranks),
+        }

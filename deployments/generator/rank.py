@@ -1,0 +1,289 @@
+"""A rank of a Generator's gang: the process that holds generation weights and makes denoising steps.
+
+It decides nothing: the leader says which tasks take a step. Other threads answer pings and write snapshots while a step
+runs.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+import ray
+import torch
+from torch.distributed import Store  # type: ignore[attr-defined]  # public, but not in its __all__
+
+from cosmos3_core.byte_cache import ByteCache
+from cosmos3_core.codecs.preview import PreviewMap, preview
+from cosmos3_core.media.files import encode_image
+from cosmos3_core.model.sequence import Modality, latent_shapes, sha256_of
+from cosmos3_core.parallel.mesh import Mesh, join
+from cosmos3_core.parallel.rendezvous import Address, find_store, open_store, use_interface_of
+from cosmos3_core.provenance import DenoiseFacts
+from cosmos3_core.request import Step
+from cosmos3_core.sampling.denoise import Conditioning, DenoiseState
+from cosmos3_core.stages.denoiser import Denoiser, DenoiseTask
+from cosmos3_core.stages.encoder import EncodedRequest
+from cosmos3_core.stages.understanding import TextKeyValues
+from deployments.logs import log, logs_for
+from deployments.settings import ModelSettings
+from deployments.wire.handoff import (
+    EncodedMessage,
+    HandoffLost,
+    KeyValuesReference,
+    LatentsMessage,
+    fetch_conditioning,
+    fetch_heads,
+    to_array,
+)
+from deployments.wire.media_store import read_media, write_media
+
+PREVIEW_QUALITY = 80
+
+
+@dataclass(frozen=True)
+class RankFacts:
+    """What the leader wants to know of a rank that is up.
+
+    Attributes:
+        pid, node: of its process.
+        device: name of the GPU, or `cpu`.
+        weight_bytes: what it holds.
+    """
+
+    pid: int
+    node: str
+    device: str
+    weight_bytes: int
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A task is resident.
+
+    Attributes:
+        fetched_bytes: what crossed to this rank for it.
+        step: steps that were done before, here or elsewhere.
+    """
+
+    fetched_bytes: int
+    step: int
+
+
+class Rank:
+    """Its part of the generation tower, prompts' keys and values, and the tasks being denoised."""
+
+    denoiser: Denoiser
+
+    def __init__(self, settings: ModelSettings, index: int) -> None:
+        assert settings.generator is not None
+        self.index = index
+        self.model = settings
+        self.settings = settings.generator
+        self.execution = self.settings.execution()
+        self._prompts: ByteCache[str, TextKeyValues] = ByteCache(
+            self.settings.key_value_bytes, lambda entry: entry.values.nbytes
+        )
+        self._store: Store | None = None
+        self._tasks: dict[str, DenoiseTask] = {}
+        self._parked: dict[str, DenoiseState] = {}
+        self._steps = self._fetched_bytes = self._snapshots = 0
+        self._fetch_seconds = 0.0
+
+    def open_store(self) -> Address:
+        """Open the place where the ranks meet; asked of rank 0."""
+        self._store, address = open_store(_own_address(), self.settings.world_size)
+        return address
+
+    def load(self, meeting: Address | None) -> RankFacts:
+        """Meet the other ranks, where there are any, load this rank's weights, and make one small step.
+
+        Raises:
+            CheckpointError, ParallelError: what the recipe asks for cannot be.
+        """
+        self._use_threads()
+        mesh = Mesh() if meeting is None else self._join(meeting)
+        self.denoiser = Denoiser.from_checkpoint(self.model.find_checkpoint(), self.execution, mesh)
+        self.denoiser.warm_up()
+        device = self.execution.torch_device
+        return RankFacts(
+            pid=os.getpid(),
+            node=ray.get_runtime_context().get_node_id(),
+            device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+            weight_bytes=sum(parameter.nbytes for parameter in self.denoiser.tower.parameters()),
+        )
+
+    def _join(self, meeting: Address) -> Mesh:
+        degrees = self.settings.parallel.degrees
+        store = self._store or find_store(meeting, degrees.world_size)
+        use_interface_of(_own_address())
+        # Longer than the leader waits for a step: it is the one to end a gang that is stuck.
+        timeout = timedelta(seconds=2 * self.settings.step_deadline_s + 60)
+        return join(degrees, self.index, self.execution.torch_device, store, timeout)
+
+    def _use_threads(self) -> None:
+        # Ray runs methods in another thread than the constructor, and torch counts threads per thread.
+        if self.settings.threads is not None:
+            torch.set_num_threads(self.settings.threads)
+
+    def start(self, task_id: str, message: EncodedMessage, snapshot: str | None, spread: bool = True) -> Begun:
+        """Fetch what a task needs, and take it up where it stands: parked here, in its snapshot, or nowhere yet.
+
+        Args:
+            task_id: of the leader's.
+            message: what the Encoder sent.
+            snapshot: where its state may be; None for a task that has none.
+            spread: whether the ranks share it.
+
+        Raises:
+            HandoffLost: the object store no longer has it.
+        """
+        self._use_threads()
+        before = self._fetched_bytes
+        try:
+            request = self._request(message, spread)
+        except ray.exceptions.RayError as error:
+            raise HandoffLost(f"the Encoder's result cannot be fetched: {type(error).__name__}") from error
+        state = self._parked.pop(task_id, None) or self._saved(task_id, request, snapshot)
+        task = self._tasks[task_id] = self.denoiser.start(request, state=state, spread=spread)
+        return Begun(self._fetched_bytes - before, task.state.step)
+
+    def _saved(self, task_id: str, request: EncodedRequest, snapshot: str | None) -> DenoiseState | None:
+        if snapshot is None:
+            return None
+        steps, stochastic = request.schedule.steps, request.stochastic
+        try:
+            state = DenoiseState.from_bytes(read_media(snapshot))
+            state.check(latent_shapes(self.denoiser.tower.config, request.layout), steps, stochastic)
+        except FileNotFoundError:
+            return None
+        except Exception as error:
+            # Whatever a store or a file says: starting over is slower, and right.
+            with logs_for(task_id):
+                log.warning("the snapshot is not used, starting over: %s", error)
+            return None
+        return state.resumed()
+
+    def step(self, task_ids: list[str]) -> list[Step]:
+        """Make the next step of some tasks, in one forward pass."""
+        self._steps += len(task_ids)
+        return self.denoiser.step_together([self._tasks[task_id] for task_id in task_ids])
+
+    def park(self, task_id: str) -> None:
+        """Take a task off the device and keep its state in host memory."""
+        self._parked[task_id] = self._tasks.pop(task_id).state.map(torch.Tensor.cpu)
+
+    def save(self, task_id: str, uri: str) -> int:
+        """Write a snapshot of a task where it stands, beside the step that may be running.
+
+        Returns:
+            Steps done in it; 0 where the task is gone.
+        """
+        task = self._tasks.get(task_id)
+        found = self._parked.get(task_id) if task is None else task.state
+        if found is None:
+            return 0
+        state = found.map(torch.Tensor.cpu)
+        content = state.to_bytes()
+        write_media(uri, lambda target: target.write(content))
+        self._snapshots += 1
+        return state.step
+
+    def preview(self, task_id: str, colours: PreviewMap) -> bytes | None:
+        """A small JPEG of what a task is about to become; None where the sampler has no estimate of it (yet)."""
+        task = self._tasks.get(task_id)
+        solver = task.state.solver.get(Modality.VISION) if task else None
+        if solver is None or not solver.clean:
+            return None
+        return encode_image(preview(solver.clean[-1].cpu(), colours), "jpeg", PREVIEW_QUALITY)
+
+    def finish(self, task_id: str) -> LatentsMessage:
+        """Publish a finished task's latents and forget it."""
+        task = self._tasks.pop(task_id)
+        latents = {name: x.cpu() for name, x in task.state.latents.items()}
+        arrays = {name.value: to_array(x) for name, x in latents.items()}
+        return LatentsMessage(
+            reference=ray.put(arrays),
+            sha256=sha256_of(latents),
+            nbytes=sum(array.nbytes for array in arrays.values()),
+            steps=task.state.step,
+            fetched_bytes=0,
+            peak_memory_bytes=self._peak_memory(),
+            facts=DenoiseFacts.of(self.denoiser, task),
+        )
+
+    def drop(self, task_id: str) -> None:
+        """Forget a task that is not wanted any more."""
+        self._tasks.pop(task_id, None)
+        self._parked.pop(task_id, None)
+
+    def ping(self) -> None:
+        """Answer; on the control thread, so also while a step runs."""
+
+    def stats(self) -> dict[str, float]:
+        """Counters and gauges; on the control thread."""
+        return {
+            "bytes_read": self.denoiser.report.bytes_read,
+            "steps": self._steps,
+            "snapshots": self._snapshots,
+            "resident_tasks": len(self._tasks),
+            "parked_tasks": len(self._parked),
+            "bytes_fetched": self._fetched_bytes,
+            "fetch_seconds": self._fetch_seconds,
+            "key_value_cache_hits": self._prompts.hits,
+            "key_value_cache_misses": self._prompts.misses,
+            "key_value_cache_bytes": self._prompts.held,
+        }
+
+    def _peak_memory(self) -> int:
+        if self.execution.torch_device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self.execution.torch_device)
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+    def _request(self, message: EncodedMessage, spread: bool) -> EncodedRequest:
+        unconditional = message.unconditional
+        return EncodedRequest(
+            conditional=self._key_values(message.conditional, 0, spread),
+            unconditional=None if unconditional is None else self._key_values(unconditional, 1, spread),
+            layout=message.layout,
+            conditioning=self._conditioning(message),
+            schedule=message.schedule,
+            guidance=message.guidance,
+            seed=message.seed,
+            noise=message.noise,
+            stochastic=message.stochastic,
+        )
+
+    def _key_values(self, reference: KeyValuesReference, branch: int, spread: bool) -> TextKeyValues:
+        """The heads that this rank attends with; of a branch that other ranks compute, the shape only."""
+        heads = self.denoiser.heads(spread)
+        if not self.denoiser.computes(branch, spread):
+            config = self.denoiser.tower.config
+            shape = (config.num_hidden_layers, 2, heads.stop - heads.start, reference.tokens, config.head_dim)
+            return TextKeyValues(reference.key, torch.empty(shape, device="meta"))
+        key = f"{reference.key} {heads.start}:{heads.stop}"
+        known = self._prompts.get(key)
+        if known is None:
+            started = time.perf_counter()
+            values = fetch_heads(reference.values, heads, self.execution.torch_device)
+            known = TextKeyValues(reference.key, values)
+            self._fetch_seconds += time.perf_counter() - started
+            self._prompts.put(key, known)
+            self._fetched_bytes += values.nbytes
+        return known
+
+    def _conditioning(self, message: EncodedMessage) -> Conditioning:
+        device = self.execution.torch_device
+        if message.conditioning is None:
+            return Conditioning.none(latent_shapes(self.denoiser.tower.config, message.layout), device)
+        self._fetched_bytes += message.conditioning_bytes
+        return fetch_conditioning(message.conditioning, device)
+
+
+def _own_address() -> str:
+    own: Callable[[], str] = ray.util.get_node_ip_address
+    return own()

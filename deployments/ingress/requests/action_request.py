@@ -1,0 +1,298 @@
+"""What a body of `/v1/actions/generations` asks for, as SGLang's clients write it: one observation, one prediction.
+
+The model sees one picture and an instruction. It has no place for the robot's state, so that is passed over and named.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
+
+from cosmos3_core.media.files import MediaError, encode_image
+from deployments.ingress.errors import ApiError, bad_fields
+from deployments.ingress.requests import fields as tables
+from deployments.ingress.requests.body import Body, Upload, json_type
+from deployments.ingress.requests.coercions import is_harmless
+from deployments.ingress.requests.generation import NAME_CHARACTERS, Generation, header_safe, read_action
+
+MAX_LISTED = 2**16
+"""Numbers of an array among the parameters, which become a list."""
+_ONE = "this route predicts for one at a time, so send a request for each"
+
+OutputFormat = Literal["list", "numpy"]
+Instruction = Annotated[str | list[str] | None, Field(examples=["pick up the cup"])]
+Picture = Annotated[
+    Any,
+    WithJsonSchema(
+        {
+            "description": "The encoded file; in msgpack also its bytes, or a uint8 array [height, width, 3].",
+            "anyOf": [
+                {
+                    "type": "object",
+                    "properties": {
+                        "base64": {"type": "string", "contentEncoding": "base64"},
+                        "mime_type": {"type": "string"},
+                    },
+                    "required": ["base64"],
+                },
+                {"type": "string", "pattern": "^data:"},
+                {"type": "null"},
+            ],
+        }
+    ),
+]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="allow", frozen=True, arbitrary_types_allowed=True)
+
+
+class Observation(_Part):
+    """What the robot perceives. One picture or video; several views have to be put into one picture.
+
+    Attributes:
+        images: pictures by the names of their cameras.
+        image, input_reference: a picture; `input_reference` may be a video.
+        video: for inverse dynamics.
+        prompt, task: the instruction.
+        state: passed over; the model has no place for it.
+        session_id, step_id, reset: without effect; nothing is kept from one request to the next.
+    """
+
+    images: dict[str, Picture] | None = None
+    image: Picture = None
+    input_reference: Picture = None
+    video: Picture = None
+    prompt: Instruction = None
+    task: Instruction = None
+    state: Any = None
+    session_id: Any = None
+    step_id: Any = None
+    reset: Any = None
+
+
+class ActionInput(Observation):
+    """What to predict from. It wins over what its `observation` says.
+
+    Attributes:
+        task, prompt: the instruction.
+        observation: what the robot perceives.
+    """
+
+    observation: Observation = Field(default_factory=Observation)
+
+
+class Runtime(_Part):
+    """The form of the answer.
+
+    Attributes:
+        response_format: envelope.
+        output_format: of the values in msgpack: numpy, an array, or list. JSON has lists.
+    """
+
+    response_format: Literal["envelope"] = "envelope"
+    output_format: OutputFormat | None = None
+
+
+class ActionEnvelope(_Part):
+    """A request for actions; without `input`, its fields are those of the video routes.
+
+    Attributes:
+        model: name of a served model; without it the first one that generates.
+        request_id: becomes the answer's id.
+        input: what to predict from.
+        parameters: the fields of the video routes.
+        runtime: the form of the answer.
+    """
+
+    model: str | None = None
+    request_id: Annotated[str, Field(max_length=128)] | None = None
+    input: ActionInput
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    runtime: Runtime = Field(default_factory=Runtime)
+
+
+@dataclass(frozen=True)
+class ActionCall:
+    """A request for actions, read.
+
+    Attributes:
+        generation: what shall be made.
+        request_id: what the client calls it.
+        output_format: of the values, where the client says it.
+    """
+
+    generation: Generation
+    request_id: str | None = None
+    output_format: OutputFormat | None = None
+
+
+def read_actions(body: Body) -> ActionCall:
+    """What a body asks for, enveloped or as the fields of the video routes. Decodes media, so call it in a thread.
+
+    Raises:
+        ApiError: 400, naming the field as the client did.
+    """
+    if "input" not in body.fields:
+        return ActionCall(read_action(Body(_lists("", body.fields), body.uploads)))
+    try:
+        envelope = ActionEnvelope.model_validate(body.fields)
+    except ValidationError as error:
+        raise bad_fields(error) from None
+    return _enveloped(envelope)
+
+
+def _enveloped(envelope: ActionEnvelope) -> ActionCall:
+    parts = {
+        "": envelope,
+        "input.": envelope.input,
+        "input.observation.": envelope.input.observation,
+        "runtime.": envelope.runtime,
+    }
+    unknown = [prefix + name for prefix, part in parts.items() for name in _unknown(prefix, part)]
+    states = [f"{prefix}state" for prefix, part in parts.items() if getattr(part, "state", None) is not None]
+    fields = _lists("parameters.", envelope.parameters)
+    names = {"input_reference": "input.observation.images"}
+    if envelope.model is not None:
+        fields["model"] = envelope.model
+    names["prompt"], instruction = _instruction(envelope.input)
+    if instruction is not None:
+        fields["prompt"] = instruction
+    uploads: dict[str, list[Upload]] = {}
+    for place, field, value in _references(envelope.input):
+        names[field] = place
+        medium = _medium(place, value)
+        if isinstance(medium, Upload):
+            uploads[field] = [medium]
+        else:
+            fields[field] = medium
+    with _called(names):
+        generation = read_action(Body(fields, uploads))
+    ignored = header_safe([*states, *unknown, *(f"parameters.{name}" for name in generation.ignored)])
+    known_as = {field: names.get(name, name) for field, name in generation.names.items()}
+    generation = replace(generation, ignored=ignored, names=known_as)
+    return ActionCall(generation, envelope.request_id, envelope.runtime.output_format)
+
+
+def _unknown(prefix: str, part: _Part) -> Iterator[str]:
+    for name, value in (part.model_extra or {}).items():
+        reason = tables.ACTION.refusal(name)
+        if reason is None:
+            yield name
+        elif isinstance(value, np.ndarray) or not is_harmless(value):
+            raise ApiError(400, f"{prefix}{name} {reason}", param=f"{prefix}{name}")
+
+
+def _instruction(given: ActionInput) -> tuple[str, str | None]:
+    """The instruction and the name to call it by."""
+    places = {
+        "input.task": given.task,
+        "input.prompt": given.prompt,
+        "input.observation.prompt": given.observation.prompt,
+        "input.observation.task": given.observation.task,
+    }
+    for place, said in places.items():
+        if isinstance(said, list) and len(said) != 1:
+            raise ApiError(400, f"{place} holds {len(said)} instructions; {_ONE}", param=place)
+        if said:
+            return place, said[0] if isinstance(said, list) else said
+    return "input.task", None
+
+
+def _references(given: ActionInput) -> Iterator[tuple[str, str, Any]]:
+    """The one picture or video: its place, the video routes' name of the field, and what it is given as."""
+    found: list[tuple[str, str, Any]] = []
+    for prefix, part in (("input.", given), ("input.observation.", given.observation)):
+        pictures = {f"images.{camera[:NAME_CHARACTERS]}": picture for camera, picture in (part.images or {}).items()}
+        found += [(prefix + name, "image_reference", picture) for name, picture in pictures.items()]
+        found.append((f"{prefix}image", "image_reference", part.image))
+        found.append((f"{prefix}input_reference", "input_reference", part.input_reference))
+        found.append((f"{prefix}video", "video_reference", part.video))
+    found = [reference for reference in found if reference[2] is not None]
+    if len(found) > 1:
+        places = ", ".join(place for place, _, _ in found)
+        message = (
+            f"{found[1][0]} is one of {len(found)} ({places}); expected one picture that holds all views, or a video"
+        )
+        raise ApiError(400, message, param=found[1][0])
+    yield from found
+
+
+def _medium(place: str, value: Any) -> Any:
+    """An upload, or what the video routes read themselves."""
+    try:
+        if isinstance(value, list) and len(value) == 1:
+            value = value[0]
+        if isinstance(value, list):
+            raise ValueError(f"holds {len(value)} observations; {_ONE}")
+        if isinstance(value, np.ndarray):
+            return Upload(place, _encoded(value), "image/png")
+        if isinstance(value, bytes):
+            return Upload(place, value)
+        if isinstance(value, dict) and ("base64" in value or "b64_json" in value):
+            return _decoded(place, value)
+        if not isinstance(value, (str, dict)):
+            raise ValueError(f'is {json_type(value)}; expected {{"base64": ..., "mime_type": ...}} or a data URI')
+        return value
+    except ValueError as error:
+        raise ApiError(400, f"{place} {error}", param=place) from None
+
+
+def _encoded(array: NDArray[Any]) -> bytes:
+    if array.ndim == 4 and len(array) != 1:
+        raise ValueError(f"holds {len(array)} observations; {_ONE}")
+    frame = array[0] if array.ndim == 4 else array
+    if frame.dtype != np.uint8 or frame.ndim != 3:
+        raise ValueError(f"is {array.dtype.name} {list(array.shape)}; expected uint8 [height, width, 3]")
+    try:
+        return encode_image(frame, "png")
+    except MediaError as error:
+        raise ValueError(f"cannot be used: {error}") from None
+
+
+def _decoded(place: str, wrapped: dict[str, Any]) -> Upload | str:
+    text = wrapped.get("base64", wrapped.get("b64_json"))
+    if not isinstance(text, str):
+        raise ValueError(f"has {json_type(text)} as its base64; expected text")
+    if text.startswith("data:"):
+        return text
+    try:
+        return Upload(place, base64.b64decode(text, validate=True), wrapped.get("mime_type"))
+    except (binascii.Error, ValueError):
+        raise ValueError("is not valid base64; expected the standard alphabet with padding, no spaces") from None
+
+
+def _lists(place: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The same with lists for arrays, as the video routes' fields know them."""
+
+    def listed(name: str, value: Any) -> Any:
+        if isinstance(value, np.ndarray):
+            if value.size > MAX_LISTED:
+                message = f"{name} is an array of {value.size} numbers; expected at most {MAX_LISTED}"
+                raise ApiError(400, message, param=name)
+            return value.tolist()
+        if isinstance(value, dict):
+            return {key: listed(name, entry) for key, entry in value.items()}
+        return [listed(name, entry) for entry in value] if isinstance(value, list) else value
+
+    return {name: listed(place + name[:NAME_CHARACTERS], value) for name, value in given.items()}
+
+
+@contextmanager
+def _called(names: Mapping[str, str]) -> Iterator[None]:
+    """Let refusals name fields by where the client put them."""
+    try:
+        yield
+    except ApiError as error:
+        name = names.get(error.param or "")
+        if name is None:
+            raise
+        raise ApiError(error.status, name + error.message.removeprefix(error.param or ""), param=name) from None

@@ -1,0 +1,227 @@
+"""The fields of the generation routes: which are served, under which names, and why others are refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from cosmos3_core.modes import Mode
+from deployments.ingress.requests import coercions as read
+from deployments.ingress.requests.coercions import Coercion, JsonSchema
+from deployments.ingress.requests.references import Kind, Media, read_reference
+from deployments.wire.data_uri import EXAMPLE
+
+FILLER = "video_params"
+"""An object whose keys are fields too, where nothing else gives them."""
+CONTAINERS = ("extra_args", "extra_params")
+"""Objects whose keys are fields too and win over those outside, the later ones over the earlier."""
+
+ALIASES = {
+    "steps": "num_inference_steps",
+    "num_steps": "num_inference_steps",
+    "guidance": "guidance_scale",
+    "shift": "flow_shift",
+    "num_output_frames": "num_frames",
+    "enable_sound": "generate_sound",
+    "sound_gen": "generate_sound",
+    "enable_audio": "generate_sound",
+    "audio_duration": "sound_duration",
+    "use_guardrails": "guardrails",
+    "enable_safety_checker": "guardrails",
+    "condition_video_latent_indexes": "condition_frame_indexes_vision",
+    "n": "num_outputs_per_prompt",
+    "image_size": "resolution",
+    "deterministic_seed": "seed",
+    "conditioning_fps": "action_fps",
+    "model_mode": "mode",
+    "action_mode": "mode",
+    "action_horizon": "action_chunk_size",
+    "action_view_point": "view_point",
+    "image": "input_reference",
+    "video": "input_reference",
+    "input_references": "input_reference",
+    "webhook": "webhook_url",
+    "callback_url": "webhook_url",
+}
+
+COSMETIC = frozenset(
+    {
+        "user",
+        "generator_device",
+        "vae_use_tiling",
+        "vae_use_slicing",
+        "true_cfg_scale",
+        "guidance_scale_2",
+        "boundary_ratio",
+        "frame_interpolation_exp",
+        "frame_interpolation_scale",
+        "frame_interpolation_model_path",
+        "preencode_mp4",
+        "preencode_batch_frames",
+    }
+)
+"""Fields that other servers know and that change nothing in what Cosmos 3 makes."""
+
+_TRANSFER = "asks for transfer from a control video (edge, blur, depth, seg, wsm), which is not served"
+_PATH = "names a file or an address for the server to read, which it does not do; upload it as input_reference"
+_EDITING = "belongs to models that edit their input, which Cosmos 3 does not"
+_OBSERVATION = "is not taken by this route; send an image as input_reference"
+_NO_IMAGE = "is not used by this route, which makes images from text; ask for a video"
+_REFUSED = {
+    **dict.fromkeys(("edge", "blur", "depth", "seg", "wsm", "transfer", "control"), _TRANSFER),
+    **dict.fromkeys(("control_reference", "control_type", "control_path", "control_weight"), _TRANSFER),
+    **dict.fromkeys(("control_guidance", "control_guidance_interval", "num_video_frames_per_chunk"), _TRANSFER),
+    **dict.fromkeys(("num_conditional_frames", "num_first_chunk_conditional_frames", "max_frames"), _TRANSFER),
+    **dict.fromkeys(("show_control_condition", "show_input", "share_vision_temporal_positions"), _TRANSFER),
+    **dict.fromkeys(("emphasize_control_in_prompt",), _TRANSFER),
+    **dict.fromkeys(("action_path", "vision_path", "sound_path", "image_path", "video_path"), _PATH),
+    **dict.fromkeys(("image_url", "video_url", "reference_url"), _PATH),
+    **dict.fromkeys(("source_video", "source_audio", "video_noise_mask", "audio_noise_mask"), _EDITING),
+    **dict.fromkeys(("mask", "mask_image", "reference_image"), _EDITING),
+    **dict.fromkeys(("observation", "robot_obs"), _OBSERVATION),
+    "audio_reference": "is not used by Cosmos 3; sound is generated, never conditioned on",
+    "enable_frame_interpolation": "is not served; ask for the frames with num_frames and fps",
+    "lora": "is not served; this server loads no adapters",
+}
+
+PIXEL = (
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGM4ceIEAAS0AlkWLoFAAAAAAElFTkSuQmCC"
+)
+"""The smallest image, for examples."""
+
+
+def _reference(kind: Kind | None = None) -> Coercion[Media | None]:
+    what = kind or "image or video"
+    address: JsonSchema = {"type": "string", "pattern": "^data:"}
+    wrapped: list[JsonSchema] = [
+        {"type": "object", "properties": {key: address}, "required": [key], "additionalProperties": False}
+        for key in ("image_url", "video_url")
+        if kind is None or key.startswith(kind)
+    ]
+    said = f"The {what} to start from: an upload in a form, or {EXAMPLE}. Give one reference."
+    examples = [] if kind == "video" else [PIXEL]
+    return Coercion(
+        partial(read_reference, kind=kind),
+        {"description": said, "anyOf": [address, *wrapped], "examples": examples},
+    )
+
+
+def _mode(modes: list[Mode]) -> Coercion[Mode]:
+    names = [mode.value for mode in modes]
+    return read.mode.saying("What to make; without it, what the inputs imply.", enum=names)
+
+
+_COUNT = "How many to make."
+_COMMON: dict[str, Coercion[Any]] = {
+    "prompt": read.text,
+    "model": read.text.saying("Name of a served model; without it the first one that generates."),
+    "negative_prompt": read.text,
+    "size": read.size.saying("Width and height in pixels, floored to multiples of 16; wins over width and height."),
+    "width": read.whole,
+    "height": read.whole,
+    "resolution": read.tier,
+    "aspect_ratio": read.text.saying(examples=["16,9"]),
+    "fps": read.number,
+    "num_frames": read.whole,
+    "num_inference_steps": read.whole,
+    "guidance_scale": read.number,
+    "guidance_interval": read.interval,
+    "flow_shift": read.number,
+    "schedule": read.text,
+    "seed": read.seed,
+    "deterministic_seed": read.deterministic_seed.saying("The seed, or a switch that changes nothing."),
+    "max_sequence_length": read.whole,
+    "preset": read.text,
+    "use_system_prompt": read.flag,
+    "system_prompt": read.text,
+    "use_resolution_template": read.flag,
+    "use_duration_template": read.flag,
+    "negative_metadata_mode": read.text,
+    "guardrails": read.flag.saying("False asks for none; see the answer's X-Guardrails."),
+    "return_stage_metrics": read.flag.saying("Adds the bytes that went from stage to stage to the answer's metrics."),
+    "service_class": read.choice(interactive="interactive", standard="standard", batch="batch").saying(
+        "How urgent it is; without it, interactive where the client waits, else standard."
+    ),
+}
+_VIDEO_ONLY: dict[str, Coercion[Any]] = {
+    "input_reference": _reference(),
+    "image_reference": _reference("image"),
+    "video_reference": _reference("video"),
+    "generate_sound": read.flag,
+    "sound_duration": read.number,
+    "condition_frame_indexes_vision": read.whole_numbers,
+    "condition_video_keep": read.text,
+    "mode": _mode([mode for mode in Mode if not mode.is_image]),
+    "action_mode": read.action_mode.saying("The mode, where it is one with actions."),
+    "action": read.rows,
+    "action_chunk_size": read.whole,
+    "action_fps": read.number.saying("The same as fps: frames and actions have one rate.", exclusiveMinimum=0),
+    "domain_name": read.text,
+    "domain_id": read.whole,
+    "raw_action_dim": read.whole,
+    "view_point": read.text,
+    "webhook_url": read.text.saying("Is sent a signed POST when the job ends; only of POST /v1/videos."),
+    "seconds": read.seconds.saying("Length of the video, where num_frames does not give it."),
+}
+
+
+@dataclass(frozen=True)
+class Schema:
+    """One route's fields: how those it serves are read, and why others are refused."""
+
+    accepted: Mapping[str, Coercion[Any]]
+    refused: Mapping[str, str]
+
+    def coercion(self, name: str) -> Coercion[Any] | None:
+        """How a field is read, by the name that a client uses for it; None for one that is not served."""
+        return self.accepted.get(name) or self.accepted.get(ALIASES.get(name, name))
+
+    def refusal(self, name: str) -> str | None:
+        """Why a field is refused, by the name that a client uses for it."""
+        return self.refused.get(name) or self.refused.get(ALIASES.get(name, name))
+
+
+VIDEO = Schema(
+    _COMMON
+    | _VIDEO_ONLY
+    | {
+        "num_outputs_per_prompt": read.within(1, 10).saying("One is made, however many are asked for."),
+        "quality": read.choice(standard="standard", auto="standard", high="high", lossless="lossless").saying(
+            "Of the MP4's compression; not every player shows lossless ones."
+        ),
+    },
+    _REFUSED,
+)
+ACTION = Schema(
+    {
+        **VIDEO.accepted,
+        **dict.fromkeys(("mode", "action_mode"), _mode([mode for mode in Mode if mode.predicts_action])),
+        "num_outputs_per_prompt": read.within(1, 1).saying(_COUNT),
+        "quality": read.choice(standard="standard", auto="standard").saying("There is no file."),
+        "candidate_count": read.within(1, 1).saying("How many predictions to make."),
+    },
+    _REFUSED | {"noise": "is not taken; the noise follows from seed"},
+)
+IMAGE = Schema(
+    _COMMON
+    | {
+        "mode": _mode([Mode.TEXT_TO_IMAGE]),
+        "seed": read.seed.saying(
+            "Of the first image's noise, each further image takes the next one; else drawn.", default=None
+        ),
+        "use_system_prompt": read.image_system_prompt_switch.saying(
+            "Whether the model gets a system message; names of prompt styles are passed over."
+        ),
+        "num_outputs_per_prompt": read.within(1, 10).saying(_COUNT, default=1),
+        "response_format": read.choice(b64_json="b64_json", file="file").saying(
+            "Base64 in JSON, or the file itself, which is a ZIP for several images.", default="b64_json"
+        ),
+        "output_format": read.choice(png="png", jpeg="jpeg", jpg="jpeg", webp="webp").saying(
+            "Of each image.", default="png"
+        ),
+        "output_compression": read.within(0, 100).saying("Quality of JPEG and WEBP.", default=100),
+    },
+    _REFUSED | dict.fromkeys(_VIDEO_ONLY.keys() - {"seconds", "mode"}, _NO_IMAGE),
+)

@@ -1,0 +1,90 @@
+"""`/v1/actions/generations`: the actions of a policy, or those seen in a video, while the client waits."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import numpy as np
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from deployments.ingress.answers import ActionObject, ActionsAnswer, PredictedAction
+from deployments.ingress.api_keys import caller_of
+from deployments.ingress.graph import Graph
+from deployments.ingress.middleware import request_id_of
+from deployments.ingress.requests import numpy_msgpack
+from deployments.ingress.requests.action_request import ActionCall, read_actions
+from deployments.ingress.requests.body import Body, media_type, read_body, read_object
+from deployments.ingress.requests.submission import PREFIX, check, echo, make_job, notices
+from deployments.ingress.waiting import finished
+from deployments.jobs.job import Job
+
+
+async def create_actions(request: Request) -> Response:
+    """Predict actions while the client waits; the video that comes with them is dropped.
+
+    JSON is answered in JSON, msgpack in msgpack, its values as an array.
+    """
+    graph: Graph = request.app.state.graph
+    caller = caller_of(request)
+    call = await asyncio.to_thread(read_actions, await _body(request))
+    generation = call.generation
+    served, resolved = await check(graph, generation)
+    shown = echo(generation, resolved, graph.settings.guardrails, request_id_of(request))
+    job = await make_job(graph, "video", served, generation, shown, caller, resolved)
+    (job,) = await finished(graph, request, [job])
+    graph.jobs.let_go(job)
+    assert job.result is not None
+    headers = notices(graph, generation) | {
+        "X-Model": job.model,
+        "X-Inference-Time-S": f"{sum(job.result['stage_seconds'].values()):.3f}",
+    }
+    answer = answer_of(job, call)
+    if not _wants_msgpack(request):
+        return JSONResponse(answer, headers=headers)
+    content = await asyncio.to_thread(_packed, answer, call)
+    return Response(content, media_type=numpy_msgpack.MEDIA_TYPE, headers=headers)
+
+
+def answer_of(job: Job, call: ActionCall) -> ActionsAnswer:
+    """A completed job's actions as SGLang's clients know them."""
+    assert job.result is not None
+    predicted: ActionObject = job.result["action"]
+    action: PredictedAction = {
+        "type": "continuous",
+        "values": predicted["data"],
+        "shape": predicted["shape"],
+        "dtype": predicted["dtype"],
+        "raw_action_dim": predicted["raw_action_dim"],
+        "action_mode": predicted["action_mode"],
+        "domain_id": predicted["domain_id"],
+    }
+    return {
+        "id": call.request_id or f"act_{job.id.removeprefix(PREFIX['video'])}",
+        "object": "action.generation",
+        "created": int(time.time()),
+        "model": job.model,
+        "data": [{"index": 0, "input_index": 0, "action": action}],
+    }
+
+
+def _packed(answer: ActionsAnswer, call: ActionCall) -> bytes:
+    packed: dict[str, Any] = dict(answer)
+    if call.output_format != "list":
+        (prediction,) = answer["data"]
+        values = np.asarray(prediction["action"]["values"], np.float32)
+        packed["data"] = [{**prediction, "action": {**prediction["action"], "values": values}}]
+    return numpy_msgpack.pack(packed)
+
+
+async def _body(request: Request) -> Body:
+    if media_type(request) in numpy_msgpack.MEDIA_TYPES:
+        return Body(await read_object(request, numpy_msgpack.unpack, "msgpack", numpy_msgpack.MAX_BYTES))
+    return await read_body(request)
+
+
+def _wants_msgpack(request: Request) -> bool:
+    accepted = (kind.partition(";")[0].strip().lower() for kind in request.headers.get("accept", "").split(","))
+    return not {media_type(request), *accepted}.isdisjoint(numpy_msgpack.MEDIA_TYPES)

@@ -1,0 +1,179 @@
+"""`/v1/videos/{id}` and all below it: a job, its file, its events, its end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
+from typing import Literal, cast
+
+from sse_starlette import EventSourceResponse, ServerSentEvent
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from deployments.ingress.answers import VideoObject, video_deleted, video_page
+from deployments.ingress.api_keys import caller_of
+from deployments.ingress.errors import ApiError
+from deployments.ingress.graph import Graph
+from deployments.ingress.media_response import media_response
+from deployments.ingress.requests.coercions import flag, shown, within
+from deployments.jobs.job import MAX_PAGE, Job
+from deployments.jobs.preview_events import jpeg_of
+
+MP4: Literal["video/mp4"] = "video/mp4"
+POLL_AFTER_MS = 500
+MAX_DIGITS = 9
+LOWEST_ERROR, HIGHEST_ERROR, DEFAULT_ERROR = 400, 599, 500
+
+
+async def list_videos(request: Request) -> Response:
+    """Some of the caller's jobs, the newest first unless `order=asc`; `after` is the last id of the page before."""
+    graph: Graph = request.app.state.graph
+    query = request.query_params
+    order = query.get("order", "desc")
+    if order not in ("asc", "desc"):
+        raise ApiError(400, f"order is {shown(order)}; expected asc or desc", param="order")
+    try:
+        limit = within(0, MAX_PAGE)(query.get("limit", MAX_PAGE))
+    except ValueError as error:
+        raise ApiError(400, f"limit {error}", param="limit") from None
+    api_key = caller_of(request).api_key
+    page = await graph.jobs.page("video", api_key, query.get("after"), limit, cast(Literal["asc", "desc"], order))
+    positions = await graph.jobs.positions(page.jobs)
+    return JSONResponse(video_page([video_object(job, positions) for job in page.jobs], page.has_more))
+
+
+async def video(request: Request) -> Response:
+    """A job as it stands."""
+    graph: Graph = request.app.state.graph
+    job = await _job(request)
+    headers = {} if job.final else {"openai-poll-after-ms": str(POLL_AFTER_MS)}
+    return JSONResponse(video_object(job, await graph.jobs.positions([job])), _status(graph, job), headers=headers)
+
+
+def _status(graph: Graph, job: Job) -> int:
+    if job.error is None or graph.settings.failed_job_answer == "ok":
+        return 200
+    code = job.error["code"]
+    return code if isinstance(code, int) and LOWEST_ERROR <= code <= HIGHEST_ERROR else DEFAULT_ERROR
+
+
+async def delete_video(request: Request) -> Response:
+    """Stop a job where it runs and remove it with its file."""
+    graph: Graph = request.app.state.graph
+    job = await _job(request)
+    await graph.jobs.delete(job.id)
+    return JSONResponse(video_deleted(job.id))
+
+
+async def video_content(request: Request) -> Response:
+    """The MP4 of a completed job, with ranges."""
+    variant = request.query_params.get("variant", "video")
+    if variant != "video":
+        raise ApiError(400, f"variant is {shown(variant)}; expected video", param="variant")
+    job = await _job(request)
+    if job.status == "failed":
+        raise ApiError(422, f"the generation failed: {(job.error or {}).get('message', '')}")
+    if job.result is None:
+        raise ApiError(404, "Generation is still in-progress")
+    return await media_response(request, job.result["uri"], MP4, f"{job.id}.mp4")
+
+
+async def video_preview(request: Request) -> Response:
+    """The newest glimpse of what a job becomes, as JPEG."""
+    graph: Graph = request.app.state.graph
+    job = await _job(request)
+    event = await graph.jobs.last_event(job.id, "preview")
+    if event is None:
+        raise ApiError(404, "there is no preview of this generation, or not yet; they are a setting of the model")
+    headers = {"X-Step": str(event.data["step"]), "Cache-Control": "no-store"}
+    return Response(jpeg_of(event.data), media_type="image/jpeg", headers=headers)
+
+
+async def video_manifest(request: Request) -> Response:
+    """What a completed job was made from and with, to make it again."""
+    job = await _job(request)
+    manifest = (job.result or {}).get("manifest")
+    if manifest is None:
+        raise ApiError(404, "there is no manifest of this generation, or not yet")
+    return JSONResponse(manifest)
+
+
+async def video_events(request: Request) -> Response:
+    """A job's events as server-sent events; `Last-Event-ID` continues where a connection broke.
+
+    Previews come to those who ask with `?previews=true`: not everybody expects a picture.
+    """
+    job = await _job(request)
+    graph: Graph = request.app.state.graph
+    last = request.headers.get("last-event-id", "0")
+    if not last.isdecimal() or len(last) > MAX_DIGITS:
+        raise ApiError(400, f"Last-Event-ID is {last[:40]!r}; expected a number", param="Last-Event-ID")
+    try:
+        previews = flag(request.query_params.get("previews", False))
+    except ValueError as error:
+        raise ApiError(400, f"previews {error}", param="previews") from None
+    newest = await graph.jobs.last_event(job.id)
+    if int(last) > (newest.number if newest else 0):
+        raise ApiError(400, f"Last-Event-ID is {last}; this job has had no such event", param="Last-Event-ID")
+    if job.final and newest is not None and int(last) == newest.number:
+        # What tells a browser not to ask again.
+        return Response(status_code=204)
+
+    async def events() -> AsyncIterator[ServerSentEvent]:
+        async with aclosing(graph.jobs.watch(job.id, int(last))) as stream:
+            async for event in stream:
+                if event.kind == "preview" and not previews:
+                    continue
+                number = str(event.number) if event.number else None
+                yield ServerSentEvent(json.dumps(event.data), event=event.kind, id=number)
+
+    return EventSourceResponse(events(), ping=15)
+
+
+async def _job(request: Request) -> Job:
+    graph: Graph = request.app.state.graph
+    job = await graph.jobs.get(request.path_params["id"])
+    # Somebody else's job is none.
+    if job is None or job.kind != "video" or job.api_key != caller_of(request).api_key:
+        raise ApiError(404, "Video not found")
+    return job
+
+
+def video_object(job: Job, positions: Mapping[str, int]) -> VideoObject:
+    """A job as vLLM-Omni's and OpenAI's clients know it; `positions` are of those that are queued."""
+    result, shown = job.result or {}, job.shown
+    frames, fps = result.get("num_frames", shown["num_frames"]), result.get("fps", shown["fps"])
+    seconds = result.get("stage_seconds", {})
+    return {
+        "id": job.id,
+        "object": "video",
+        "model": job.model,
+        "prompt": shown["prompt"],
+        "status": job.status,
+        "progress": job.progress,
+        "size": f"{result['width']}x{result['height']}" if result and not shown["size"] else shown["size"],
+        "seconds": shown["seconds"],
+        "quality": "default",
+        "created_at": int(job.created_at),
+        "completed_at": None if job.completed_at is None else int(job.completed_at),
+        "expires_at": None if job.expires_at is None else int(job.expires_at),
+        "error": job.error,  # type: ignore[typeddict-item]  # kept as JSON
+        "remixed_from_video_id": None,
+        "media_type": MP4,
+        "file_name": f"{job.id}.mp4" if result else None,
+        "fps": fps,
+        "num_frames": frames,
+        "duration_s": frames / fps,
+        "inference_time_s": sum(seconds.values()) if result else None,
+        "stage_durations": seconds,
+        "peak_memory_mb": result.get("peak_memory_bytes", 0) / 1e6,
+        "metrics": result.get("handed_over_bytes") if shown["metrics"] else None,
+        "action": result.get("action"),
+        "seed": result.get("seed"),
+        "guardrails": shown["guardrails"],
+        "latents_sha256": result.get("latents_sha256"),
+        "tries": job.tries,
+        "deaths": job.deaths,
+        "queue_position": positions.get(job.id),
+    }

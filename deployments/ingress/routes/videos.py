@@ -1,0 +1,99 @@
+"""`/v1/videos`: making jobs, and generating while the client waits."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from cosmos3_core.resolve import ResolvedRequest
+from deployments.ingress.api_keys import caller_of
+from deployments.ingress.errors import ApiError
+from deployments.ingress.graph import Graph, ServedCard
+from deployments.ingress.middleware import request_id_of
+from deployments.ingress.requests.body import read_body
+from deployments.ingress.requests.generation import Generation, read_video
+from deployments.ingress.requests.submission import check, echo, make_job, notices
+from deployments.ingress.routes.video_jobs import MP4, video_object
+from deployments.ingress.waiting import finished
+from deployments.jobs.job import Job
+from deployments.wire.media_store import read_media
+
+QUALITY = {"standard": 95, "high": 97, "lossless": 100}
+"""What the names of qualities mean, of 100."""
+
+
+async def create_video(request: Request) -> Response:
+    """Make a job and answer at once."""
+    graph: Graph = request.app.state.graph
+    generation, job = await _job(graph, request, detached=True)
+    stored = await graph.jobs.submit(job)
+    headers = notices(graph, generation)
+    if stored.id != job.id:
+        headers["Idempotent-Replayed"] = "true"
+    try:
+        positions = await graph.jobs.positions([stored])
+    except ApiError:
+        # It is kept: an error would have the client make another one.
+        positions = {}
+    except asyncio.CancelledError:
+        if stored.id == job.id:
+            graph.jobs.let_go(stored)
+        raise
+    return JSONResponse(video_object(stored, positions), headers=headers)
+
+
+async def create_video_sync(request: Request) -> Response:
+    """Generate while the client waits, and answer with the MP4."""
+    graph: Graph = request.app.state.graph
+    generation, job = await _job(graph, request, detached=False)
+    (job,) = await finished(graph, request, [job])
+    try:
+        assert job.result is not None
+        content = await asyncio.to_thread(read_media, job.result["uri"])
+    finally:
+        graph.jobs.let_go(job)
+    return Response(content, media_type=MP4, headers=notices(graph, generation) | _figures(job, job.result))
+
+
+def _figures(job: Job, result: dict[str, Any]) -> dict[str, str]:
+    def compact(value: Any) -> str:
+        return json.dumps(value, separators=(",", ":"))
+
+    return {
+        "X-Model": job.model,
+        "X-Job-Id": job.id,
+        "X-Seed": str(result["seed"]),
+        "X-Inference-Time-S": f"{sum(result['stage_seconds'].values()):.3f}",
+        "X-Stage-Durations": compact(result["stage_seconds"]),
+        "X-Peak-Memory-MB": f"{result['peak_memory_bytes'] / 1e6:.3f}",
+        "X-Latents-SHA256": compact(result["latents_sha256"]),
+    }
+
+
+async def _job(graph: Graph, request: Request, *, detached: bool) -> tuple[Generation, Job]:
+    caller = caller_of(request)
+    generation = await asyncio.to_thread(read_video, await read_body(request))
+    served, resolved = await _checked(graph, generation, detached)
+    shown = echo(generation, resolved, graph.settings.guardrails, request_id_of(request))
+    job = await make_job(
+        *(graph, "video", served, generation, shown, caller, resolved),
+        quality=QUALITY[generation.quality],
+        detached=detached,
+    )
+    return generation, job
+
+
+async def _checked(graph: Graph, generation: Generation, detached: bool) -> tuple[ServedCard, ResolvedRequest]:
+    served, resolved = await check(graph, generation, detached)
+    if resolved.mode.is_image:
+        raise ApiError(400, "mode is text2image; expected POST /v1/images/generations", param="mode")
+    said = generation.names.get("mode")
+    if said == "action_mode" and resolved.mode.predicts_action and generation.request.raw_action_dim is None:
+        # Whoever uses vLLM-Omni's name of the mode gets its rule (spec http_api 4.3), though most widths are known.
+        message = f"raw_action_dim is missing; {resolved.mode.value} needs the width of the actions"
+        raise ApiError(400, message, param="raw_action_dim")
+    return served, resolved

@@ -1,0 +1,1 @@
+"""A recipe as a private graph on this machine."""

@@ -1,0 +1,1 @@
+"""The Reasoner stage: chat about text and images, by vLLM."""

@@ -1,0 +1,143 @@
+"""The Reasoner stage: chat about text and images, by vLLM.
+
+It replaces images by embeddings from the Encoder, hands the rest to vLLM as it came, and stops what nobody reads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from cosmos3_core.checkpoint import Checkpoint
+from cosmos3_core.model.names import reasoner_shapes
+from cosmos3_core.weights import stored_tensors
+from deployments.encoder import EmbeddingsReference
+from deployments.logs import log, logs_for
+from deployments.settings import ModelSettings
+from deployments.wire.chat_answer import ChatAnswer
+from deployments.wire.chat_images import image_parts, with_parts
+from deployments.wire.handles import answer_of
+from deployments.wire.handoff import to_tensor
+
+if TYPE_CHECKING:
+    from deployments.reasoner.engine import ChatEngine
+
+VISION = "vision_encoder"
+CONNECTOR_VARIABLE = "VLLM_MEDIA_CONNECTOR"
+WARM_UP: dict[str, Any] = {"messages": [{"role": "user", "content": "hello"}], "max_tokens": 2, "temperature": 0}
+
+
+class Reasoner:
+    """Deployment: one vLLM engine on the unified checkpoint."""
+
+    def __init__(self, settings: ModelSettings, encoder: Any | None = None) -> None:
+        assert settings.reasoner is not None
+        self.settings = settings
+        self.encoder = encoder
+        self.checkpoint = settings.find_checkpoint()
+        # vLLM reads its variables when it is imported, and its engine starts processes of its own.
+        os.environ.update(settings.reasoner.environment | {CONNECTOR_VARIABLE: "cosmos3"})
+        from deployments.reasoner.engine import ChatEngine
+
+        self.engine: ChatEngine = ChatEngine(settings.name, self.checkpoint, settings.reasoner)
+        self._requests = self._active = 0
+        self._bytes_read = _bytes_read(self.checkpoint)
+        self._warm = False
+
+    async def check_health(self) -> None:
+        """Serve asks this before the replica is ready and ever after.
+
+        Raises:
+            Exception: vLLM's engine is dead.
+        """
+        if not self._warm:
+            answer = await self.chat("warm-up", {"model": self.settings.name, **WARM_UP})
+            if answer.status != 200:
+                raise RuntimeError(f"the warm-up request failed: {answer.body}")
+            self._requests, self._warm = 0, True
+        await self.engine.check_health()
+
+    async def chat(self, request_id: str, body: dict[str, Any]) -> ChatAnswer:
+        """A whole answer. Cancelling the call aborts the request in the engine."""
+        async with aclosing(self._answers(request_id, {**body, "stream": False})) as answers:
+            answer = await anext(answers)
+        assert isinstance(answer, ChatAnswer)
+        return answer
+
+    async def chat_stream(self, request_id: str, body: dict[str, Any]) -> AsyncGenerator[ChatAnswer | str, None]:
+        """An error, or the answer as server-sent events. Closing the stream aborts the request in the engine."""
+        async with aclosing(self._answers(request_id, body)) as answers:
+            async for part in answers:
+                yield part
+
+    async def _answers(self, request_id: str, body: dict[str, Any]) -> AsyncGenerator[ChatAnswer | str, None]:
+        from deployments.reasoner.media import held
+
+        self._requests += 1
+        self._active += 1
+        try:
+            with logs_for(request_id):
+                images = await self._images(request_id, body)
+                with held(images) as parts:
+                    answer = await self.engine.chat({**with_parts(body, parts), "request_id": request_id})
+                    if isinstance(answer, ChatAnswer):
+                        log.info("answered: %d", answer.status)
+                        yield answer
+                        return
+                    async with aclosing(answer) as events:
+                        async for event in events:
+                            yield event
+        finally:
+            self._active -= 1
+
+    async def _images(self, request_id: str, body: dict[str, Any]) -> list[tuple[Tensor, tuple[int, int, int]]]:
+        """Embeddings of the images in a chat, in order; none where vLLM embeds them itself."""
+        if self.encoder is None:
+            return []
+        images = await asyncio.to_thread(image_parts, body)
+        if not images:
+            return []
+        references: list[EmbeddingsReference] = await answer_of(self.encoder.embed.remote(request_id, images))
+        arrays = await asyncio.gather(*(reference.embeddings.reference for reference in references))
+        cpu = torch.device("cpu")
+        return [
+            (to_tensor(array, reference.embeddings.dtype, cpu), reference.grid)
+            for array, reference in zip(arrays, references, strict=True)
+        ]
+
+    async def stats(self) -> dict[str, float]:
+        """Counters and gauges for `/metrics`; `vllm_` are the engine's own."""
+        stats = self.engine.stats
+        return {
+            "chat_requests": self._requests,
+            "active_requests": self._active,
+            **self._bytes_read,
+            "vllm_unfinished_requests": self.engine.llm.get_num_unfinished_requests(),
+            "vllm_running_requests": stats.running,
+            "vllm_waiting_requests": stats.waiting,
+            "vllm_prompt_tokens": stats.prompt_tokens,
+            "vllm_generated_tokens": stats.generated_tokens,
+        }
+
+    def __del__(self) -> None:
+        # Serve calls this once the replica has drained.
+        engine = getattr(self, "engine", None)
+        if engine is not None:
+            engine.shutdown()
+
+
+def _bytes_read(checkpoint: Checkpoint) -> dict[str, float]:
+    """What vLLM reads for itself: a whole copy of the tower with its head, and of the ViT.
+
+    By the checkpoint's headers, for vLLM does not tell, and repacks its weights for a CPU.
+    """
+    stored = stored_tensors(checkpoint.folder("transformer"))
+    tower = sum(stored[name].nbytes for name in reasoner_shapes(checkpoint.transformer_config))
+    vision = sum(tensor.nbytes for tensor in stored_tensors(checkpoint.folder(VISION)).values())
+    return {"vllm_tower_bytes_read": tower, "vllm_vision_bytes_read": vision}

@@ -1,0 +1,239 @@
+"""What a recipe's `args:` may say, and what follows from it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import ValidationError
+from sqlalchemy.engine import make_url
+
+from deployments.jobs.admission import Bound
+from deployments.settings import (
+    DecoderSettings,
+    EncoderSettings,
+    FrontSettings,
+    GeneratorSettings,
+    ModelSettings,
+    ReasonerSettings,
+    ServedModel,
+    ServedModels,
+    Settings,
+)
+
+NEEDED: dict[type[Settings], dict[str, Any]] = {
+    EncoderSettings: {},
+    ReasonerSettings: {},
+    GeneratorSettings: {},
+    ModelSettings: {"name": "m", "checkpoint": "tiny:nano"},
+    DecoderSettings: {"checkpoint": "tiny:nano"},
+    FrontSettings: {},
+    ServedModel: {"application": "nano"},
+    ServedModels: {},
+}
+SCHEME_ONLY = "local_places looks for the scheme file:, but fsspec takes a plain path too; ask media_store.local_path"
+QUERY = "database_url writes the path into a URL, where ? begins a query; use sqlalchemy.URL.create"
+
+
+def model(**fields: Any) -> ModelSettings:
+    return ModelSettings(**NEEDED[ModelSettings] | fields)
+
+
+def front(text: str) -> FrontSettings:
+    return FrontSettings(**yaml.safe_load(text))
+
+
+@pytest.mark.parametrize("kind", NEEDED, ids=lambda kind: kind.__name__)
+def test_unknown_names_are_refused(kind: type[Settings]) -> None:
+    kind(**NEEDED[kind])
+    with pytest.raises(ValidationError, match=r"guardrail\n.*[Ee]xtra inputs"):
+        kind(**NEEDED[kind] | {"guardrail": "off"})
+
+
+@pytest.mark.parametrize("kind", NEEDED, ids=lambda kind: kind.__name__)
+def test_settings_do_not_change(kind: type[Settings]) -> None:
+    found = kind(**NEEDED[kind])
+    with pytest.raises(ValidationError, match="frozen"):
+        setattr(found, next(iter(kind.model_fields)), "other")
+
+
+@pytest.mark.parametrize("stage", ["encoder", "reasoner", "generator"])
+def test_unknown_names_within_a_model_are_refused(stage: str) -> None:
+    with pytest.raises(ValidationError, match=rf"{stage}\.dtyp\n"):
+        model(**{stage: {"dtyp": "bfloat16"}})
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [
+        (EncoderSettings, {"threads": 0}),
+        (EncoderSettings, {"key_value_bytes": -1}),
+        (EncoderSettings, {"memory_limit_bytes": -1}),
+        (EncoderSettings, {"dtype": "int8"}),
+        (ReasonerSettings, {"vision": "vllm"}),
+        (ReasonerSettings, {"environment": {"A": 1}}),
+        (GeneratorSettings, {"step_deadline_s": 0}),
+        (GeneratorSettings, {"placement_strategy": "pack"}),
+        (GeneratorSettings, {"rank_resources": {"GPU": "many"}}),
+        (FrontSettings, {"sync_timeout_s": 0}),
+        (FrontSettings, {"max_running": 0}),
+        (FrontSettings, {"lease_s": 0}),
+        (FrontSettings, {"admission": {"max_unfinished": 0}}),
+        (FrontSettings, {"retention": {"stray_after_s": 5}}),
+        (FrontSettings, {"keys": [{"name": "alice"}]}),
+        (FrontSettings, {"keys": [{"name": "a", "environment": "A"}, {"name": "a", "environment": "B"}]}),
+        (FrontSettings, {"max_tries": 0}),
+        (FrontSettings, {"guardrails": "maybe"}),
+        (FrontSettings, {"guardrails": None}),
+        (FrontSettings, {"guardrails": 0}),
+        (ModelSettings, {"name": "m"}),
+        (ModelSettings, {"checkpoint": "c"}),
+        (ServedModel, {}),
+    ],
+)
+def test_values_that_are_refused(kind: type[Settings], fields: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        kind(**fields)
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("guardrails: off", "off"),
+        ("guardrails: 'off'", "off"),
+        ("guardrails: false", "off"),
+        ("guardrails: on", "on"),
+        ("guardrails: yes", "on"),
+        ("guardrails: 'on'", "on"),
+        ("max_tries: 1", "on"),
+    ],
+)
+def test_guardrails_as_yaml_reads_them(text: str, word: str) -> None:
+    assert front(text).guardrails == word
+
+
+def test_the_bundles_are_the_leader_and_a_rank() -> None:
+    assert GeneratorSettings().bundles() == [{"CPU": 1.0}, {"CPU": 1.0, "GPU": 1.0}]
+    given = GeneratorSettings(leader_resources={"CPU": 0.5}, rank_resources={"GPU": 1, "accelerator_type:H200": 0.001})
+    assert given.bundles() == [{"CPU": 0.5}, {"GPU": 1.0, "accelerator_type:H200": 0.001}]
+    assert len(given.bundles()) == 1 + given.world_size
+
+
+def test_bundles_are_copies() -> None:
+    given = GeneratorSettings()
+    given.bundles()[1]["GPU"] = 8.0
+    assert given.bundles()[1]["GPU"] == 1.0 == GeneratorSettings().rank_resources["GPU"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "needs"),
+    [
+        ({}, True),
+        ({"reasoner": None}, True),
+        ({"generator": None}, True),
+        ({"generator": None, "reasoner": {"vision": "engine"}}, False),
+        ({"reasoner": {"vision": "engine"}}, True),
+        ({"generator": None, "reasoner": None}, False),
+    ],
+)
+def test_who_needs_an_encoder(fields: dict[str, Any], needs: bool) -> None:
+    assert model(**fields).needs_encoder is needs
+
+
+def test_engine_arguments_pass_through() -> None:
+    given = {"max_model_len": 4096, "hf_overrides": {"a": [1, None]}}
+    assert ReasonerSettings(engine=given).engine == given
+
+
+def test_execution_settings_carry_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_to: list[int] = []
+    monkeypatch.setattr("torch.set_num_threads", set_to.append)
+    given: dict[str, Any] = {"device": "cpu", "dtype": "float32", "attention": "auto", "batch_guidance": False}
+    found = EncoderSettings(**given, memory_limit_bytes=7).execution()
+    assert {name: getattr(found, name) for name in given} == given
+    assert (found.memory_limit_bytes, found.text_cache_bytes, set_to) == (7, 0, [])
+    EncoderSettings(threads=3).execution()
+    assert set_to == [3]
+
+
+def test_the_default_places() -> None:
+    home = os.path.expanduser("~")
+    found = FrontSettings()
+    assert found.folder == Path(home, ".local/share/cosmos3/default")
+    assert found.database_url == f"sqlite:///{home}/.local/share/cosmos3/default/jobs.sqlite3"
+    assert found.media_url == f"file://{home}/.local/share/cosmos3/default/media"
+
+
+def test_a_tilde_is_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/somebody")
+    assert front("data: ~/here").folder == Path("/home/somebody/here")
+    # YAML reads a bare tilde as null.
+    assert front("data: '~'").folder == Path("/home/somebody")
+
+
+@pytest.mark.parametrize("data", ["here", "./here", "x/../here"])
+def test_a_relative_folder_is_below_this_one(data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = FrontSettings(data=Path(data))
+    assert found.folder == Path(os.getcwd(), "here")
+    assert make_url(found.database_url).database == f"{os.getcwd()}/here/jobs.sqlite3"
+
+
+@pytest.mark.parametrize("name", ["a b", "é", "100%", "a#b", "a&b"])
+def test_folders_of_any_name(name: str, tmp_path: Path) -> None:
+    found = FrontSettings(data=tmp_path / name)
+    assert make_url(found.database_url).database == str(tmp_path / name / "jobs.sqlite3")
+
+
+def test_a_folder_with_a_question_mark(tmp_path: Path) -> None:
+    found = FrontSettings(data=tmp_path / "a?b")
+    assert make_url(found.database_url).database == str(tmp_path / "a?b" / "jobs.sqlite3")
+
+
+def test_named_places_win_over_the_folder() -> None:
+    found = FrontSettings(data=Path("/data"), database="postgresql://h/jobs", media="s3://bucket/media")
+    assert (found.database_url, found.media_url) == ("postgresql://h/jobs", "s3://bucket/media")
+
+
+@pytest.mark.parametrize(
+    ("database", "media", "places"),
+    [
+        (None, None, ("the database is", "the media are")),
+        ("postgresql://h/jobs", None, ("the media are",)),
+        (None, "s3://bucket/media", ("the database is",)),
+        ("postgresql://h/jobs", "s3://bucket/media", ()),
+        ("sqlite:////srv/jobs.sqlite3", "file:///srv/media", ("the database is", "the media are")),
+        ("sqlite+pysqlite:////srv/jobs.sqlite3", "gs://bucket/media", ("the database is",)),
+    ],
+)
+def test_what_is_on_this_machines_disk(database: str | None, media: str | None, places: tuple[str, ...]) -> None:
+    assert FrontSettings(database=database, media=media).local_places == places
+
+
+@pytest.mark.parametrize("media", ["/srv/media", "local:///srv/media"])
+def test_media_in_a_folder_without_the_scheme_are_on_disk(media: str) -> None:
+    assert FrontSettings(database="postgresql://h/jobs", media=media).local_places == ("the media are",)
+
+
+def test_user_config() -> None:
+    found = ServedModels(**yaml.safe_load("models: [{application: nano}, {application: edge}]"))
+    assert [served.application for served in found.models] == ["nano", "edge"]
+    with pytest.raises(ValidationError):
+        ServedModels(**yaml.safe_load("models: [{application: nano, decoder: d}]"))
+
+
+def test_the_bounds_of_keys() -> None:
+    keys: list[dict[str, Any]] = [
+        {"name": "a", "environment": "A"},
+        {"name": "b", "environment": "B", "max_unfinished": 7},
+    ]
+    total = {"max_unfinished": 100, "max_gpu_seconds": 50.0}
+    alone = FrontSettings.model_validate({"admission": total}).bounds()
+    assert (alone.total, alone.default) == (Bound(100, 50.0), Bound())
+    shared = FrontSettings.model_validate({"admission": total, "keys": keys}).bounds()
+    assert (shared.default, shared.keys) == (Bound(50, 25.0), {"b": Bound(7, None)})
+    named = FrontSettings.model_validate({"admission": total, "keys": keys, "each_key": {"max_unfinished": 90}})
+    assert named.bounds().default == Bound(90, None)
