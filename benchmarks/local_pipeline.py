@@ -23,7 +23,7 @@ from rich.table import Table
 
 from benchmarks.environment import describe
 from cosmos3_core import GenerationRequest, LocalPipeline
-from cosmos3_core.model.sequence import Modality
+from cosmos3_core.model.layout import Modality
 from cosmos3_core.modes import Mode
 from cosmos3_core.tiny.checkpoint import MID, write_checkpoint
 

@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 
 from cosmos3_core.errors import RequestError
-from cosmos3_core.model.sequence import VAE_TEMPORAL_STRIDE
+from cosmos3_core.model.layout import VAE_TEMPORAL_STRIDE
 
 VAE_SPATIAL_STRIDE = 16
 MIN_FRAMES, MAX_FRAMES = 1, 400

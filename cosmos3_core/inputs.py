@@ -12,11 +12,17 @@ from PIL import Image
 
 from cosmos3_core.errors import RequestError
 from cosmos3_core.media.files import MediaError, VideoClip, decode_image, decode_video, pixels_of
-from cosmos3_core.model.sequence import VAE_TEMPORAL_STRIDE
-from cosmos3_core.modes import Mode
-from cosmos3_core.request import GenerationRequest
+from cosmos3_core.model.layout import VAE_TEMPORAL_STRIDE
+from cosmos3_core.modes import Clean, Source
+from cosmos3_core.request import MEDIA_FIELDS, GenerationRequest
 
 Frames = NDArray[np.uint8]
+_TAKES: dict[Source, tuple[str, ...]] = {
+    Source.NONE: (),
+    Source.IMAGE: ("image",),
+    Source.VIDEO: ("video",),
+    Source.FRAME: ("image", "video"),
+}
 
 
 @dataclass(frozen=True)
@@ -38,35 +44,36 @@ def read_inputs(request: GenerationRequest) -> MediaInputs:
         RequestError: an input is missing, forbidden in this mode, or cannot be read.
     """
     _check_presence(request)
-    if request.mode is Mode.VIDEO_TO_VIDEO:
-        needed = max(request.condition_frame_indexes_vision) * VAE_TEMPORAL_STRIDE + 1
-        last = request.condition_video_keep == "last"
-        clip = _video(request.video, first=None if last else needed, last=needed if last else None)
-        return MediaInputs(clip)
-    if request.mode is Mode.INVERSE_DYNAMICS:
-        return MediaInputs(_video(request.video, first=request.action_chunk() + 1))
     if request.image is not None:
         return MediaInputs(_image(request.image)[None])
-    if request.video is not None:
-        return MediaInputs(_video(request.video, first=1))
-    return MediaInputs()
+    if request.video is None:
+        return MediaInputs()
+    needed = _needed_frames(request)
+    if request.mode.row.clean is Clean.CHOSEN and request.condition_video_keep == "last":
+        return MediaInputs(_video(request.video, last=needed))
+    return MediaInputs(_video(request.video, first=needed))
+
+
+def _needed_frames(request: GenerationRequest) -> int:
+    """Frames of a video that its clean latent frames are made of."""
+    match request.mode.row.clean:
+        case Clean.CHOSEN:
+            return max(request.condition_frame_indexes_vision) * VAE_TEMPORAL_STRIDE + 1
+        case Clean.ALL:
+            return request.action_chunk() + 1
+        case _:
+            return 1
 
 
 def _check_presence(request: GenerationRequest) -> None:
-    mode, image, video = request.mode, request.image is not None, request.video is not None
-    if image and video:
-        raise RequestError("video", "cannot be combined with image; give one of them")
-    if mode is Mode.IMAGE_TO_VIDEO and not image:
-        raise RequestError("image", "is missing; image2video animates a given image")
-    if mode is Mode.VIDEO_TO_VIDEO and not video:
-        raise RequestError("video", "is missing; video2video continues a given video")
-    if mode is Mode.INVERSE_DYNAMICS and not video:
-        raise RequestError("video", "is missing; inverse_dynamics reads actions off a given video")
-    if mode in (Mode.FORWARD_DYNAMICS, Mode.POLICY) and not (image or video):
-        raise RequestError("image", f"is missing; {mode.value} starts from a given image or a video's first frame")
-    if mode in (Mode.TEXT_TO_IMAGE, Mode.TEXT_TO_VIDEO) and (image or video):
-        field = "image" if image else "video"
-        raise RequestError(field, f"is not used by {mode.value}; expected none, or another mode")
+    mode, given = request.mode, [name for name in MEDIA_FIELDS if getattr(request, name) is not None]
+    if len(given) > 1:
+        raise RequestError(given[1], f"cannot be combined with {given[0]}; give one of them")
+    takes = _TAKES[mode.row.source]
+    if not takes and given:
+        raise RequestError(given[0], f"is not used by {mode.value}; expected none, or another mode")
+    if takes and not set(takes) & set(given):
+        raise RequestError(takes[0], f"is missing; {mode.value} {mode.row.purpose}")
 
 
 def _image(source: Any) -> Frames:

@@ -16,15 +16,18 @@ from cosmos3_core.checkpoint import Checkpoint
 from cosmos3_core.codecs.pixels import Frames
 from cosmos3_core.inputs import MediaInputs, read_inputs
 from cosmos3_core.manifest import GIVEN_NOISE, Manifest
-from cosmos3_core.model.attention import AttentionBackend
-from cosmos3_core.model.sequence import Latents, Modality, sha256_of
+from cosmos3_core.model.backend import AttentionBackend
+from cosmos3_core.model.layout import Modality
+from cosmos3_core.model.sequence import Latents, sha256_of
 from cosmos3_core.provenance import CheckpointFacts, DenoiseFacts, EncodeFacts, Prompt
 from cosmos3_core.request import Event, Finished, GenerationRequest, StageName, Started
 from cosmos3_core.resolve import ResolvedRequest, resolve
 from cosmos3_core.sampling.denoise import DenoiseState
 from cosmos3_core.settings import DtypeName, ExecutionSettings
-from cosmos3_core.stages import Decoder, Denoiser, EncodedRequest, Encoder
-from cosmos3_core.stages.denoiser import DenoiseTask
+from cosmos3_core.stages.decoder import Decoder
+from cosmos3_core.stages.denoiser import Denoiser, DenoiseTask
+from cosmos3_core.stages.encoded import EncodedRequest
+from cosmos3_core.stages.encoder import Encoder
 
 OnEvent = Callable[[Event], None]
 
@@ -77,7 +80,8 @@ class _Prepared:
         facts = EncodeFacts.of(self.request, self.inputs, self.resolved, where, settings, prompts)
         if noise is None:
             return facts
-        return facts.model_copy(update={"resolved": facts.resolved | {"noise": GIVEN_NOISE}})
+        sampling = facts.resolved["sampling"] | {"noise": GIVEN_NOISE}
+        return facts.model_copy(update={"resolved": facts.resolved | {"sampling": sampling}})
 
 
 class LocalPipeline:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pydantic import field_validator
 
 from cosmos3_core.modes import Mode
-from cosmos3_core.provenance import CheckpointFacts, DenoiseFacts, EncodeFacts, Medium, Part, Plan, Precision, Prompt
+from cosmos3_core.provenance import CheckpointFacts, DenoiseFacts, EncodeFacts, Medium, Precision, Prompt, Record, Split
 from cosmos3_core.request import MEDIA_FIELDS
 
 BATCH_TASKS = "batch_tasks"
@@ -20,9 +20,11 @@ GIVEN_NOISE = "given"
 """In place of a generator's name: noise that the caller brought, of which there is no other record."""
 CAUSES = ("checkpoint", "precision", "plan", "approximations", "versions", "media", "resolved", "prompts")
 MAX_SHOWN = 60
+UNGROUPED = ("schedule", "guidance", "seed", "noise", "stochastic")
+"""What stood in `resolved` beside the other numbers before it became `resolved.sampling`."""
 
 
-class Manifest(Part):
+class Manifest(Record):
     """The record of one result.
 
     Attributes:
@@ -55,7 +57,7 @@ class Manifest(Part):
     resolved: dict[str, Any]
     prompts: dict[str, Prompt]
     checkpoint: CheckpointFacts
-    plan: Plan
+    plan: Split
     precision: dict[Literal["encode", "denoise"], Precision]
     approximations: tuple[str, ...]
     latents_sha256: dict[str, str]
@@ -75,7 +77,10 @@ class Manifest(Part):
     @field_validator("resolved")
     @classmethod
     def _with_seed(cls, resolved: dict[str, Any]) -> dict[str, Any]:
-        if not isinstance(resolved.get("seed"), int):
+        if "seed" in resolved and "sampling" not in resolved:
+            resolved = _with_sampling(resolved)
+        sampling = resolved.get("sampling")
+        if not isinstance(sampling, dict) or not isinstance(sampling.get("seed"), int):
             raise ValueError("holds no seed")
         return resolved
 
@@ -118,6 +123,12 @@ class Manifest(Part):
             resumed_at_step=denoise.resumed_at_step,
             versions=denoise.versions,
         )
+
+
+def _with_sampling(resolved: dict[str, Any]) -> dict[str, Any]:
+    """What a record says whose writer did not group the sampler's numbers yet."""
+    others = {name: value for name, value in resolved.items() if name not in (*UNGROUPED, "steps")}
+    return others | {"sampling": {name: resolved[name] for name in UNGROUPED if name in resolved}}
 
 
 def differences(before: Manifest, after: Manifest) -> list[str]:

@@ -1,8 +1,100 @@
-"""What can be generated: the modes, their inputs and their outputs (spec 8.2, 9)."""
+"""What can be generated: a row for each mode says what it takes, what is given and what comes out (spec 8.2, 9).
+
+`inputs` reads the media a row asks for, `resolve` decides by it, the Encoder fits frames by it, and the ingress offers
+the mode on the routes it names. A new mode is a row here, and its formulas where it has any of its own.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Literal
+
+MediaKind = Literal["image", "video"]
+
+
+class Output(StrEnum):
+    """What a mode makes; defaults, captions and file formats go by it."""
+
+    IMAGE = "image"
+    VIDEO = "video"
+    ROLLOUT = "rollout"
+    """A video and the robot actions that belong to it."""
+
+
+class Source(StrEnum):
+    """The conditioning media a mode needs; what it does not need it refuses."""
+
+    NONE = "none"
+    IMAGE = "image"
+    VIDEO = "video"
+    FRAME = "frame"
+    """An image, or a video whose first frame is used."""
+
+
+class Clean(StrEnum):
+    """Which latent frames come from the source; the others start as noise."""
+
+    NONE = "none"
+    FIRST = "first"
+    CHOSEN = "chosen"
+    """Those that `condition_frame_indexes_vision` names."""
+    ALL = "all"
+
+
+class Fit(StrEnum):
+    """How source frames are brought onto the canvas (spec 8.5, 9.2)."""
+
+    COVER = "cover"
+    PAD = "pad"
+    PRESET = "preset"
+    """Covered or stretched, as the preset says."""
+
+
+class Actions(StrEnum):
+    """What a mode does with robot actions."""
+
+    NONE = "none"
+    GIVEN = "given"
+    PREDICTED = "predicted"
+
+
+class Route(StrEnum):
+    """A topic of the HTTP surface that offers modes."""
+
+    IMAGES = "images"
+    VIDEOS = "videos"
+    ACTIONS = "actions"
+
+
+@dataclass(frozen=True)
+class ModeRow:
+    """What a mode is.
+
+    Attributes:
+        aliases: names that other servers use for it.
+        output: what it makes.
+        source: the conditioning media it needs.
+        purpose: what it does with them, as a refusal says it.
+        gives: what comes out, as the documentation says it.
+        routes: where it is offered, and which references imply it there when the request names no mode.
+        clean: the latent frames that come from the source.
+        fit: how source frames are brought onto the canvas.
+        actions: whether robot actions go in or come out.
+        sound: whether it can make a soundtrack.
+    """
+
+    aliases: tuple[str, ...]
+    output: Output
+    source: Source
+    purpose: str
+    gives: str
+    routes: Mapping[Route, tuple[MediaKind | None, ...]] = field(hash=False)
+    clean: Clean = Clean.NONE
+    fit: Fit = Fit.COVER
+    actions: Actions = Actions.NONE
+    sound: bool = False
 
 
 class Mode(StrEnum):
@@ -19,32 +111,109 @@ class Mode(StrEnum):
     @classmethod
     def _missing_(cls, value: object) -> Mode | None:
         key = str(value).lower().replace("-", "_")
-        return _ALIASES.get(key) or next((mode for mode in cls if mode.value == key), None)
+        return next((mode for mode in cls if key == mode.value or key in mode.row.aliases), None)
+
+    @property
+    def row(self) -> ModeRow:
+        """What it is."""
+        return MODES[self]
 
     @property
     def is_image(self) -> bool:
         """One frame out."""
-        return self is Mode.TEXT_TO_IMAGE
+        return self.row.output is Output.IMAGE
 
     @property
     def is_action(self) -> bool:
         """Robot actions go in or come out."""
-        return self in (Mode.FORWARD_DYNAMICS, Mode.INVERSE_DYNAMICS, Mode.POLICY)
+        return self.row.actions is not Actions.NONE
 
     @property
     def predicts_action(self) -> bool:
         """Robot actions come out."""
-        return self in (Mode.INVERSE_DYNAMICS, Mode.POLICY)
+        return self.row.actions is Actions.PREDICTED
 
 
-_ALIASES = {
-    "t2i": Mode.TEXT_TO_IMAGE,
-    "text_to_image": Mode.TEXT_TO_IMAGE,
-    "t2v": Mode.TEXT_TO_VIDEO,
-    "text_to_video": Mode.TEXT_TO_VIDEO,
-    "i2v": Mode.IMAGE_TO_VIDEO,
-    "image_to_video": Mode.IMAGE_TO_VIDEO,
-    "v2v": Mode.VIDEO_TO_VIDEO,
-    "video_to_video": Mode.VIDEO_TO_VIDEO,
-    "wam": Mode.POLICY,
+MODES: dict[Mode, ModeRow] = {
+    Mode.TEXT_TO_IMAGE: ModeRow(
+        aliases=("t2i", "text_to_image"),
+        output=Output.IMAGE,
+        source=Source.NONE,
+        purpose="makes an image from text",
+        gives="1 frame",
+        routes={Route.IMAGES: (None,)},
+    ),
+    Mode.TEXT_TO_VIDEO: ModeRow(
+        aliases=("t2v", "text_to_video"),
+        output=Output.VIDEO,
+        source=Source.NONE,
+        purpose="makes a video from text",
+        gives="frames, sound if `generate_sound`",
+        routes={Route.VIDEOS: (None,)},
+        sound=True,
+    ),
+    Mode.IMAGE_TO_VIDEO: ModeRow(
+        aliases=("i2v", "image_to_video"),
+        output=Output.VIDEO,
+        source=Source.IMAGE,
+        purpose="animates a given image",
+        gives="frame 0 is the image as the VAE renders it",
+        routes={Route.VIDEOS: ("image",)},
+        clean=Clean.FIRST,
+        sound=True,
+    ),
+    Mode.VIDEO_TO_VIDEO: ModeRow(
+        aliases=("v2v", "video_to_video"),
+        output=Output.VIDEO,
+        source=Source.VIDEO,
+        purpose="continues a given video",
+        gives="continues its first or last frames (`condition_frame_indexes_vision`, `condition_video_keep`)",
+        routes={Route.VIDEOS: ("video",)},
+        clean=Clean.CHOSEN,
+        fit=Fit.PRESET,
+        sound=True,
+    ),
+    Mode.FORWARD_DYNAMICS: ModeRow(
+        aliases=(),
+        output=Output.ROLLOUT,
+        source=Source.FRAME,
+        purpose="starts from a given image or a video's first frame",
+        gives="the video the actions lead to",
+        routes={Route.VIDEOS: ()},
+        clean=Clean.FIRST,
+        fit=Fit.PAD,
+        actions=Actions.GIVEN,
+    ),
+    Mode.INVERSE_DYNAMICS: ModeRow(
+        aliases=(),
+        output=Output.ROLLOUT,
+        source=Source.VIDEO,
+        purpose="reads actions off a given video",
+        gives="the actions between its frames",
+        routes={Route.VIDEOS: (), Route.ACTIONS: ("video",)},
+        clean=Clean.ALL,
+        fit=Fit.PAD,
+        actions=Actions.PREDICTED,
+    ),
+    Mode.POLICY: ModeRow(
+        aliases=("wam",),
+        output=Output.ROLLOUT,
+        source=Source.FRAME,
+        purpose="starts from a given image or a video's first frame",
+        gives="actions and the video they lead to",
+        routes={Route.VIDEOS: (), Route.ACTIONS: (None, "image")},
+        clean=Clean.FIRST,
+        fit=Fit.PAD,
+        actions=Actions.PREDICTED,
+    ),
 }
+
+
+def offered_on(route: Route) -> tuple[Mode, ...]:
+    """The modes that a route offers."""
+    return tuple(mode for mode in Mode if route in mode.row.routes)
+
+
+def implied_mode(route: Route, reference: MediaKind | None) -> Mode:
+    """The mode of a request that names none, by the reference it carries."""
+    return next(mode for mode in offered_on(route) if reference in mode.row.routes[route])

@@ -12,8 +12,8 @@ from typing import Literal
 from cosmos3_core.catalog import Family
 from cosmos3_core.errors import RequestError
 from cosmos3_core.geometry import Canvas, floor_to_stride
-from cosmos3_core.modes import Mode
-from cosmos3_core.sampling.noise import NoiseSource
+from cosmos3_core.modes import Mode, Output
+from cosmos3_core.sampling.sampling import NoiseSource
 
 NegativeMetadata = Literal["none", "same", "inverse"]
 
@@ -90,11 +90,14 @@ class Preset:
 
     def defaults(self, mode: Mode, family: Family) -> ModeDefaults:
         """The numbers of a mode for a member of the family."""
-        if mode.is_action:
-            return self.action
-        if family is Family.EDGE:
-            return self.edge_image if mode.is_image else self.edge_video
-        return self.image if mode.is_image else self.video
+        edge = family is Family.EDGE
+        match mode.row.output:
+            case Output.ROLLOUT:
+                return self.action
+            case Output.IMAGE:
+                return self.edge_image if edge else self.image
+            case Output.VIDEO:
+                return self.edge_video if edge else self.video
 
 
 _VIDEO = ModeDefaults(35, 6.0, 10.0)

@@ -16,7 +16,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-import torch
 from pydantic import BaseModel, ConfigDict
 
 from cosmos3_core.catalog import Family
@@ -32,13 +31,13 @@ if TYPE_CHECKING:
 GUIDANCE_INTERVAL = "guidance_interval"
 
 
-class Part(BaseModel):
-    """Base of all parts: unknown names are refused, for another set of fields is another format."""
+class Record(BaseModel):
+    """Base of a manifest's parts: unknown names are refused, for another set of fields is another format."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Medium(Part):
+class Medium(Record):
     """A conditioning image or video.
 
     Attributes:
@@ -79,7 +78,7 @@ class Tokenized(Protocol):
         """Hash of their ids."""
 
 
-class Prompt(Part):
+class Prompt(Record):
     """What the tokenizer made of a guidance branch's text: number and hash of its token ids."""
 
     tokens: int
@@ -91,7 +90,7 @@ class Prompt(Part):
         return cls(tokens=text.tokens, sha256=text.key)
 
 
-class CheckpointFacts(Part):
+class CheckpointFacts(Record):
     """Which weights.
 
     Attributes:
@@ -118,7 +117,7 @@ class CheckpointFacts(Part):
         )
 
 
-class Plan(Part):
+class Split(Record):
     """How the steps were split over ranks.
 
     Attributes:
@@ -137,7 +136,7 @@ class Plan(Part):
         return {"tp": self.tp, "cfg": self.cfg if self.spread else 1, "ulysses": self.ulysses if self.spread else 1}
 
 
-class Precision(Part):
+class Precision(Record):
     """What a stage computed with.
 
     Attributes:
@@ -157,6 +156,8 @@ class Precision(Part):
     @classmethod
     def of(cls, settings: ExecutionSettings) -> Precision:
         """Of the calling thread."""
+        import torch
+
         device = settings.torch_device
         cuda = device.type == "cuda"
         return cls(
@@ -169,7 +170,7 @@ class Precision(Part):
         )
 
 
-class EncodeFacts(Part):
+class EncodeFacts(Record):
     """What the Encoder knows of a result; see `Manifest`."""
 
     checkpoint: CheckpointFacts
@@ -190,8 +191,8 @@ class EncodeFacts(Part):
         prompts: Mapping[str, Prompt],
     ) -> EncodeFacts:
         """Of a request that was encoded by the calling thread."""
-        asked = request.guidance_interval is not None
-        skips = resolved.guidance.enabled and resolved.guidance.interval is not None
+        asked, guidance = request.guidance_interval is not None, resolved.sampling.guidance
+        skips = guidance.enabled and guidance.interval is not None
         return cls(
             checkpoint=checkpoint,
             media=_media(request, inputs),
@@ -202,10 +203,10 @@ class EncodeFacts(Part):
         )
 
 
-class DenoiseFacts(Part):
+class DenoiseFacts(Record):
     """What the Denoiser knows of a result; see `Manifest`."""
 
-    plan: Plan
+    plan: Split
     precision: Precision
     resumed_at_step: tuple[int, ...]
     shared_steps: int
@@ -215,7 +216,7 @@ class DenoiseFacts(Part):
     def of(cls, denoiser: Denoiser, task: DenoiseTask) -> DenoiseFacts:
         """Of a task whose steps the calling thread has made."""
         return cls(
-            plan=Plan(**asdict(denoiser.mesh.degrees), spread=task.spread),
+            plan=Split(**asdict(denoiser.mesh.degrees), spread=task.spread),
             precision=Precision.of(denoiser.settings),
             resumed_at_step=task.state.history.resumed_at,
             shared_steps=task.state.history.shared_steps,
@@ -240,7 +241,7 @@ def _medium(source: Any, inputs: MediaInputs) -> Medium:
 
 def _described(request: ResolvedRequest) -> dict[str, Any]:
     """A resolved request, JSON-able; rows of actions are those of the request's own field."""
-    schedule, action = request.schedule, request.action
+    action = request.action
     described = {
         "mode": request.mode,
         "preset": request.preset.name,
@@ -253,12 +254,7 @@ def _described(request: ResolvedRequest) -> dict[str, Any]:
         "negative": request.negative,
         "system_prompt": request.system_prompt,
         "max_prompt_tokens": request.max_prompt_tokens,
-        "steps": schedule.steps,
-        "schedule": asdict(schedule),
-        "guidance": asdict(request.guidance),
-        "seed": request.seed,
-        "noise": request.noise,
-        "stochastic": request.stochastic,
+        "sampling": asdict(request.sampling),
         "action": None if action is None else {"domain": action.domain, "width": action.width, "chunk": action.chunk},
         "sound_samples": request.sound_samples,
     }
@@ -269,6 +265,8 @@ def _described(request: ResolvedRequest) -> dict[str, Any]:
 @cache
 def versions() -> dict[str, str]:
     """Of Python and the packages that compute, in this process."""
+    import torch
+
     packages = {name: _version(name) for name in ("cosmos3", "diffusers", "transformers")}
     return {"python": platform.python_version(), "torch": str(torch.__version__), **packages}
 

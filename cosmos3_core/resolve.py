@@ -6,6 +6,7 @@ refuse a bad request before any stage sees it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,8 +19,8 @@ from cosmos3_core.errors import RequestError
 from cosmos3_core.geometry import Canvas
 from cosmos3_core.inputs import MediaInputs
 from cosmos3_core.model.config import TransformerConfig
-from cosmos3_core.model.sequence import SequenceLayout
-from cosmos3_core.modes import Mode
+from cosmos3_core.model.layout import SequenceLayout
+from cosmos3_core.modes import Actions, Clean, Mode
 from cosmos3_core.presets import ModeDefaults, Preset, find_preset
 from cosmos3_core.prompt import (
     IMAGE_SYSTEM_PROMPT,
@@ -33,7 +34,7 @@ from cosmos3_core.prompt import (
 from cosmos3_core.request import GenerationRequest
 from cosmos3_core.sampling import schedule as schedules
 from cosmos3_core.sampling.guidance import Guidance
-from cosmos3_core.sampling.noise import NoiseSource
+from cosmos3_core.sampling.sampling import Sampling
 from cosmos3_core.sampling.schedule import Schedule, ScheduleKind
 
 MAX_SOUND_SECONDS = 120.0
@@ -94,8 +95,7 @@ class ResolvedRequest:
         layout: shape of the generation sequence.
         positive, negative: user messages of the branches.
         system_prompt, max_prompt_tokens: how they become a chat.
-        schedule, guidance, seed, noise: the sampler.
-        stochastic: the fixed-step sampler of a distilled checkpoint instead of UniPC.
+        sampling: how its latents are sampled.
         action: the action part, if any.
         sound_samples: samples per channel to keep; None keeps what the decoder gives.
     """
@@ -110,11 +110,7 @@ class ResolvedRequest:
     negative: str
     system_prompt: str | None
     max_prompt_tokens: int | None
-    schedule: Schedule
-    guidance: Guidance
-    seed: int
-    noise: NoiseSource
-    stochastic: bool
+    sampling: Sampling
     action: ActionPlan | None
     sound_samples: int | None
 
@@ -146,11 +142,7 @@ def resolve(request: GenerationRequest, model: ModelFacts, inputs: MediaInputs) 
         negative=negative,
         system_prompt=_system_prompt(request, preset, model),
         max_prompt_tokens=request.max_sequence_length or preset.max_prompt_tokens,
-        schedule=_schedule(request, preset, defaults, model.scheduler),
-        guidance=_guidance(request, preset, defaults, model.scheduler),
-        seed=request.seed,
-        noise=preset.noise,
-        stochastic=model.scheduler.fixed_levels is not None,
+        sampling=_sampling(request, preset, defaults, model.scheduler),
         action=action,
         sound_samples=sound_samples,
     )
@@ -162,16 +154,23 @@ def _check_mode(request: GenerationRequest, model: ModelFacts) -> None:
         raise RequestError("mode", f"is {mode.value}; this checkpoint does {', '.join(m.value for m in model.modes)}")
     if mode.is_action and not model.config.action_gen:
         raise RequestError("mode", f"is {mode.value}; this checkpoint has no action weights")
-    if request.action is not None and mode is not Mode.FORWARD_DYNAMICS:
-        raise RequestError("action", f"is not used by {mode.value}; expected mode forward_dynamics")
-    if request.action is None and mode is Mode.FORWARD_DYNAMICS:
-        raise RequestError("action", "is missing; forward_dynamics rolls out given actions")
+    takes_actions = mode.row.actions is Actions.GIVEN
+    if request.action is not None and not takes_actions:
+        takers = _named(other for other in Mode if other.row.actions is Actions.GIVEN)
+        raise RequestError("action", f"is not used by {mode.value}; expected mode {takers}")
+    if request.action is None and takes_actions:
+        raise RequestError("action", f"is missing; {mode.value} rolls out given actions")
     if not mode.is_action:
         _refuse_given(request, ACTION_FIELDS, "expected an action mode")
-    if mode is not Mode.VIDEO_TO_VIDEO:
-        _refuse_given(request, CONTINUATION_FIELDS, "expected mode video2video")
+    if mode.row.clean is not Clean.CHOSEN:
+        takers = _named(other for other in Mode if other.row.clean is Clean.CHOSEN)
+        _refuse_given(request, CONTINUATION_FIELDS, f"expected mode {takers}")
     if request.schedule is ScheduleKind.KARRAS and request.flow_shift is not None:
         raise RequestError("flow_shift", "is not used by the karras schedule")
+
+
+def _named(modes: Iterable[Mode]) -> str:
+    return " or ".join(mode.value for mode in modes)
 
 
 def _refuse_given(request: GenerationRequest, fields: tuple[str, ...], expected: str) -> None:
@@ -201,7 +200,7 @@ def _action(request: GenerationRequest, model: ModelFacts) -> ActionPlan | None:
 def _num_frames(request: GenerationRequest, defaults: ModeDefaults, action: ActionPlan | None, fps: float) -> int:
     if request.mode.is_image:
         if request.num_frames not in (None, 1):
-            raise RequestError("num_frames", f"is {request.num_frames}; text2image makes 1")
+            raise RequestError("num_frames", f"is {request.num_frames}; {request.mode.value} makes 1")
         return 1
     if action is not None:
         return geometry.check_video_length(action.chunk + 1, fps)
@@ -260,7 +259,7 @@ def _sound(request: GenerationRequest, model: ModelFacts, preset: Preset, clip: 
         if request.sound_duration is not None:
             raise RequestError("sound_duration", "is given without generate_sound")
         return 0, None
-    if request.mode.is_image or request.mode.is_action:
+    if not request.mode.row.sound:
         raise RequestError("generate_sound", f"cannot be combined with {request.mode.value}; expected a video mode")
     if model.sound is None or not model.config.sound_gen:
         raise RequestError("generate_sound", "is true; this checkpoint has no sound weights")
@@ -271,6 +270,18 @@ def _sound(request: GenerationRequest, model: ModelFacts, preset: Preset, clip: 
     rate, hop = model.sound.sampling_rate, model.sound.hop
     samples = round(seconds * rate) if preset.trim_sound else None
     return geometry.sound_latent_frames(seconds, rate, hop), samples
+
+
+def _sampling(
+    request: GenerationRequest, preset: Preset, defaults: ModeDefaults, scheduler: SchedulerFacts
+) -> Sampling:
+    return Sampling(
+        schedule=_schedule(request, preset, defaults, scheduler),
+        guidance=_guidance(request, preset, defaults, scheduler),
+        seed=request.seed,
+        noise=preset.noise,
+        stochastic=scheduler.fixed_levels is not None,
+    )
 
 
 def _schedule(
@@ -309,16 +320,12 @@ def _guidance(
 
 
 def _clean_frames(request: GenerationRequest, frames: int) -> tuple[int, ...]:
-    mode = request.mode
-    if mode is Mode.VIDEO_TO_VIDEO:
-        indexes = request.condition_frame_indexes_vision
-        if max(indexes) >= frames:
-            reason = f"is {list(indexes)}; the video has latent frames 0 to {frames - 1}"
-            raise RequestError("condition_frame_indexes_vision", reason)
-        return indexes
-    if mode is Mode.INVERSE_DYNAMICS:
-        return tuple(range(frames))
-    return (0,) if mode in (Mode.IMAGE_TO_VIDEO, Mode.FORWARD_DYNAMICS, Mode.POLICY) else ()
+    clean, indexes = request.mode.row.clean, request.condition_frame_indexes_vision
+    if clean is Clean.CHOSEN and max(indexes) >= frames:
+        reason = f"is {list(indexes)}; the video has latent frames 0 to {frames - 1}"
+        raise RequestError("condition_frame_indexes_vision", reason)
+    chosen = {Clean.NONE: (), Clean.FIRST: (0,), Clean.CHOSEN: indexes, Clean.ALL: tuple(range(frames))}
+    return chosen[clean]
 
 
 def _layout(

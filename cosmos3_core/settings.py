@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
-
-import torch
+from typing import TYPE_CHECKING, Literal
 
 from cosmos3_core.errors import RequestError
-from cosmos3_core.model.attention import AttentionBackend, check_backend
+from cosmos3_core.model.backend import AttentionBackend
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+if TYPE_CHECKING:
+    import torch
+
+DTYPES = ("float32", "bfloat16")
 DtypeName = Literal["auto", "float32", "bfloat16"]
 
 
@@ -40,10 +41,15 @@ class ExecutionSettings:
             raise RequestError("dtype", f"is {self.dtype!r}; expected auto, {' or '.join(DTYPES)}")
         if self.attention not in tuple(AttentionBackend):
             raise RequestError("attention", f"is {self.attention!r}; expected one of {', '.join(AttentionBackend)}")
+        # Here and below: a process that only names settings needs no torch.
+        from cosmos3_core.model.attention import check_backend
+
         self._check_device()
         check_backend(AttentionBackend(self.attention), self.torch_device)
 
     def _check_device(self) -> None:
+        import torch
+
         try:
             device = self.torch_device
         except RuntimeError as error:
@@ -55,6 +61,8 @@ class ExecutionSettings:
     @property
     def torch_device(self) -> torch.device:
         """The device meant."""
+        import torch
+
         if self.device == "auto":
             return torch.device("cuda" if torch.cuda.is_available() else "cpu")
         return torch.device(self.device)
@@ -62,6 +70,8 @@ class ExecutionSettings:
     @property
     def torch_dtype(self) -> torch.dtype:
         """The dtype meant."""
+        import torch
+
         if self.dtype == "auto":
             return torch.bfloat16 if self.torch_device.type == "cuda" else torch.float32
-        return DTYPES[self.dtype]
+        return {"float32": torch.float32, "bfloat16": torch.bfloat16}[self.dtype]

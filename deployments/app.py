@@ -1,7 +1,8 @@
 """The applications: `build_front`, `build_model`, `build_decoder` are the import paths of every recipe.
 
-A builder places stages and wires them, and loads nothing. Scaling and resources are Serve's own options: a recipe's
-`deployments:` section overrides what stands here.
+A builder places stages and wires them, and loads nothing: it names a stage's class by its import path, which only the
+stage's own replicas import. Scaling and resources are Serve's own options: a recipe's `deployments:` section overrides
+what stands here.
 """
 
 # Without postponed annotations: Ray reads the type of `args` off the builders.
@@ -10,17 +11,11 @@ from typing import Any
 from ray import serve
 from ray.serve import Application, Deployment
 
-from deployments.decoder import Decoder
-from deployments.encoder import Encoder
-from deployments.generator.leader import Generator
-from deployments.generator.routing import STATS_PERIOD_S
-from deployments.ingress.deployment import Ingress
-from deployments.jobs.deployment import Jobs
-from deployments.model import Model
-from deployments.reasoner.deployment import Reasoner
 from deployments.settings import DecoderSettings, FrontSettings, ModelSettings
 
 # A stage with few slots: the default back-off of up to half a second would leave it idle that long (spec ray_serve 3).
+STATS_PERIOD_S = 0.5
+"""How often Serve asks the leaders how much work waits; it draws each wait from half to one and a half of it."""
 PROMPT_ROUTER: Any = {"initial_backoff_s": 0.01, "max_backoff_s": 0.05}
 WORK_ROUTER: Any = PROMPT_ROUTER | {
     "request_router_class": "deployments.generator.routing:LeastQueuedWork",
@@ -31,8 +26,11 @@ LONGEST_GENERATION_S = 1200
 
 def build_front(args: FrontSettings) -> Application:
     """Ingress and Jobs: everything without weights."""
+    # Serve makes a class of its own out of this one, and must have it for that.
+    from deployments.ingress.deployment import Ingress
+
     jobs = _deployment(
-        Jobs,
+        "deployments.jobs.deployment:Jobs",
         max_ongoing_requests=2000,
         num_replicas=1,
         graceful_shutdown_timeout_s=30,
@@ -56,13 +54,13 @@ def build_model(args: ModelSettings) -> Application:
         stages.append(_reasoner().bind(args, eyes))
     if args.generator is not None:
         stages.append(_generator(args).bind(args))
-    return _deployment(Model, ray_actor_options={"num_cpus": 0}).bind(args, *stages)
+    return _deployment("deployments.model:Model", ray_actor_options={"num_cpus": 0}).bind(args, *stages)
 
 
 def build_decoder(args: DecoderSettings) -> Application:
     """The decoder halves of the codecs, shared by all models that have the same."""
     return _deployment(
-        Decoder,
+        "deployments.decoder:Decoder",
         max_ongoing_requests=2,
         request_router_config=PROMPT_ROUTER,
         graceful_shutdown_timeout_s=120,
@@ -72,7 +70,7 @@ def build_decoder(args: DecoderSettings) -> Application:
 
 def _encoder() -> Deployment:
     return _deployment(
-        Encoder,
+        "deployments.encoder:Encoder",
         max_ongoing_requests=32,
         request_router_config=PROMPT_ROUTER,
         graceful_shutdown_timeout_s=120,
@@ -82,7 +80,10 @@ def _encoder() -> Deployment:
 
 def _reasoner() -> Deployment:
     return _deployment(
-        Reasoner, max_ongoing_requests=128, graceful_shutdown_timeout_s=300, ray_actor_options={"num_cpus": 1}
+        "deployments.reasoner.deployment:Reasoner",
+        max_ongoing_requests=128,
+        graceful_shutdown_timeout_s=300,
+        ray_actor_options={"num_cpus": 1},
     )
 
 
@@ -90,7 +91,7 @@ def _generator(args: ModelSettings) -> Deployment:
     assert args.generator is not None
     leader = dict(args.generator.leader_resources)
     return _deployment(
-        Generator,
+        "deployments.generator.leader:Generator",
         # Waiting is the leader's: only there can short work overtake long work.
         max_ongoing_requests=256,
         request_router_config=WORK_ROUTER,
@@ -101,8 +102,9 @@ def _generator(args: ModelSettings) -> Deployment:
     )
 
 
-def _deployment(stage: type[Any], **options: Any) -> Deployment:
-    """A class as a deployment of its own name."""
-    decorate: Any = serve.deployment
-    deployment: Deployment = decorate(stage, name=stage.__name__, health_check_period_s=2, **options)
+def _deployment(stage: type[Any] | str, **options: Any) -> Deployment:
+    """A class, or the import path of one, as a deployment of the class's name."""
+    name = stage.rpartition(":")[2] if isinstance(stage, str) else stage.__name__
+    decorate: Any = serve.deployment(name=name, health_check_period_s=2, **options)
+    deployment: Deployment = decorate(stage)
     return deployment

@@ -18,9 +18,10 @@ from cosmos3_core.codecs.pixels import Frames
 from cosmos3_core.errors import CosmosError
 from cosmos3_core.media.files import encode_image
 from cosmos3_core.media.mp4 import encode_mp4
-from cosmos3_core.model.sequence import Latents, Modality
+from cosmos3_core.model.layout import Modality
+from cosmos3_core.model.sequence import Latents
 from cosmos3_core.outputs import action_object
-from cosmos3_core.stages import Decoder as CoreDecoder
+from cosmos3_core.stages.decoder import Decoder as CoreDecoder
 from deployments.compute import ComputeThread
 from deployments.logs import log, logs_for
 from deployments.settings import DecoderSettings

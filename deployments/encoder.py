@@ -8,51 +8,31 @@ from __future__ import annotations
 
 import hashlib
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
 
 from cosmos3_core.byte_cache import ByteCache
-from cosmos3_core.codecs.preview import PreviewMap, fit_preview_map
+from cosmos3_core.codecs.preview import fit_preview_map
+from cosmos3_core.codecs.preview_map import PreviewMap
 from cosmos3_core.codecs.vision import VisionEncoder
 from cosmos3_core.inputs import read_inputs
 from cosmos3_core.media.files import decode_image
 from cosmos3_core.planning.cost import step_flops
 from cosmos3_core.provenance import CheckpointFacts, EncodeFacts, Prompt
 from cosmos3_core.resolve import ResolvedRequest, resolve
-from cosmos3_core.stages import Encoder as CoreEncoder
+from cosmos3_core.stages.encoder import Encoder as CoreEncoder
 from cosmos3_core.stages.understanding import key_of
 from deployments.compute import ComputeThread
 from deployments.logs import log, logs_for
 from deployments.settings import ModelSettings
 from deployments.wire.calls import GenerationCall
-from deployments.wire.handoff import (
-    ArrayReference,
-    ClipDescription,
-    EncodedMessage,
-    KeyValuesReference,
-    publish,
-    publish_conditioning,
-)
+from deployments.wire.handoff import publish, publish_conditioning
+from deployments.wire.messages import ClipDescription, EmbeddingsReference, EncodedMessage, KeyValuesReference
 
 WARM_UP_TOKENS = 16
 WARM_UP_IMAGE = (64, 64)
-
-
-@dataclass(frozen=True)
-class EmbeddingsReference:
-    """One image's embeddings for the Reasoner.
-
-    Attributes:
-        key: hash of the image file.
-        embeddings: `[tokens, hidden x (1 + deepstack layers)]`.
-        grid: temporal, vertical and horizontal patches.
-    """
-
-    key: str
-    embeddings: ArrayReference
-    grid: tuple[int, int, int]
 
 
 class Encoder:
@@ -126,17 +106,13 @@ class Encoder:
             conditioning=conditioning,
             conditioning_bytes=conditioning_bytes,
             layout=resolved.layout,
-            schedule=resolved.schedule,
-            guidance=resolved.guidance,
-            seed=resolved.seed,
-            noise=resolved.noise,
-            stochastic=resolved.stochastic,
+            sampling=resolved.sampling,
             clip=self._clip(resolved),
             facts=EncodeFacts.of(request, inputs, resolved, self._checkpoint_facts, self.compute.execution, prompts),
             preview=self._preview_map if self.settings.previews else None,
         )
         config = self.checkpoint.transformer_config
-        return replace(message, flops=message.schedule.steps * step_flops(config, message.geometry(config)))
+        return replace(message, flops=message.sampling.steps * step_flops(config, message.geometry(config)))
 
     @cached_property
     def _checkpoint_facts(self) -> CheckpointFacts:

@@ -66,11 +66,11 @@ class ModelCard:
             return 0.0
         gang, config = self.gang, self.facts.config
         model = CostModel(config, recognise(gang.device), gang.degrees, batch_guidance=gang.batch_guidance)
-        texts = [resolved.positive, *([resolved.negative] if resolved.guidance.enabled else [])]
+        texts = [resolved.positive, *([resolved.negative] if resolved.sampling.guidance.enabled else [])]
         tokens = resolved.layout.tokens(config.latent_patch_size)
         geometry = Geometry(tokens, tuple(1 + len(text) // CHARACTERS_PER_TOKEN for text in texts))
         pixels = resolved.canvas.width * resolved.canvas.height * resolved.num_frames
-        return model.request_seconds(geometry, resolved.schedule.steps, pixels) * gang.degrees.world_size
+        return model.request_seconds(geometry, resolved.sampling.steps, pixels) * gang.degrees.world_size
 
 
 class Model:

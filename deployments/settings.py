@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
-from sqlalchemy import URL
 
-from cosmos3_core.checkpoint import Checkpoint
 from cosmos3_core.parallel.degrees import Degrees
 from cosmos3_core.settings import DtypeName, ExecutionSettings
 from deployments.jobs.admission import Bound, Bounds
 from deployments.wire.media_store import is_local
+
+if TYPE_CHECKING:
+    from cosmos3_core.checkpoint import Checkpoint
 
 MEGABYTE = 1024**2
 Bytes = Annotated[int, Field(ge=0)]
@@ -181,6 +182,9 @@ class ModelSettings(Settings):
 
     def find_checkpoint(self) -> Checkpoint:
         """The checkpoint's configuration; weights follow when a stage asks for them."""
+        # A builder reads settings and opens no checkpoint.
+        from cosmos3_core.checkpoint import Checkpoint
+
         return Checkpoint.find(self.checkpoint, self.revision)
 
     @property
@@ -347,6 +351,8 @@ class FrontSettings(Settings):
         """Where jobs are kept."""
         if self.database is not None:
             return self.database
+        from sqlalchemy import URL
+
         return URL.create("sqlite", database=str(self.folder / "jobs.sqlite3")).render_as_string(hide_password=False)
 
     @property

@@ -6,7 +6,7 @@ from typing import Any
 
 from cosmos3_core import GenerationRequest
 from cosmos3_core.catalog import Family
-from cosmos3_core.provenance import CheckpointFacts, DenoiseFacts, EncodeFacts, Plan, Precision
+from cosmos3_core.provenance import CheckpointFacts, DenoiseFacts, EncodeFacts, Precision, Split
 
 IMAGE: dict[str, Any] = {"mode": "t2i", "prompt": "a cup", "width": 64, "height": 64, "num_inference_steps": 2}
 VIDEO: dict[str, Any] = {"mode": "text2video", "num_frames": 5, "width": 64, "height": 64, "num_inference_steps": 2}
@@ -29,7 +29,7 @@ def encode_facts() -> EncodeFacts:
 def denoise_facts() -> DenoiseFacts:
     """Of a Denoiser."""
     return DenoiseFacts(
-        plan=Plan(), precision=PRECISION, resumed_at_step=(), shared_steps=0, versions={"python": "3.11.0"}
+        plan=Split(), precision=PRECISION, resumed_at_step=(), shared_steps=0, versions={"python": "3.11.0"}
     )
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from cosmos3_core.model.sequence import Latents, Modality
+from cosmos3_core.model.layout import Modality
+from cosmos3_core.model.sequence import Latents
 from deployments.decoder import NotFinite, _action
 from deployments.wire.calls import DecodeCall
-from deployments.wire.handoff import ClipDescription, LatentsMessage
+from deployments.wire.messages import ClipDescription, LatentsMessage
 from tests.manifests import denoise_facts
 
 LATENTS = LatentsMessage(None, {}, 0, 2, 0, 0, denoise_facts())

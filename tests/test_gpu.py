@@ -10,7 +10,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from cosmos3_core import LocalPipeline
-from cosmos3_core.model.attention import AttentionBackend
+from cosmos3_core.model.backend import AttentionBackend
 from cosmos3_core.model.generation import JointAttention
 from cosmos3_core.parallel.degrees import Degrees
 from cosmos3_core.parallel.mesh import joined

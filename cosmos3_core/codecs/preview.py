@@ -6,16 +6,15 @@ the mean colour under each latent pixel is regressed on that pixel's channels. I
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
 from cosmos3_core.codecs.pixels import Frames
+from cosmos3_core.codecs.preview_map import PreviewMap
 
 if TYPE_CHECKING:
     # diffusers, which takes seconds to import; whoever only passes a map on needs none of it.
@@ -26,19 +25,6 @@ SIDE = 256
 PICTURES = 6
 RIDGE = 1e-2
 LONGEST_SIDE = 320
-
-
-@dataclass(frozen=True)
-class PreviewMap:
-    """Latent channels to colour.
-
-    Attributes:
-        weight: fp32 `[channels, 3]`.
-        bias: fp32 `[3]`; colours are 0 to 255.
-    """
-
-    weight: NDArray[np.float32]
-    bias: NDArray[np.float32]
 
 
 def fit_preview_map(encoder: VideoEncoder) -> PreviewMap:

@@ -7,7 +7,6 @@ because two backends differ in the last bits.
 from __future__ import annotations
 
 import contextlib
-from enum import StrEnum
 
 import torch
 from torch import Tensor
@@ -15,17 +14,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import scaled_dot_product_attention
 
 from cosmos3_core.errors import RequestError
-
-
-class AttentionBackend(StrEnum):
-    """Which kernel computes attention. `auto` lets torch choose by device, dtype and shape."""
-
-    AUTO = "auto"
-    MATH = "math"
-    FLASH = "flash"
-    EFFICIENT = "efficient"
-    CUDNN = "cudnn"
-
+from cosmos3_core.model.backend import AttentionBackend
 
 _KERNELS = {
     AttentionBackend.MATH: SDPBackend.MATH,

@@ -12,11 +12,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from cosmos3_core.model.attention import AttentionBackend, attend
+from cosmos3_core.model.attention import attend
+from cosmos3_core.model.backend import AttentionBackend
 from cosmos3_core.model.config import TransformerConfig
 from cosmos3_core.model.layers import DomainLinear, TimestepEmbedder, mlp, rms_norm, split_heads
+from cosmos3_core.model.layout import Modality, SequenceLayout
 from cosmos3_core.model.rope import Rotation
-from cosmos3_core.model.sequence import Latents, Modality, NoisyTokens, SequenceLayout, patchify, unpatchify
+from cosmos3_core.model.sequence import Latents, NoisyTokens, patchify, unpatchify
 
 
 class JointAttention(nn.Module):

@@ -8,25 +8,13 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from enum import StrEnum
-from math import ceil
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
 from cosmos3_core.model.config import TransformerConfig
-
-VAE_TEMPORAL_STRIDE = 4
-
-
-class Modality(StrEnum):
-    """What a generation token stands for."""
-
-    VISION = "vision"
-    SOUND = "sound"
-    ACTION = "action"
-
+from cosmos3_core.model.layout import VAE_TEMPORAL_STRIDE, Modality, SequenceLayout
 
 Latents = dict[Modality, Tensor]
 """A tensor per modality: vision `[48, frames, height, width]`, sound `[64, frames]`, action `[rows, 64]`."""
@@ -35,50 +23,6 @@ Latents = dict[Modality, Tensor]
 def sha256_of(latents: Latents) -> dict[str, str]:
     """Hash per modality of latents on the CPU; equal hashes mean bit-identical results."""
     return {m.value: hashlib.sha256(x.contiguous().numpy().tobytes()).hexdigest() for m, x in latents.items()}
-
-
-@dataclass(frozen=True)
-class SequenceLayout:
-    """Shape and conditioning of one request's generation sequence.
-
-    Attributes:
-        frames, height, width: the vision latent, in latent pixels.
-        fps: frame rate of the request, in frames per second; scales the time axis.
-        clean_frames: latent frames given by the caller.
-        sound_frames: latent sound frames, 25 a second; 0 without sound.
-        clean_sound: whether the soundtrack is given instead of generated.
-        action_rows: action rows; 0 without actions.
-        clean_rows: action rows given by the caller.
-        action_width: how many of the action channels mean anything; the rest stay zero.
-        domain: embodiment id of the action rows.
-        first_row_frame: the frame the first action row sits at: 1 for transitions, 0 when row 0 is a state.
-    """
-
-    frames: int
-    height: int
-    width: int
-    fps: float
-    clean_frames: tuple[int, ...] = ()
-    sound_frames: int = 0
-    clean_sound: bool = False
-    action_rows: int = 0
-    clean_rows: tuple[int, ...] = ()
-    action_width: int = 0
-    domain: int = 0
-    first_row_frame: int = 1
-
-    def grid(self, patch: int) -> tuple[int, int]:
-        """Patch rows and columns of a frame; an odd latent side is padded by one (spec 2.7)."""
-        return ceil(self.height / patch), ceil(self.width / patch)
-
-    def vision_tokens(self, patch: int) -> int:
-        """Number of vision tokens."""
-        rows, columns = self.grid(patch)
-        return self.frames * rows * columns
-
-    def tokens(self, patch: int) -> int:
-        """Length of the generation sequence."""
-        return self.vision_tokens(patch) + self.sound_frames + self.action_rows
 
 
 @dataclass(frozen=True)
@@ -155,15 +99,3 @@ def media_positions(config: TransformerConfig, layout: SequenceLayout, text_toke
     along_time = torch.cat([sound_times, action_times])
     flat = torch.zeros_like(along_time)
     return torch.cat([vision, torch.stack([along_time, flat, flat])], dim=1)
-
-
-def latent_shapes(config: TransformerConfig, layout: SequenceLayout) -> dict[Modality, tuple[int, ...]]:
-    """Shape of each modality's latents in a request."""
-    shapes: dict[Modality, tuple[int, ...]] = {
-        Modality.VISION: (config.latent_channel, layout.frames, layout.height, layout.width)
-    }
-    if layout.sound_frames:
-        shapes[Modality.SOUND] = (config.sound_dim, layout.sound_frames)
-    if layout.action_rows:
-        shapes[Modality.ACTION] = (layout.action_rows, config.action_dim)
-    return shapes

@@ -10,7 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from cosmos3_core.model.attention import AttentionBackend, attend
+from cosmos3_core.model.attention import attend
+from cosmos3_core.model.backend import AttentionBackend
 from cosmos3_core.model.config import TransformerConfig
 from cosmos3_core.model.layers import mlp, rms_norm, split_heads
 from cosmos3_core.model.rope import Rotation, rotation

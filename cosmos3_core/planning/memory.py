@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from cosmos3_core.model.config import TransformerConfig
 from cosmos3_core.parallel.degrees import Degrees, part
-from cosmos3_core.sampling.solver import ORDER
+from cosmos3_core.sampling.sampling import SOLVER_ORDER
 
 FP32_BYTES, BF16_BYTES = 4, 2
 TIME_CHANNELS = 256
@@ -187,9 +187,9 @@ def task_bytes(
 ) -> int:
     """Bytes that a resident denoising task holds on a rank between two steps.
 
-    Latents, the solver's previous sample and its `ORDER` clean estimates, and the given values with their mask are fp32
-    and whole on every rank. Keys and values are of the rank's branches and heads; cosines and sines of its branches,
-    for all tokens.
+    Latents, the solver's previous sample and its `SOLVER_ORDER` clean estimates, and the given values with their mask
+    are fp32 and whole on every rank. Keys and values are of the rank's branches and heads; cosines and sines of its
+    branches, for all tokens.
 
     Args:
         config: shapes of the checkpoint.
@@ -199,7 +199,7 @@ def task_bytes(
         bytes_per_value: of the compute dtype.
     """
     own = own_branches(geometry, degrees)
-    latents = (2 + ORDER + 2) * latent_values * FP32_BYTES
+    latents = (2 + SOLVER_ORDER + 2) * latent_values * FP32_BYTES
     text = key_value_bytes(config, sum(own), degrees, bytes_per_value)
     rope = 2 * len(own) * geometry.tokens * config.head_dim * bytes_per_value
     noisy = geometry.tokens

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from cosmos3_core.geometry import Canvas, latent_frames, tier_canvas
 from cosmos3_core.model.config import TransformerConfig
-from cosmos3_core.model.sequence import SequenceLayout
+from cosmos3_core.model.layout import SequenceLayout
 
 PUBLISHED_GPUS = (1, 4, 8)
 

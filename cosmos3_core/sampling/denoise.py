@@ -14,10 +14,11 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from cosmos3_core.model.sequence import Latents, Modality
-from cosmos3_core.sampling.noise import NoiseSource, draw_for_step
-from cosmos3_core.sampling.schedule import Schedule
-from cosmos3_core.sampling.solver import ORDER, SolverState, unipc_step
+from cosmos3_core.model.layout import Modality
+from cosmos3_core.model.sequence import Latents
+from cosmos3_core.sampling.noise import draw_for_step
+from cosmos3_core.sampling.sampling import SOLVER_ORDER, Sampling
+from cosmos3_core.sampling.solver import SolverState, unipc_step
 from cosmos3_core.sampling.stochastic import stochastic_step
 
 FORMAT = "cosmos3.denoise/1"
@@ -76,19 +77,20 @@ class DenoiseState:
         }
         return DenoiseState(self.step, {name: change(x) for name, x in self.latents.items()}, solver, self.history)
 
-    def check(self, shapes: Mapping[Modality, tuple[int, ...]], steps: int, stochastic: bool) -> None:
+    def check(self, shapes: Mapping[Modality, tuple[int, ...]], sampling: Sampling) -> None:
         """Refuse the state of another request.
 
         Args:
-            shapes: of the latents that the request has.
-            steps: how many the request makes.
-            stochastic: whether its sampler keeps no history.
+            shapes: the shape of each of the request's latents.
+            sampling: the request's; the stochastic sampler keeps no history.
 
         Raises:
             SnapshotError: a modality is missing or has another shape, or the state cannot be one of its steps.
         """
-        if not 0 <= self.step <= steps or (self.step and not stochastic and set(self.solver) != set(shapes)):
-            raise SnapshotError(f"it holds step {self.step} with a history of {len(self.solver)}, of {steps} steps")
+        lacks_history = self.step and not sampling.stochastic and set(self.solver) != set(shapes)
+        if not 0 <= self.step <= sampling.steps or lacks_history:
+            reason = f"it holds step {self.step} with a history of {len(self.solver)}, of {sampling.steps} steps"
+            raise SnapshotError(reason)
         found = {name: tuple(latent.shape) for name, latent in self.latents.items()}
         if found != dict(shapes):
             raise SnapshotError(f"it holds latents of shapes {found}, and the request has {dict(shapes)}")
@@ -133,7 +135,7 @@ class DenoiseState:
         latents = {m: tensors[f"{m}.latents"] for m in Modality if f"{m}.latents" in tensors}
         solver = {}
         for name, order in orders.items():
-            clean = tuple(tensors[k] for i in range(ORDER) if (k := f"{name}.clean.{i}") in tensors)
+            clean = tuple(tensors[k] for i in range(SOLVER_ORDER) if (k := f"{name}.clean.{i}") in tensors)
             solver[name] = SolverState(tensors.get(f"{name}.previous"), clean, order)
         return cls(step, latents, solver, history)
 
@@ -161,41 +163,26 @@ class Conditioning:
         return Conditioning(move, {n: x.to(device) for n, x in self.mask.items()})
 
 
-@dataclass(frozen=True)
-class Stochastic:
-    """Settings of the fixed-step sampler: the seed of the noise that each step adds."""
-
-    seed: int
-    source: NoiseSource
-
-
-def advance(
-    schedule: Schedule,
-    state: DenoiseState,
-    velocity: Latents,
-    conditioning: Conditioning,
-    stochastic: Stochastic | None = None,
-) -> DenoiseState:
+def advance(sampling: Sampling, state: DenoiseState, velocity: Latents, conditioning: Conditioning) -> DenoiseState:
     """One solver step for every modality; clean values are restored afterwards.
 
     Args:
-        schedule: noise levels.
+        sampling: how the request is sampled.
         state: the state the velocity was computed at.
         velocity: guided velocity per modality, fp32, zero at clean positions.
         conditioning: the given values.
-        stochastic: use the fixed-step sampler; UniPC otherwise.
     """
     latents: Latents = {}
     solver: dict[Modality, SolverState] = {}
     fresh: Latents = {}
-    if stochastic is not None:
+    if sampling.stochastic:
         shapes = {name: tuple(x.shape) for name, x in state.latents.items()}
-        fresh = draw_for_step(shapes, stochastic.seed, state.step, stochastic.source)
+        fresh = draw_for_step(shapes, sampling.seed, state.step, sampling.noise)
     for name, sample in state.latents.items():
-        if stochastic is not None:
+        if sampling.stochastic:
             noise = fresh[name].to(sample.device)
-            latents[name] = stochastic_step(schedule, state.step, sample, velocity[name], noise)
+            latents[name] = stochastic_step(sampling.schedule, state.step, sample, velocity[name], noise)
         else:
             before = state.solver.get(name, SolverState())
-            latents[name], solver[name] = unipc_step(schedule, state.step, before, sample, velocity[name])
+            latents[name], solver[name] = unipc_step(sampling.schedule, state.step, before, sample, velocity[name])
     return DenoiseState(state.step + 1, conditioning.keep(latents), solver, state.history)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from cosmos3_core.model.sequence import Latents
+if TYPE_CHECKING:
+    from cosmos3_core.model.sequence import Latents
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,15 @@ generator. `numpy`: the framework's architecture-invariant generator, started an
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from cosmos3_core.model.sequence import Latents, Modality
+from cosmos3_core.model.layout import Modality
+from cosmos3_core.model.sequence import Latents
+from cosmos3_core.sampling.sampling import NoiseSource
 
-NoiseSource = Literal["torch", "numpy"]
 _UINT32 = 2**32
 
 

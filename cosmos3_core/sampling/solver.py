@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from cosmos3_core.sampling.sampling import SOLVER_ORDER
 from cosmos3_core.sampling.schedule import Schedule
-
-ORDER = 2
 
 
 @dataclass(frozen=True)
@@ -22,7 +21,7 @@ class SolverState:
 
     Attributes:
         previous: the corrected sample of the previous step; None before the first.
-        clean: the last predictions of the clean sample, oldest first, at most `ORDER`.
+        clean: the last predictions of the clean sample, oldest first, at most `SOLVER_ORDER`.
         order: the order of the previous prediction, which the next correction reuses.
     """
 
@@ -113,7 +112,7 @@ def unipc_step(
     clean = sample - torch.tensor(schedule.sigmas[step], dtype=torch.float32) * velocity
     if step > 0:
         sample = _correct(schedule, step, state, clean)
-    history = (*state.clean, clean)[-ORDER:]
-    order = min(ORDER, schedule.steps - step, step + 1)
+    history = (*state.clean, clean)[-SOLVER_ORDER:]
+    order = min(SOLVER_ORDER, schedule.steps - step, step + 1)
     following = _predict(schedule, step, sample, history, order)
     return following, SolverState(previous=sample, clean=history, order=order)

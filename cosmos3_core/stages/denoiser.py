@@ -16,27 +16,21 @@ from torch import Tensor
 from cosmos3_core.checkpoint import Checkpoint
 from cosmos3_core.errors import RequestError
 from cosmos3_core.model.generation import GenerationTower
+from cosmos3_core.model.layout import Modality, SequenceLayout, latent_shapes
 from cosmos3_core.model.rope import Rotation, rotation, stack_branches
-from cosmos3_core.model.sequence import (
-    Latents,
-    Modality,
-    NoisyTokens,
-    SequenceLayout,
-    latent_shapes,
-    media_positions,
-    noisy_tokens,
-)
+from cosmos3_core.model.sequence import Latents, NoisyTokens, media_positions, noisy_tokens
 from cosmos3_core.parallel.guidance import BranchOwners
 from cosmos3_core.parallel.mesh import Mesh
 from cosmos3_core.parallel.tensor import apply_tensor_parallel
 from cosmos3_core.parallel.ulysses import TokenSplit, apply_ulysses
 from cosmos3_core.request import Step
-from cosmos3_core.sampling.denoise import Conditioning, DenoiseState, Stochastic, advance
+from cosmos3_core.sampling.denoise import Conditioning, DenoiseState, advance
 from cosmos3_core.sampling.guidance import Guidance, combine
 from cosmos3_core.sampling.noise import draw
+from cosmos3_core.sampling.sampling import Sampling
 from cosmos3_core.sampling.schedule import flow
 from cosmos3_core.settings import ExecutionSettings
-from cosmos3_core.stages.encoder import EncodedRequest
+from cosmos3_core.stages.encoded import EncodedRequest
 from cosmos3_core.stages.towers import load_tower
 from cosmos3_core.stages.understanding import TextKeyValues
 from cosmos3_core.weights import LoadReport
@@ -78,17 +72,17 @@ class DenoiseTask:
     @property
     def done(self) -> bool:
         """Whether every step has been made."""
-        return self.state.step >= self.request.schedule.steps
+        return self.state.step >= self.request.sampling.steps
 
     @property
     def timestep(self) -> float:
         """Of the next step, in 0..1000."""
-        return self.request.schedule.timesteps[self.state.step]
+        return self.request.sampling.schedule.timesteps[self.state.step]
 
     @property
     def active_branches(self) -> range:
         """Indices of the branches that the next step needs."""
-        return range(len(self.branches) if self.request.guidance.active(self.timestep) else 1)
+        return range(len(self.branches) if self.request.sampling.guidance.active(self.timestep) else 1)
 
 
 class Denoiser:
@@ -148,11 +142,7 @@ class Denoiser:
             unconditional=text,
             layout=layout,
             conditioning=Conditioning.none(shapes, torch.device("cpu")),
-            schedule=flow(steps=1, shift=1.0),
-            guidance=Guidance(scale=2.0),
-            seed=0,
-            noise="torch",
-            stochastic=False,
+            sampling=Sampling(flow(steps=1, shift=1.0), Guidance(scale=2.0), seed=0),
         )
         self.step(self.start(request))
 
@@ -194,7 +184,8 @@ class Denoiser:
         self, request: EncodedRequest, conditioning: Conditioning, noise: Mapping[str, Tensor] | None
     ) -> DenoiseState:
         shapes = latent_shapes(self.tower.config, request.layout)
-        drawn = draw(shapes, request.seed, request.noise) if noise is None else _given_noise(noise, shapes)
+        sampling = request.sampling
+        drawn = draw(shapes, sampling.seed, sampling.noise) if noise is None else _given_noise(noise, shapes)
         latents = {name: x.to(self.settings.torch_device, torch.float32) for name, x in drawn.items()}
         return DenoiseState(0, conditioning.keep(latents))
 
@@ -219,9 +210,7 @@ class Denoiser:
         """
         started = time.perf_counter()
         for task, velocity in zip(tasks, self._guided(tasks), strict=True):
-            request = task.request
-            stochastic = Stochastic(request.seed, request.noise) if request.stochastic else None
-            state = advance(request.schedule, task.state, velocity, task.conditioning, stochastic)
+            state = advance(task.request.sampling, task.state, velocity, task.conditioning)
             task.state = state.shared() if len(tasks) > 1 else state
         if self.settings.torch_device.type == "cuda":
             torch.cuda.synchronize(self.settings.torch_device)
@@ -241,7 +230,8 @@ class Denoiser:
                 else computed[id(task), branch]
                 for branch in task.active_branches
             ]
-            yield shared[0] if len(shared) == 1 else combine(shared[0], shared[1], task.request.guidance.scale)
+            scale = task.request.sampling.guidance.scale
+            yield shared[0] if len(shared) == 1 else combine(shared[0], shared[1], scale)
 
     def _velocities(self, wanted: Sequence[tuple[DenoiseTask, int]]) -> dict[tuple[int, int], Latents]:
         """Velocities by task and branch: all in one forward, or without guidance batching in one for each branch."""
@@ -266,7 +256,7 @@ class Denoiser:
 def _stepped(task: DenoiseTask, seconds: float) -> Step:
     task.seconds += seconds
     task.steps_here += 1
-    done, count = task.state.step, task.request.schedule.steps
+    done, count = task.state.step, task.request.sampling.steps
     return Step(done, count, seconds, (count - done) * task.seconds / task.steps_here)
 
 

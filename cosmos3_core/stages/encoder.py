@@ -6,7 +6,6 @@ understanding tower and the VAE's encoder half; the latter is loaded when a requ
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,38 +16,14 @@ from cosmos3_core.checkpoint import Checkpoint, CheckpointError
 from cosmos3_core.codecs import pixels
 from cosmos3_core.codecs.video_vae import VideoEncoder
 from cosmos3_core.inputs import MediaInputs
-from cosmos3_core.model.sequence import VAE_TEMPORAL_STRIDE, Modality, SequenceLayout, latent_shapes
-from cosmos3_core.modes import Mode
+from cosmos3_core.model.layout import VAE_TEMPORAL_STRIDE, Modality, latent_shapes
+from cosmos3_core.modes import Fit
 from cosmos3_core.prompt import tokenize
 from cosmos3_core.resolve import ResolvedRequest
 from cosmos3_core.sampling.denoise import Conditioning
-from cosmos3_core.sampling.guidance import Guidance
-from cosmos3_core.sampling.noise import NoiseSource
-from cosmos3_core.sampling.schedule import Schedule
 from cosmos3_core.settings import ExecutionSettings
-from cosmos3_core.stages.understanding import TextKeyValues, Understanding
-
-
-@dataclass(frozen=True)
-class EncodedRequest:
-    """What crosses from the Encoder to the Denoiser.
-
-    Attributes:
-        conditional, unconditional: the guidance branches; no second one without guidance.
-        layout: shape of the generation sequence.
-        conditioning: clean latents and masks.
-        schedule, guidance, seed, noise, stochastic: the sampler.
-    """
-
-    conditional: TextKeyValues
-    unconditional: TextKeyValues | None
-    layout: SequenceLayout
-    conditioning: Conditioning
-    schedule: Schedule
-    guidance: Guidance
-    seed: int
-    noise: NoiseSource
-    stochastic: bool
+from cosmos3_core.stages.encoded import EncodedRequest
+from cosmos3_core.stages.understanding import Understanding
 
 
 class Encoder:
@@ -99,11 +74,7 @@ class Encoder:
             unconditional=None if unconditional is None else self.understanding.prefill(unconditional),
             layout=request.layout,
             conditioning=self.conditioning(request, inputs),
-            schedule=request.schedule,
-            guidance=request.guidance,
-            seed=request.seed,
-            noise=request.noise,
-            stochastic=request.stochastic,
+            sampling=request.sampling,
         )
 
     def token_ids(self, request: ResolvedRequest) -> tuple[list[int], list[int] | None]:
@@ -112,7 +83,7 @@ class Encoder:
         def ids(text: str) -> list[int]:
             return tokenize(self.tokenizer, text, request.system_prompt, request.max_prompt_tokens)
 
-        return ids(request.positive), ids(request.negative) if request.guidance.enabled else None
+        return ids(request.positive), ids(request.negative) if request.sampling.guidance.enabled else None
 
     @torch.no_grad()
     def conditioning(self, request: ResolvedRequest, inputs: MediaInputs) -> Conditioning:
@@ -138,9 +109,10 @@ class Encoder:
         """Latents of the conditioning frames; later frames cannot change them, the VAE being causal."""
         assert inputs.frames is not None
         canvas, preset, frames = request.canvas, request.preset, inputs.frames
-        if request.mode.is_action:
+        fit = request.mode.row.fit
+        if fit is Fit.PAD:
             clip = pixels.fit_and_pad(frames, canvas, preset.action_source(frames.shape[2], frames.shape[1]))
-        elif request.mode is Mode.VIDEO_TO_VIDEO and not preset.crop_video:
+        elif fit is Fit.PRESET and not preset.crop_video:
             clip = pixels.stretch(frames, canvas)
         else:
             clip = pixels.cover(frames, canvas, preset.resize)

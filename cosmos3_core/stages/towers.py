@@ -8,7 +8,7 @@ from typing import TypeVar
 import torch
 
 from cosmos3_core.checkpoint import Checkpoint
-from cosmos3_core.model.attention import AttentionBackend
+from cosmos3_core.model.backend import AttentionBackend
 from cosmos3_core.model.generation import GenerationTower
 from cosmos3_core.model.names import keeps_fp32, published_names
 from cosmos3_core.model.understanding import UnderstandingTower

@@ -44,7 +44,7 @@ def read_manifest(path: Path, context: typer.Context) -> Manifest:
         where = ".".join(str(part) for part in problem["loc"])
         message = f"{path} is no manifest of format 1: {where + ': ' if where else ''}{problem['msg']}"
         raise _refusal("from_manifest", message) from error
-    if manifest.resolved.get("noise") == GIVEN_NOISE:
+    if manifest.resolved["sampling"].get("noise") == GIVEN_NOISE:
         raise _refusal("from_manifest", f"{path}: made from noise that the caller gave and that is nowhere kept")
     return manifest
 
@@ -77,7 +77,7 @@ def fields_of(manifest: Manifest, image: Path | None, video: Path | None) -> dic
         if name not in given:
             named = f"the manifest names one of {medium.bytes} bytes, sha256 {medium.sha256[:SHOWN_DIGITS]}..."
             raise _refusal(name, f"is missing; {named}")
-    fields = {**manifest.request, "mode": manifest.mode.value, "seed": manifest.resolved["seed"], **given}
+    fields = {**manifest.request, "mode": manifest.mode.value, "seed": manifest.resolved["sampling"]["seed"], **given}
     request = GenerationRequest(**fields)
     for name, medium in manifest.media.items():
         _check_medium(name, medium, given[name], request)

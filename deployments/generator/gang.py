@@ -16,11 +16,11 @@ import ray
 from ray.util.placement_group import PlacementGroup, placement_group_table
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-from cosmos3_core.codecs.preview import PreviewMap
+from cosmos3_core.codecs.preview_map import PreviewMap
 from cosmos3_core.request import Step
 from deployments.generator.rank import Begun, Rank, RankFacts
 from deployments.settings import GeneratorSettings, ModelSettings
-from deployments.wire.handoff import EncodedMessage, HandoffLost, LatentsMessage
+from deployments.wire.messages import EncodedMessage, HandoffLost, LatentsMessage
 
 CONTROL, BACKGROUND = "control", "background"
 """Threads of a rank beside the one that makes steps: one answers, one writes snapshots and previews."""

@@ -27,7 +27,7 @@ from deployments.logs import log, logs_for
 from deployments.settings import ModelSettings
 from deployments.wire.callers import dead_among
 from deployments.wire.calls import DenoiseCall
-from deployments.wire.handoff import LatentsMessage
+from deployments.wire.messages import LatentsMessage
 
 WATCH_PERIOD_S = 1.0
 PING_TIMEOUT_S = 5.0
@@ -120,7 +120,7 @@ class Generator:
             ),
             geometry=(geometry.tokens, cost is self.spread),
             step_seconds=cost.step_seconds(geometry),
-            steps_left=message.schedule.steps,
+            steps_left=message.sampling.steps,
             waiting_since=now,
         )
         task.cancelled = late
@@ -193,7 +193,7 @@ class Generator:
         snapshot = request.call.snapshot if request.call.resume else None
         begun = await self.gang.begin(task.id, request.call.message, snapshot, request.cost is self.spread)
         task.resident = True
-        task.steps_left = request.call.message.schedule.steps - begun.step
+        task.steps_left = request.call.message.sampling.steps - begun.step
         request.fetched_bytes += begun.fetched_bytes
         self._counts["resumed"] += begun.step > 0
         log.info("resident at step %d: fetched %d bytes", begun.step, begun.fetched_bytes)

@@ -18,29 +18,24 @@ import torch
 from torch.distributed import Store  # type: ignore[attr-defined]  # public, but not in its __all__
 
 from cosmos3_core.byte_cache import ByteCache
-from cosmos3_core.codecs.preview import PreviewMap, preview
+from cosmos3_core.codecs.preview import preview
+from cosmos3_core.codecs.preview_map import PreviewMap
 from cosmos3_core.media.files import encode_image
-from cosmos3_core.model.sequence import Modality, latent_shapes, sha256_of
+from cosmos3_core.model.layout import Modality, latent_shapes
+from cosmos3_core.model.sequence import sha256_of
 from cosmos3_core.parallel.mesh import Mesh, join
 from cosmos3_core.parallel.rendezvous import Address, find_store, open_store, use_interface_of
 from cosmos3_core.provenance import DenoiseFacts
 from cosmos3_core.request import Step
 from cosmos3_core.sampling.denoise import Conditioning, DenoiseState
 from cosmos3_core.stages.denoiser import Denoiser, DenoiseTask
-from cosmos3_core.stages.encoder import EncodedRequest
+from cosmos3_core.stages.encoded import EncodedRequest
 from cosmos3_core.stages.understanding import TextKeyValues
 from deployments.logs import log, logs_for
 from deployments.settings import ModelSettings
-from deployments.wire.handoff import (
-    EncodedMessage,
-    HandoffLost,
-    KeyValuesReference,
-    LatentsMessage,
-    fetch_conditioning,
-    fetch_heads,
-    to_array,
-)
+from deployments.wire.handoff import fetch_conditioning, fetch_heads, to_array
 from deployments.wire.media_store import read_media, write_media
+from deployments.wire.messages import EncodedMessage, HandoffLost, KeyValuesReference, LatentsMessage
 
 PREVIEW_QUALITY = 80
 
@@ -155,10 +150,9 @@ class Rank:
     def _saved(self, task_id: str, request: EncodedRequest, snapshot: str | None) -> DenoiseState | None:
         if snapshot is None:
             return None
-        steps, stochastic = request.schedule.steps, request.stochastic
         try:
             state = DenoiseState.from_bytes(read_media(snapshot))
-            state.check(latent_shapes(self.denoiser.tower.config, request.layout), steps, stochastic)
+            state.check(latent_shapes(self.denoiser.tower.config, request.layout), request.sampling)
         except FileNotFoundError:
             return None
         except Exception as error:
@@ -251,11 +245,7 @@ class Rank:
             unconditional=None if unconditional is None else self._key_values(unconditional, 1, spread),
             layout=message.layout,
             conditioning=self._conditioning(message),
-            schedule=message.schedule,
-            guidance=message.guidance,
-            seed=message.seed,
-            noise=message.noise,
-            stochastic=message.stochastic,
+            sampling=message.sampling,
         )
 
     def _key_values(self, reference: KeyValuesReference, branch: int, spread: bool) -> TextKeyValues:

@@ -13,8 +13,6 @@ from ray.serve.request_router import PendingRequest, ReplicaID, RequestRouter, R
 
 from deployments.wire.calls import DenoiseCall
 
-STATS_PERIOD_S = 0.5
-"""How often Serve asks the leaders; it draws each wait from half to one and a half of it."""
 SEEN_AFTER_S = 2.0
 """A request sent longer ago than this is in the leaders' own figures."""
 UNKNOWN_FLOPS_PER_SECOND = 1e12

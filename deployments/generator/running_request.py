@@ -9,7 +9,7 @@ from cosmos3_core.planning.cost import CostModel, Geometry
 from cosmos3_core.request import Step
 from deployments.generator.scheduler import Task
 from deployments.wire.calls import DenoiseCall, Preview
-from deployments.wire.handoff import LatentsMessage
+from deployments.wire.messages import LatentsMessage
 
 Update = Step | Preview | LatentsMessage
 

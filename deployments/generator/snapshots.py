@@ -12,7 +12,7 @@ from collections.abc import Coroutine, Iterable
 from contextlib import suppress
 from typing import Any
 
-from cosmos3_core.codecs.preview import PreviewMap
+from cosmos3_core.codecs.preview_map import PreviewMap
 from deployments.background import in_background
 from deployments.generator.gang import Gang
 from deployments.generator.running_request import Request
@@ -82,7 +82,7 @@ class Snapshots:
     async def _show(self, request: Request, colours: PreviewMap) -> None:
         jpeg = await self.gang.preview(request.task.id, colours)
         if jpeg is not None:
-            request.updates.put_nowait(Preview(request.call.message.schedule.steps - request.task.steps_left, jpeg))
+            request.updates.put_nowait(Preview(request.call.message.sampling.steps - request.task.steps_left, jpeg))
 
 
 async def _unfailing(request: Request, name: str, work: Coroutine[Any, Any, None]) -> None:

@@ -219,7 +219,7 @@ def _result(outcome: GenerationOutcome) -> dict[str, Any]:
         "num_frames": file.num_frames,
         "fps": clip.fps,
         "steps": outcome.latents.steps,
-        "seed": outcome.encoded.seed,
+        "seed": outcome.encoded.sampling.seed,
         "action": file.action,
         "latents_sha256": outcome.latents.sha256,
         "stage_seconds": outcome.timings.seconds,

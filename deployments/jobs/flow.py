@@ -20,7 +20,7 @@ from deployments.generator.scheduler import ServiceClass
 from deployments.wire.callers import this_actor
 from deployments.wire.calls import DecodeCall, DecodedFile, DenoiseCall, FileFormat, GenerationCall, Preview
 from deployments.wire.handles import Stages, answer_of, items_of
-from deployments.wire.handoff import EncodedMessage, HandoffLost, LatentsMessage
+from deployments.wire.messages import EncodedMessage, HandoffLost, LatentsMessage
 
 Report = Callable[[Event | Preview], Awaitable[None]]
 

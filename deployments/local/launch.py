@@ -1,9 +1,9 @@
 """Run a Serve config as a private local graph: a Ray of its own, on loopback, of which nothing outlives the caller.
 
 The caller holds one pipe to a keeper (`serve_process`), which owns every process of the graph. Closing the pipe ends
-the graph, and so does the death of the caller in any manner; the caller then only waits, and cleans up after a keeper that
-was killed itself. This process imports no Ray. It is no cluster launcher: for many nodes, deploy the same config with
-`serve deploy`.
+the graph, and so does the death of the caller in any manner; the caller then only waits, and cleans up after a keeper
+that was killed itself. This process imports no Ray. It is no cluster launcher: for many nodes, deploy the same config
+with `serve deploy`.
 """
 
 from __future__ import annotations

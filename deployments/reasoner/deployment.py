@@ -17,13 +17,13 @@ from torch import Tensor
 from cosmos3_core.checkpoint import Checkpoint
 from cosmos3_core.model.names import reasoner_shapes
 from cosmos3_core.weights import stored_tensors
-from deployments.encoder import EmbeddingsReference
 from deployments.logs import log, logs_for
 from deployments.settings import ModelSettings
 from deployments.wire.chat_answer import ChatAnswer
 from deployments.wire.chat_images import image_parts, with_parts
 from deployments.wire.handles import answer_of
 from deployments.wire.handoff import to_tensor
+from deployments.wire.messages import EmbeddingsReference
 
 if TYPE_CHECKING:
     from deployments.reasoner.engine import ChatEngine

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from cosmos3_core import CheckpointError, GenerationRequest, GenerationResult, LocalPipeline, RequestError
-from cosmos3_core.model.sequence import Modality
+from cosmos3_core.model.layout import Modality
 from cosmos3_core.request import Event, Finished, Started, Step
 from examples import assets
 from tests.parity.cases import picture

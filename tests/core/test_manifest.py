@@ -172,7 +172,9 @@ def test_another_checkpoint_is_named(cosmos3: Command, edge: Path) -> None:
     again = cosmos3.remake()
     assert again.exit_code == 3
     assert 'checkpoint.family: "edge", was "nano"' in again.stderr
-    assert "checkpoint.config_sha256" in again.stderr and "resolved.guidance.scale: 5.0, was 6.0" in again.stderr
+    assert (
+        "checkpoint.config_sha256" in again.stderr and "resolved.sampling.guidance.scale: 5.0, was 6.0" in again.stderr
+    )
 
 
 @pytest.mark.parametrize(("asked", "revision"), [("nvidia/Cosmos3-Nano", "abc"), ("nvidia/Cosmos3-Edge", None)])
@@ -297,7 +299,7 @@ def served(nano: Path, request: GenerationRequest, media: dict[str, str]) -> Man
     rank = Rank(settings, 0)
     rank.load(None)
     rank.start("a", encoded, None)
-    for _ in range(encoded.schedule.steps):
+    for _ in range(encoded.sampling.steps):
         rank.step(["a"])
     file = DecodedFile("file:///out.mp4", 1, 5, None)
     outcome = GenerationOutcome(file, encoded, rank.finish("a"), Timings({"encode": 1.0}))
@@ -359,13 +361,13 @@ def test_on_a_server(server: Server, pipeline: LocalPipeline, image: Path, tmp_p
     asked = ("--mode", "i2v", "--image", image, "--num-frames", "5", "--seed", "3")
     done = there(*asked, "-o", out, "--manifest", made, *SMALL)
     assert done.exit_code == 0, (done.output, done.exception)
-    assert Manifest.model_validate_json(made.read_bytes()).resolved["seed"] == 3
+    assert Manifest.model_validate_json(made.read_bytes()).resolved["sampling"]["seed"] == 3
     again = there("--from-manifest", made, "--image", image, "-o", out)
     assert again.exit_code == 0 and "the same latents" in again.stderr
     assert server.asked[1]["seed"] == 3 and server.asked[1]["image"] == image
     server.changes = {"guidance_scale": 2.0}
     other = there("--from-manifest", made, "--image", image, "-o", out)
-    assert other.exit_code == 3 and "resolved.guidance.scale: 2.0, was 6.0" in other.stderr
+    assert other.exit_code == 3 and "resolved.sampling.guidance.scale: 2.0, was 6.0" in other.stderr
 
 
 def test_an_image_on_a_server_has_no_manifest(server: Server, pipeline: LocalPipeline, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from cosmos3_core import Checkpoint, GenerationRequest, LocalPipeline, Manifest
 from cosmos3_core.manifest import differences
 from cosmos3_core.media.files import encode_image
-from cosmos3_core.provenance import Plan
+from cosmos3_core.provenance import Split
 from tests.manifests import IMAGE, VIDEO, a_request
 from tests.parity.cases import picture
 
@@ -44,9 +44,12 @@ def test_what_a_manifest_says(pipeline: LocalPipeline, nano: Path) -> None:
         **VIDEO,
     }
     resolved, encoded = pipeline.encode(a_request(preset="diffusers"))
-    assert made.resolved["schedule"]["kind"] == "karras" and made.resolved["schedule"]["shift"] is None
-    assert made.resolved["schedule"]["sigmas"] == list(resolved.schedule.sigmas)
-    assert made.resolved["seed"] == 42 and made.resolved["positive"] == resolved.positive != "a robot waves"
+    assert (
+        made.resolved["sampling"]["schedule"]["kind"] == "karras"
+        and made.resolved["sampling"]["schedule"]["shift"] is None
+    )
+    assert made.resolved["sampling"]["schedule"]["sigmas"] == list(resolved.sampling.schedule.sigmas)
+    assert made.resolved["sampling"]["seed"] == 42 and made.resolved["positive"] == resolved.positive != "a robot waves"
     assert made.prompts["conditional"].sha256 == encoded.conditional.key
     assert encoded.unconditional is not None and made.prompts["unconditional"].tokens == encoded.unconditional.tokens
     assert made.checkpoint.name == nano.name and (made.checkpoint.revision, made.checkpoint.family) == (None, "nano")
@@ -59,7 +62,7 @@ def test_what_a_manifest_says(pipeline: LocalPipeline, nano: Path) -> None:
 
 def test_what_is_no_approximation(pipeline: LocalPipeline) -> None:
     preset = pipeline.generate(GenerationRequest(**IMAGE))
-    assert preset.manifest.resolved["guidance"]["interval"] == [400.0, 1000.0]
+    assert preset.manifest.resolved["sampling"]["guidance"]["interval"] == [400.0, 1000.0]
     assert preset.manifest.approximations == ()
     unguided = pipeline.generate(a_request(guidance_interval=(100, 900), guidance_scale=1))
     assert unguided.manifest.approximations == () and set(unguided.manifest.prompts) == {"conditional"}
@@ -68,8 +71,8 @@ def test_what_is_no_approximation(pipeline: LocalPipeline) -> None:
 def test_given_noise_is_said(pipeline: LocalPipeline) -> None:
     request = a_request()
     noise = {"vision": torch.zeros(48, 2, 4, 4)}
-    assert pipeline.generate(request, noise).manifest.resolved["noise"] == "given"
-    assert pipeline.generate(request).manifest.resolved["noise"] == "torch"
+    assert pipeline.generate(request, noise).manifest.resolved["sampling"]["noise"] == "given"
+    assert pipeline.generate(request).manifest.resolved["sampling"]["noise"] == "torch"
 
 
 def test_a_pipe_is_read_once(pipeline: LocalPipeline, image: Path) -> None:
@@ -102,12 +105,12 @@ def test_differences_are_those_that_change_bits(pipeline: LocalPipeline) -> None
     made = pipeline.generate(a_request()).manifest
     cost = {"created_at": 0.0, "stage_seconds": {}, "tries": 3, "job_id": "a", "resumed_at_step": (1,)}
     assert differences(made, made.model_copy(update=cost)) == []
-    whole = made.model_copy(update={"plan": Plan(cfg=2, ulysses=4, spread=False)})
+    whole = made.model_copy(update={"plan": Split(cfg=2, ulysses=4, spread=False)})
     assert differences(made, whole) == []
-    split = made.model_copy(update={"plan": Plan(cfg=2, ulysses=4)})
+    split = made.model_copy(update={"plan": Split(cfg=2, ulysses=4)})
     assert differences(made, split) == ["plan.cfg: 2, was 1", "plan.ulysses: 4, was 1"]
     other = pipeline.generate(a_request(seed=7, negative_prompt="x" * 100)).manifest
-    assert {"resolved.seed: 7, was 42", "resolved.negative: another"} <= set(differences(made, other))
+    assert {"resolved.sampling.seed: 7, was 42", "resolved.negative: another"} <= set(differences(made, other))
 
 
 def test_nothing_is_added_to_a_manifest_in_silence(pipeline: LocalPipeline) -> None:

@@ -54,7 +54,7 @@ def resolved(model: ModelFacts = NANO, mode: str = "text2video", **fields: Any) 
 def test_every_mode_is_served_with_nothing_said(model: ModelFacts, preset: str, mode: str) -> None:
     found = resolved(model, mode, preset=preset)
     assert found.mode is Mode(mode)
-    assert (found.seed, found.action is not None) == (42, Mode(mode).is_action)
+    assert (found.sampling.seed, found.action is not None) == (42, Mode(mode).is_action)
     assert found.num_frames == 1 + 4 * (found.layout.frames - 1)
     assert found.layout.fps == found.fps
 
@@ -196,15 +196,15 @@ def test_the_defaults_are_a_column_of_the_specification(
     frames: int,
 ) -> None:
     found = resolved(model, mode, preset=preset)
-    assert found.schedule == schedule
-    assert (found.guidance.scale, found.guidance.interval) == (scale, interval)
+    assert found.sampling.schedule == schedule
+    assert (found.sampling.guidance.scale, found.sampling.guidance.interval) == (scale, interval)
     assert (found.canvas, found.num_frames, found.fps) == (canvas, frames, 24.0)
 
 
 def test_super_takes_the_numbers_of_nano() -> None:
     giant = replace(NANO, family=Family.SUPER)
     for mode in LEAST:
-        assert resolved(giant, mode).schedule == resolved(NANO, mode).schedule
+        assert resolved(giant, mode).sampling.schedule == resolved(NANO, mode).sampling.schedule
         assert resolved(giant, mode).canvas == resolved(NANO, mode).canvas
 
 
@@ -212,9 +212,9 @@ def test_super_takes_the_numbers_of_nano() -> None:
 @pytest.mark.parametrize("preset", PRESETS)
 def test_the_video_modes_share_their_numbers(preset: str, mode: str) -> None:
     found, plain = resolved(mode=mode, preset=preset), resolved(preset=preset)
-    assert (found.schedule, found.guidance, found.num_frames) == (
-        plain.schedule,
-        plain.guidance,
+    assert (found.sampling.schedule, found.sampling.guidance, found.num_frames) == (
+        plain.sampling.schedule,
+        plain.sampling.guidance,
         plain.num_frames,
     )
 
@@ -231,22 +231,22 @@ def test_the_conventions_of_each_implementation(
     preset: str, noise: str, inclusive: bool, above_one: bool, tokens: int | None
 ) -> None:
     found = resolved(preset=preset)
-    assert found.noise == noise
-    assert (found.guidance.inclusive, found.guidance.only_above_one) == (inclusive, above_one)
+    assert found.sampling.noise == noise
+    assert (found.sampling.guidance.inclusive, found.sampling.guidance.only_above_one) == (inclusive, above_one)
     assert found.max_prompt_tokens == tokens
 
 
 @pytest.mark.parametrize(
     ("fields", "read", "value"),
     [
-        ({"num_inference_steps": 7}, lambda r: r.schedule, schedules.flow(7, 10.0)),
-        ({"flow_shift": 2.5}, lambda r: r.schedule, schedules.flow(35, 2.5)),
-        ({"schedule": "linspace"}, lambda r: r.schedule, schedules.linspace(35, 10.0)),
-        ({"schedule": "karras"}, lambda r: r.schedule, schedules.karras(35, 0.147, 200.0)),
-        ({"guidance_scale": 0.0}, lambda r: r.guidance.scale, 0.0),
-        ({"guidance_scale": 3.0}, lambda r: r.guidance.scale, 3.0),
-        ({"guidance_interval": (960, 1001 - 1)}, lambda r: r.guidance.interval, (960.0, 1000.0)),
-        ({"seed": -3}, lambda r: r.seed, -3),
+        ({"num_inference_steps": 7}, lambda r: r.sampling.schedule, schedules.flow(7, 10.0)),
+        ({"flow_shift": 2.5}, lambda r: r.sampling.schedule, schedules.flow(35, 2.5)),
+        ({"schedule": "linspace"}, lambda r: r.sampling.schedule, schedules.linspace(35, 10.0)),
+        ({"schedule": "karras"}, lambda r: r.sampling.schedule, schedules.karras(35, 0.147, 200.0)),
+        ({"guidance_scale": 0.0}, lambda r: r.sampling.guidance.scale, 0.0),
+        ({"guidance_scale": 3.0}, lambda r: r.sampling.guidance.scale, 3.0),
+        ({"guidance_interval": (960, 1001 - 1)}, lambda r: r.sampling.guidance.interval, (960.0, 1000.0)),
+        ({"seed": -3}, lambda r: r.sampling.seed, -3),
         ({"fps": 16}, lambda r: (r.fps, r.layout.fps), (16.0, 16.0)),
         ({"num_frames": 61}, lambda r: (r.num_frames, r.layout.frames), (61, 16)),
         ({"num_frames": 60}, lambda r: (r.num_frames, r.layout.frames), (61, 16)),
@@ -282,27 +282,27 @@ def test_a_value_of_the_request_wins(
 def test_diffusers_takes_the_spacing_from_the_checkpoint(
     model: ModelFacts, fields: dict[str, Any], schedule: Schedule
 ) -> None:
-    assert resolved(model, preset="diffusers", **fields).schedule == schedule
+    assert resolved(model, preset="diffusers", **fields).sampling.schedule == schedule
 
 
 def test_a_distilled_checkpoint_has_its_own_levels_and_no_guidance() -> None:
     found = resolved(DISTILLED)
-    assert found.stochastic
-    assert found.schedule == schedules.fixed((1.0, 0.9375, 0.8333333, 0.625))
-    assert not found.guidance.enabled
-    assert not resolved(NANO).stochastic
+    assert found.sampling.stochastic
+    assert found.sampling.schedule == schedules.fixed((1.0, 0.9375, 0.8333333, 0.625))
+    assert not found.sampling.guidance.enabled
+    assert not resolved(NANO).sampling.stochastic
 
 
 @pytest.mark.parametrize(
     ("preset", "active"), [("vllm-omni", [False, True, True]), ("framework", [False, False, True])]
 )
 def test_an_interval_is_read_as_the_implementation_reads_it(preset: str, active: list[bool]) -> None:
-    guidance = resolved(preset=preset, guidance_interval=(400, 1000)).guidance
+    guidance = resolved(preset=preset, guidance_interval=(400, 1000)).sampling.guidance
     assert [guidance.active(timestep) for timestep in (399.0, 400.0, 401.0)] == active
 
 
 def test_the_default_interval_can_be_widened_to_all_steps() -> None:
-    assert resolved(mode="text2image", guidance_interval=(0, 1000)).guidance == Guidance(
+    assert resolved(mode="text2image", guidance_interval=(0, 1000)).sampling.guidance == Guidance(
         7.0, (0.0, 1000.0), inclusive=True, only_above_one=True
     )
 

@@ -15,10 +15,11 @@ import pytest
 import torch
 from ray.exceptions import ActorDiedError, ActorUnavailableError
 
-from cosmos3_core.codecs.preview import PreviewMap
-from cosmos3_core.model.sequence import SequenceLayout
+from cosmos3_core.codecs.preview_map import PreviewMap
+from cosmos3_core.model.layout import SequenceLayout
 from cosmos3_core.request import Step
 from cosmos3_core.sampling.guidance import Guidance
+from cosmos3_core.sampling.sampling import Sampling
 from cosmos3_core.sampling.schedule import flow
 from deployments.generator import leader as module
 from deployments.generator import snapshots
@@ -29,7 +30,7 @@ from deployments.generator.scheduler import ServiceClass, TaskTooLarge
 from deployments.settings import GeneratorSettings, ModelSettings
 from deployments.wire import callers
 from deployments.wire.calls import DenoiseCall, Preview
-from deployments.wire.handoff import (
+from deployments.wire.messages import (
     ArrayReference,
     ClipDescription,
     EncodedMessage,
@@ -77,7 +78,7 @@ class Ranks:
     async def begin(self, task_id: str, message: EncodedMessage, snapshot: str | None, spread: bool) -> Begun:
         self._asked("begin", task_id)
         self.spread[task_id.split("/")[0]] = spread
-        self.counts[task_id] = message.schedule.steps
+        self.counts[task_id] = message.sampling.steps
         step = self.done.setdefault(task_id, self.starts_at.get(task_id.split("/")[0], 0) if snapshot else 0)
         return Begun(100, step)
 
@@ -149,18 +150,14 @@ async def led(nano: Path, **settings: Any) -> AsyncIterator[Generator]:
 
 def call(name: str, steps: int = 3, side: int = 4, text: int = 8, **fields: Any) -> DenoiseCall:
     shown = fields.pop("preview", None)
-    prompt = KeyValuesReference(name, text, ArrayReference(None, "float32", 0))
+    prompt = KeyValuesReference(name, text, ArrayReference(None, "float32", itemsize=4, nbytes=0))
     message = EncodedMessage(
         conditional=prompt,
         unconditional=None,
         conditioning=None,
         conditioning_bytes=0,
         layout=SequenceLayout(frames=1, height=side, width=side, fps=24.0),
-        schedule=flow(steps=steps, shift=1.0),
-        guidance=Guidance(scale=1.0),
-        seed=0,
-        noise="torch",
-        stochastic=False,
+        sampling=Sampling(flow(steps=steps, shift=1.0), Guidance(scale=1.0), seed=0),
         clip=CLIP,
         facts=encode_facts(),
         flops=1e9,

@@ -14,19 +14,12 @@ from cosmos3_core.codecs.preview import fit_preview_map
 from cosmos3_core.media.files import decode_image
 from cosmos3_core.model.sequence import sha256_of
 from cosmos3_core.provenance import Precision
-from cosmos3_core.stages.encoder import EncodedRequest
+from cosmos3_core.stages.encoded import EncodedRequest
 from cosmos3_core.stages.understanding import TextKeyValues
 from deployments.generator.rank import Rank
 from deployments.settings import GeneratorSettings, ModelSettings
-from deployments.wire.handoff import (
-    ClipDescription,
-    EncodedMessage,
-    HandoffLost,
-    KeyValuesReference,
-    LatentsMessage,
-    publish,
-    publish_conditioning,
-)
+from deployments.wire.handoff import publish, publish_conditioning
+from deployments.wire.messages import ClipDescription, EncodedMessage, HandoffLost, KeyValuesReference, LatentsMessage
 from tests.manifests import encode_facts
 
 CLIP = ClipDescription("text2video", 96, 64, 5, 24.0, None, 48_000, 0, 0)
@@ -70,11 +63,7 @@ def message_of(request: EncodedRequest, **fields: Any) -> EncodedMessage:
         conditioning=conditioning,
         conditioning_bytes=nbytes,
         layout=request.layout,
-        schedule=request.schedule,
-        guidance=request.guidance,
-        seed=request.seed,
-        noise=request.noise,
-        stochastic=request.stochastic,
+        sampling=request.sampling,
         clip=CLIP,
         facts=encode_facts(),
         **fields,

@@ -25,7 +25,7 @@ from cosmos3_core.model.sequence import Latents, sha256_of
 from cosmos3_core.parallel.degrees import Degrees
 from cosmos3_core.parallel.mesh import joined
 from cosmos3_core.stages.denoiser import Denoiser
-from cosmos3_core.stages.encoder import EncodedRequest
+from cosmos3_core.stages.encoded import EncodedRequest
 from cosmos3_core.stages.understanding import TextKeyValues
 from cosmos3_core.tiny.checkpoint import write_checkpoint
 from tests.golden.requests import DISTILLED, DISTILLED_LEVELS, FAMILIES, REQUESTS, fields_of, names_of

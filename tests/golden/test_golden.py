@@ -1,4 +1,4 @@
-"""A fixed list of requests has the bits and the manifests it had at commit 6f5b030, for every change since is to keep them.
+"""A fixed list of requests has the bits and the manifests it had at commit 6f5b030, whatever has changed since.
 
 Renamed fields of a manifest are read as what they were called then. Where a processor's kernels compute other bits even
 when pinned, which `fingerprint` tells, the latents' values are compared instead of their hashes.

@@ -20,7 +20,7 @@ from cosmos3_core.parallel.degrees import Degrees
 from cosmos3_core.parallel.mesh import joined
 from cosmos3_core.settings import ExecutionSettings
 from cosmos3_core.stages.denoiser import Denoiser
-from cosmos3_core.stages.encoder import EncodedRequest
+from cosmos3_core.stages.encoded import EncodedRequest
 from cosmos3_core.stages.understanding import TextKeyValues
 
 PLANS = (

@@ -16,11 +16,12 @@ import torch
 from cosmos3_core import GenerationRequest, LocalPipeline
 from cosmos3_core.checkpoint import Checkpoint
 from cosmos3_core.errors import CosmosError
-from cosmos3_core.model.sequence import Modality, SequenceLayout
+from cosmos3_core.model.layout import Modality, SequenceLayout
 from cosmos3_core.parallel.degrees import Degrees, ParallelError
 from cosmos3_core.planning.memory import replicated_bytes, weight_bytes
 from cosmos3_core.sampling.denoise import Conditioning, DenoiseState, SnapshotError
-from cosmos3_core.stages.encoder import EncodedRequest
+from cosmos3_core.sampling.schedule import flow
+from cosmos3_core.stages.encoded import EncodedRequest
 from cosmos3_core.weights import stored_tensors
 from tests.parallel.rank_process import PLANS, WHOLE
 
@@ -171,13 +172,14 @@ def test_the_cases_are_what_they_claim(runs: Runs) -> None:
     tokens = {name: case.layout.tokens(2) for name, case in runs.cases.items()}
     assert tokens["video"] == 105 and tokens["one token"] == 1
     assert runs.cases["sound"].layout.sound_frames and runs.cases["policy"].layout.action_rows
-    schedule, guidance = runs.cases["guidance in an interval"].schedule, runs.cases["guidance in an interval"].guidance
-    assert {guidance.active(t) for t in schedule.timesteps} == {True, False}
+    sampling = runs.cases["guidance in an interval"].sampling
+    assert {sampling.guidance.active(t) for t in sampling.schedule.timesteps} == {True, False}
 
 
 def test_tasks_that_share_a_pass_come_to_the_same(runs: Runs, nano: Path) -> None:
     denoiser = LocalPipeline.from_pretrained(nano, device="cpu", dtype="float32").denoiser
-    requests = [replace(runs.cases["video"], seed=seed) for seed in range(3)]
+    video = runs.cases["video"]
+    requests = [replace(video, sampling=replace(video.sampling, seed=seed)) for seed in range(3)]
     apart, together = ([denoiser.start(request) for request in requests] for _ in range(2))
     denoiser.step(together[0])
     for task in apart:
@@ -198,7 +200,7 @@ def test_a_state_that_was_parked_goes_on_to_the_same_bits(runs: Runs, nano: Path
     resumed = denoiser.start(
         runs.cases["sound"], state=DenoiseState.from_bytes(task.state.map(torch.Tensor.cpu).to_bytes())
     )
-    resumed.state.check({name: tuple(x.shape) for name, x in task.state.latents.items()}, 6, stochastic=False)
+    resumed.state.check({name: tuple(x.shape) for name, x in task.state.latents.items()}, task.request.sampling)
     while not resumed.done:
         denoiser.step(resumed)
     assert all(torch.equal(resumed.state.latents[Modality(name)], x) for name, x in runs.alone["sound"].items())
@@ -211,9 +213,10 @@ def test_a_state_of_another_request_is_refused(runs: Runs, nano: Path, steps: in
     for _ in range(3):
         denoiser.step(task)
     shapes = {name: tuple(x.shape) for name, x in task.state.latents.items()}
-    task.state.check(shapes, 6, stochastic=False)
+    sampling = task.request.sampling
+    task.state.check(shapes, sampling)
     with pytest.raises(SnapshotError):
-        replace(task.state, **fields).check(shapes, steps, stochastic=False)
+        replace(task.state, **fields).check(shapes, replace(sampling, schedule=flow(steps=steps, shift=1.0)))
 
 
 def test_too_many_ranks_are_refused_with_the_reason(nano: Path, edge: Path) -> None:

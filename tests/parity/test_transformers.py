@@ -10,7 +10,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from cosmos3_core import Checkpoint, ExecutionSettings
 from cosmos3_core.codecs.vision import VisionEncoder
-from cosmos3_core.stages import Understanding
+from cosmos3_core.stages.understanding import Understanding
 from tests.parity.cases import picture
 from tests.parity.compare import relative_error
 

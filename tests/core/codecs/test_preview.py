@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from cosmos3_core.checkpoint import Checkpoint
-from cosmos3_core.codecs.preview import LONGEST_SIDE, PreviewMap, fit_preview_map, preview
+from cosmos3_core.codecs.preview import LONGEST_SIDE, fit_preview_map, preview
+from cosmos3_core.codecs.preview_map import PreviewMap
 from cosmos3_core.codecs.video_vae import VideoEncoder
 from cosmos3_core.settings import ExecutionSettings
 

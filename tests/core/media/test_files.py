@@ -330,7 +330,7 @@ def test_bytes_are_the_same_in_another_process_on_one_core() -> None:
     assert content == mp4(9, sound=tone(0.3), height=480)
     script = (
         "import os; os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])\n"
-        "from tests.test_media import *; print(zlib.crc32(mp4(9, sound=tone(0.3), height=480)))"
+        "from tests.core.media.test_files import *; print(zlib.crc32(mp4(9, sound=tone(0.3), height=480)))"
     )
     output = subprocess.check_output([sys.executable, "-c", script], cwd=Path(__file__).parents[3])
     assert int(output) == zlib.crc32(content)

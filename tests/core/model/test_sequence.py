@@ -13,13 +13,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cosmos3_core import geometry
-from cosmos3_core.model.sequence import (
-    SequenceLayout,
-    media_positions,
-    noisy_tokens,
-    patchify,
-    unpatchify,
-)
+from cosmos3_core.model.layout import SequenceLayout
+from cosmos3_core.model.sequence import media_positions, noisy_tokens, patchify, unpatchify
 from tests.published import EDGE, NANO
 
 MARGIN = 15_000

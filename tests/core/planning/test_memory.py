@@ -15,8 +15,8 @@ from cosmos3_core.catalog import CATALOG, CatalogEntry
 from cosmos3_core.model import generation
 from cosmos3_core.model.config import TransformerConfig
 from cosmos3_core.model.generation import GenerationTower
+from cosmos3_core.model.layout import SequenceLayout, latent_shapes
 from cosmos3_core.model.names import keeps_fp32, reasoner_shapes
-from cosmos3_core.model.sequence import SequenceLayout, latent_shapes
 from cosmos3_core.model.understanding import UnderstandingTower
 from cosmos3_core.parallel import guidance, tensor, ulysses
 from cosmos3_core.parallel.degrees import Degrees
@@ -34,10 +34,11 @@ from cosmos3_core.planning.memory import (
 from cosmos3_core.planning.published import WORKLOADS
 from cosmos3_core.sampling.denoise import Conditioning, DenoiseState
 from cosmos3_core.sampling.guidance import Guidance
+from cosmos3_core.sampling.sampling import Sampling
 from cosmos3_core.sampling.schedule import flow
 from cosmos3_core.settings import ExecutionSettings
 from cosmos3_core.stages.denoiser import Denoiser
-from cosmos3_core.stages.encoder import EncodedRequest
+from cosmos3_core.stages.encoded import EncodedRequest
 from cosmos3_core.stages.understanding import TextKeyValues
 from cosmos3_core.weights import LoadReport
 from tests.live_memory import LiveBytes
@@ -152,11 +153,7 @@ def _request(denoiser: Denoiser, layout: SequenceLayout, text_tokens: int) -> En
         unconditional=text,
         layout=layout,
         conditioning=Conditioning.none(latent_shapes(config, layout), META),
-        schedule=flow(steps=4, shift=1.0),
-        guidance=Guidance(scale=2.0),
-        seed=0,
-        noise="torch",
-        stochastic=False,
+        sampling=Sampling(flow(steps=4, shift=1.0), Guidance(scale=2.0), seed=0),
     )
 
 

@@ -11,26 +11,31 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from cosmos3_core.model.sequence import Latents, Modality
+from cosmos3_core.model.layout import Modality
+from cosmos3_core.model.sequence import Latents
 from cosmos3_core.sampling import schedule as schedules
 from cosmos3_core.sampling.denoise import (
     FORMAT,
     Conditioning,
     DenoiseState,
     SnapshotError,
-    Stochastic,
     advance,
 )
-from cosmos3_core.sampling.noise import NoiseSource, draw
-from cosmos3_core.sampling.schedule import Schedule
+from cosmos3_core.sampling.guidance import Guidance
+from cosmos3_core.sampling.noise import draw
+from cosmos3_core.sampling.sampling import NoiseSource, Sampling
 
 SHAPES: dict[Modality, tuple[int, ...]] = {
     Modality.VISION: (4, 3, 2, 5),
     Modality.SOUND: (6, 7),
     Modality.ACTION: (8, 5),
 }
-UNIPC = schedules.flow(7, 5.0)
-DISTILLED = schedules.fixed((1.0, 0.9375, 0.8333333, 0.625))
+UNIPC = Sampling(schedules.flow(7, 5.0), Guidance(1.0), seed=7)
+
+
+def distilled(noise: NoiseSource, seed: int = 7) -> Sampling:
+    levels = schedules.fixed((1.0, 0.9375, 0.8333333, 0.625))
+    return Sampling(levels, Guidance(1.0), seed, noise, stochastic=True)
 
 
 def conditioning() -> Conditioning:
@@ -52,11 +57,11 @@ def start() -> DenoiseState:
     return DenoiseState(0, conditioning().keep(draw(SHAPES, 7, "torch")))
 
 
-def run(schedule: Schedule, state: DenoiseState, until: int, stochastic: Stochastic | None) -> DenoiseState:
+def run(sampling: Sampling, state: DenoiseState, until: int) -> DenoiseState:
     given = conditioning()
     while state.step < until:
-        timestep = schedule.timesteps[state.step]
-        state = advance(schedule, state, velocity(state.latents, timestep, given), given, stochastic)
+        timestep = sampling.schedule.timesteps[state.step]
+        state = advance(sampling, state, velocity(state.latents, timestep, given), given)
     return state
 
 
@@ -80,26 +85,26 @@ def assert_same(one: DenoiseState, other: DenoiseState) -> None:
 
 
 SAMPLERS = [
-    pytest.param(UNIPC, None, id="unipc"),
-    pytest.param(DISTILLED, Stochastic(7, "torch"), id="stochastic-torch"),
-    pytest.param(DISTILLED, Stochastic(7, "numpy"), id="stochastic-numpy"),
+    pytest.param(UNIPC, id="unipc"),
+    pytest.param(distilled("torch"), id="stochastic-torch"),
+    pytest.param(distilled("numpy"), id="stochastic-numpy"),
 ]
 
 
-@pytest.mark.parametrize(("schedule", "stochastic"), SAMPLERS)
-def test_a_snapshot_is_exact_after_every_step(schedule: Schedule, stochastic: Stochastic | None) -> None:
+@pytest.mark.parametrize("sampling", SAMPLERS)
+def test_a_snapshot_is_exact_after_every_step(sampling: Sampling) -> None:
     state = start()
-    for step in range(schedule.steps + 1):
-        state = run(schedule, state, step, stochastic)
+    for step in range(sampling.steps + 1):
+        state = run(sampling, state, step)
         assert_same(DenoiseState.from_bytes(state.to_bytes()), state)
 
 
-@pytest.mark.parametrize(("schedule", "stochastic"), SAMPLERS)
-def test_resuming_from_a_snapshot_changes_no_bit(schedule: Schedule, stochastic: Stochastic | None) -> None:
-    whole = run(schedule, start(), schedule.steps, stochastic)
-    for pause in range(schedule.steps):
-        saved = run(schedule, start(), pause, stochastic).to_bytes()
-        assert_same(run(schedule, DenoiseState.from_bytes(saved), schedule.steps, stochastic), whole)
+@pytest.mark.parametrize("sampling", SAMPLERS)
+def test_resuming_from_a_snapshot_changes_no_bit(sampling: Sampling) -> None:
+    whole = run(sampling, start(), sampling.steps)
+    for pause in range(sampling.steps):
+        saved = run(sampling, start(), pause).to_bytes()
+        assert_same(run(sampling, DenoiseState.from_bytes(saved), sampling.steps), whole)
 
 
 def test_a_snapshot_keeps_values_that_are_not_numbers_and_any_layout() -> None:
@@ -175,32 +180,32 @@ def test_a_mask_may_be_broadcast() -> None:
     assert kept.sum(dim=(0, 2, 3)).tolist() == [0, 40, 40]
 
 
-@pytest.mark.parametrize(("schedule", "stochastic"), SAMPLERS)
-def test_given_values_survive_every_step(schedule: Schedule, stochastic: Stochastic | None) -> None:
+@pytest.mark.parametrize("sampling", SAMPLERS)
+def test_given_values_survive_every_step(sampling: Sampling) -> None:
     given, state = conditioning(), start()
-    for step in range(1, schedule.steps + 1):
-        state = run(schedule, state, step, stochastic)
+    for step in range(1, sampling.steps + 1):
+        state = run(sampling, state, step)
         for name, x in state.latents.items():
             fixed = given.mask[name] == 1
             assert torch.equal(x[fixed], given.clean[name][fixed])
 
 
 def test_every_modality_is_solved_as_if_it_were_alone() -> None:
-    together = run(UNIPC, start(), UNIPC.steps, None)
+    together = run(UNIPC, start(), UNIPC.steps)
     for name in SHAPES:
-        alone = run(UNIPC, replace(start(), latents={name: start().latents[name]}), UNIPC.steps, None)
+        alone = run(UNIPC, replace(start(), latents={name: start().latents[name]}), UNIPC.steps)
         assert torch.equal(alone.latents[name], together.latents[name])
 
 
 def test_a_step_leaves_its_state_alone() -> None:
-    given, state = conditioning(), run(UNIPC, start(), 3, None)
+    given, state = conditioning(), run(UNIPC, start(), 3)
     before = state.map(torch.clone)
     advance(UNIPC, state, velocity(state.latents, 1.0, given), given)
     assert_same(state, before)
 
 
 def test_a_state_is_mapped_tensor_by_tensor() -> None:
-    state = run(UNIPC, start(), 3, None)
+    state = run(UNIPC, start(), 3)
     doubled = state.map(lambda x: 2 * x)
     assert doubled.step == 3
     for name, tensor in tensors(state).items():
@@ -245,10 +250,11 @@ def test_any_seed_draws_one_fixed_noise(source: NoiseSource, seed: int) -> None:
 def test_the_fixed_step_sampler_adds_other_noise_at_every_step(source: NoiseSource) -> None:
     zero = {Modality.VISION: torch.zeros(50)}
     free = Conditioning(zero, zero)
+    sampling = distilled(source, seed=5)
     added = []
     for step in range(3):
-        state = advance(DISTILLED, DenoiseState(step, zero), zero, free, Stochastic(5, source))
-        added.append(state.latents[Modality.VISION] / DISTILLED.sigmas[step + 1])
+        state = advance(sampling, DenoiseState(step, zero), zero, free)
+        added.append(state.latents[Modality.VISION] / sampling.schedule.sigmas[step + 1])
         assert state.step == step + 1
         assert not state.solver
     assert not torch.allclose(added[0], added[1])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from cosmos3_core.model.sequence import Modality
+from cosmos3_core.model.layout import Modality
 from cosmos3_core.sampling.guidance import Guidance, combine
 
 
