@@ -34,6 +34,7 @@ SETTLE_S = 30
 STOP_TIMEOUT_S = 60
 POLL_S = 0.5
 SHOWN_PROCESSES = 16
+SHOWN_CHARACTERS = 4000
 
 console = Console()
 
@@ -84,24 +85,27 @@ def served(checkout: Path, folder: Path, port: int) -> Iterator[psutil.Process]:
         process = subprocess.Popen(command, cwd=checkout, env=environment, stdout=log, stderr=log)
         try:
             yield psutil.Process(process.pid)
+        except RuntimeError:
+            console.print((folder / "log").read_text(encoding="utf-8", errors="replace")[-SHOWN_CHARACTERS:])
+            raise
         finally:
             process.terminate()
             process.wait(STOP_TIMEOUT_S)
 
 
-def wait_healthy(port: int) -> None:
+def wait_healthy(process: psutil.Process, port: int) -> None:
     """Wait until `/health` answers 200.
 
     Raises:
-        TimeoutError: it does not within `START_TIMEOUT_S`.
+        RuntimeError: the graph ends, or is not healthy within `START_TIMEOUT_S`.
     """
     deadline = time.monotonic() + START_TIMEOUT_S
-    while time.monotonic() < deadline:
+    while time.monotonic() < deadline and process.status() != psutil.STATUS_ZOMBIE:
         with suppress(httpx.HTTPError):
             if httpx.get(f"http://127.0.0.1:{port}/health", timeout=5).status_code == 200:
                 return
         time.sleep(POLL_S)
-    raise TimeoutError(f"not healthy within {START_TIMEOUT_S} s")
+    raise RuntimeError(f"the graph ended, or was not healthy within {START_TIMEOUT_S} s")
 
 
 def measure(checkout: Path, idle_s: float) -> Round:
@@ -109,7 +113,7 @@ def measure(checkout: Path, idle_s: float) -> Round:
     with tempfile.TemporaryDirectory() as folder:
         port, started = free_port(), time.monotonic()
         with served(checkout, Path(folder), port) as root:
-            wait_healthy(port)
+            wait_healthy(root, port)
             start_s, at_start = time.monotonic() - started, tree(root)
             time.sleep(SETTLE_S)
             before, since = tree(root), time.monotonic()

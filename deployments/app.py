@@ -30,7 +30,7 @@ def build_front(args: FrontSettings) -> Application:
     from deployments.ingress.deployment import Ingress
 
     jobs = _deployment(
-        "deployments.jobs.deployment:Jobs",
+        "deployments.jobs.deployment.Jobs",
         max_ongoing_requests=2000,
         num_replicas=1,
         graceful_shutdown_timeout_s=30,
@@ -54,13 +54,13 @@ def build_model(args: ModelSettings) -> Application:
         stages.append(_reasoner().bind(args, eyes))
     if args.generator is not None:
         stages.append(_generator(args).bind(args))
-    return _deployment("deployments.model:Model", ray_actor_options={"num_cpus": 0}).bind(args, *stages)
+    return _deployment("deployments.model.Model", ray_actor_options={"num_cpus": 0}).bind(args, *stages)
 
 
 def build_decoder(args: DecoderSettings) -> Application:
     """The decoder halves of the codecs, shared by all models that have the same."""
     return _deployment(
-        "deployments.decoder:Decoder",
+        "deployments.decoder.Decoder",
         max_ongoing_requests=2,
         request_router_config=PROMPT_ROUTER,
         graceful_shutdown_timeout_s=120,
@@ -70,7 +70,7 @@ def build_decoder(args: DecoderSettings) -> Application:
 
 def _encoder() -> Deployment:
     return _deployment(
-        "deployments.encoder:Encoder",
+        "deployments.encoder.Encoder",
         max_ongoing_requests=32,
         request_router_config=PROMPT_ROUTER,
         graceful_shutdown_timeout_s=120,
@@ -80,7 +80,7 @@ def _encoder() -> Deployment:
 
 def _reasoner() -> Deployment:
     return _deployment(
-        "deployments.reasoner.deployment:Reasoner",
+        "deployments.reasoner.deployment.Reasoner",
         max_ongoing_requests=128,
         graceful_shutdown_timeout_s=300,
         ray_actor_options={"num_cpus": 1},
@@ -91,7 +91,7 @@ def _generator(args: ModelSettings) -> Deployment:
     assert args.generator is not None
     leader = dict(args.generator.leader_resources)
     return _deployment(
-        "deployments.generator.leader:Generator",
+        "deployments.generator.leader.Generator",
         # Waiting is the leader's: only there can short work overtake long work.
         max_ongoing_requests=256,
         request_router_config=WORK_ROUTER,
@@ -104,7 +104,7 @@ def _generator(args: ModelSettings) -> Deployment:
 
 def _deployment(stage: type[Any] | str, **options: Any) -> Deployment:
     """A class, or the import path of one, as a deployment of the class's name."""
-    name = stage.rpartition(":")[2] if isinstance(stage, str) else stage.__name__
+    name = stage.rpartition(".")[2] if isinstance(stage, str) else stage.__name__
     decorate: Any = serve.deployment(name=name, health_check_period_s=2, **options)
     deployment: Deployment = decorate(stage)
     return deployment

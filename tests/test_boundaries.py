@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 import cosmos3_core
 
+ROOT = Path(__file__).parents[1]
+STAGES = re.findall(
+    r'"(deployments\.[a-z_.]+\.[A-Z]\w+)"', (ROOT / "deployments" / "app.py").read_text(encoding="utf-8")
+)
 FOREIGN = {"ray", "starlette", "fastapi", "uvicorn", "sse_starlette", "vllm", "deployments"}
 FOLDER = Path(cosmos3_core.__file__).parent
 SOURCES = sorted(FOLDER.rglob("*.py"))
@@ -46,11 +52,28 @@ def test_no_source_file_of_the_core_names_a_server(source: Path) -> None:
     assert {name.split(".")[0] for name in imported} & FOREIGN == set()
 
 
-@pytest.mark.parametrize("module", ["deployments.jobs.deployment", "deployments.ingress.deployment"])
-def test_who_holds_no_weights_imports_no_model_library(module: str) -> None:
+def _loaded_by(module: str, *names: str) -> list[str]:
+    script = f"import json, sys, {module}; print(json.dumps([name for name in {names} if name in sys.modules]))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120)
+    loaded: list[str] = json.loads(done.stdout)
+    return loaded
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["deployments.app", "deployments.ingress.deployment", "deployments.jobs.deployment", "deployments.model"],
+)
+def test_what_holds_no_weights_imports_no_model_library(module: str) -> None:
     """Each takes seconds to import, which a replica that replaces a dead one does not have."""
-    script = (
-        f"import sys, {module}; print([name for name in ('diffusers', 'transformers', 'vllm') if name in sys.modules])"
-    )
-    answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
-    assert answer.stdout.strip() == "[]", answer.stderr
+    assert _loaded_by(module, "torch", "diffusers", "transformers", "vllm") == []
+
+
+@pytest.mark.parametrize("module", ["deployments.generator.leader", "deployments.generator.rank"])
+def test_a_generator_imports_no_more_than_torch(module: str) -> None:
+    assert _loaded_by(module, "diffusers", "transformers", "vllm") == []
+
+
+@pytest.mark.parametrize("path", STAGES)
+def test_a_stage_that_the_builders_name_is_there(path: str) -> None:
+    module, _, name = path.rpartition(".")
+    assert isinstance(getattr(import_module(module), name), type)
