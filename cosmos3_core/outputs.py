@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosmos3_core.errors import RequestError
-from cosmos3_core.media.files import decode_image, encode_image
 from cosmos3_core.media.mp4 import encode_mp4
+from cosmos3_core.media.stills import decode_image, encode_image
 from cosmos3_core.modes import Mode
 
 if TYPE_CHECKING:

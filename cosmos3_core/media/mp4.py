@@ -22,7 +22,8 @@ from av.frame import Frame
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from numpy.typing import NDArray
 
-from cosmos3_core.media.files import SCALING, MediaError, check_frame, check_range
+from cosmos3_core.media.checks import MediaError, check_frame, check_range
+from cosmos3_core.media.clips import SCALING
 
 # FFmpeg numbers these as ISO/IEC 23091-2 does: matrix, primaries and transfer 1 are BT.709. Its range 1 is the limited
 # one.

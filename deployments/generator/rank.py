@@ -19,7 +19,7 @@ from torch.distributed import Store  # type: ignore[attr-defined]  # public, but
 
 from cosmos3_core.byte_cache import ByteCache
 from cosmos3_core.codecs.preview import PreviewMap, preview
-from cosmos3_core.media.files import encode_image
+from cosmos3_core.media.stills import encode_image
 from cosmos3_core.model.sequence import Modality, latent_shapes, sha256_of
 from cosmos3_core.parallel.mesh import Mesh, join
 from cosmos3_core.parallel.rendezvous import Address, find_store, open_store, use_interface_of
