@@ -11,21 +11,13 @@ import os
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
-
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import (
-    GatedRepoError,
-    HfHubHTTPError,
-    HFValidationError,
-    LocalEntryNotFoundError,
-    RepositoryNotFoundError,
-)
+from typing import Any
 
 from cosmos3_core.catalog import ALL_MODES, CATALOG, family_of
-from cosmos3_core.errors import CosmosError
+from cosmos3_core.errors import CheckpointError
 from cosmos3_core.model.config import ConfigError, TransformerConfig
 from cosmos3_core.resolve import ModelFacts, SchedulerFacts, SoundFacts
+from cosmos3_core.tiny.cache import TINY_NAMES, cached_checkpoint
 
 DEFAULT_SOUND_STRIDES = (2, 4, 5, 6, 8)
 ROOT_FILES = [
@@ -37,11 +29,6 @@ ROOT_FILES = [
     "*/config.json",
     "*/*.index.json",
 ]
-TINY: dict[str, Literal["nano", "edge"]] = {"tiny:nano": "nano", "tiny:edge": "edge"}
-
-
-class CheckpointError(CosmosError):
-    """A checkpoint cannot be found, read or trusted; the message says what to do."""
 
 
 class Checkpoint:
@@ -70,24 +57,25 @@ class Checkpoint:
             CheckpointError: it does not exist, is gated, or is not cached while offline.
         """
         name = os.fspath(path_or_id)
-        if name in TINY:
-            from cosmos3_core.tiny.checkpoint import cached_checkpoint
-
-            return cls(name, cached_checkpoint(TINY[name]))
+        if name in TINY_NAMES:
+            return cls(name, cached_checkpoint(TINY_NAMES[name]))
         if name and Path(name).expanduser().is_dir():
             return cls(name, Path(name).expanduser())
         if name.startswith((".", "/", "~")) or name.count("/") != 1:
             raise CheckpointError(f"{name}: no such folder, and not a Hugging Face id of the form owner/name")
 
+        # A local folder needs no hub library, which takes a quarter of a second to import.
+        from cosmos3_core.hub import download
+
         def fetch(patterns: list[str]) -> Path:
-            return _download(name, revision, patterns)
+            return download(name, revision, patterns)
 
         return cls(name, fetch(ROOT_FILES), fetch)
 
     @property
     def public_name(self) -> str:
         """Its Hugging Face id, or the name of its folder: no path of this machine."""
-        named = self._fetch is not None or self.name in TINY
+        named = self._fetch is not None or self.name in TINY_NAMES
         return self.name if named else os.path.basename(os.path.abspath(self.root))
 
     @property
@@ -183,27 +171,3 @@ class Checkpoint:
             return None
         hop = config.get("hop_size") or math.prod(config.get("dec_strides", DEFAULT_SOUND_STRIDES))
         return SoundFacts(sampling_rate=int(config.get("sampling_rate", 48_000)), hop=int(hop))
-
-
-def _download(repository: str, revision: str | None, patterns: list[str]) -> Path:
-    """Fetch matching files into the hub cache and return the snapshot's folder."""
-    try:
-        return Path(snapshot_download(repository, revision=revision, allow_patterns=patterns))
-    except GatedRepoError as error:
-        raise CheckpointError(
-            f"{repository} is gated: accept its licence on its model page, then set HF_TOKEN to a token of that "
-            "account (or run `hf auth login`)"
-        ) from error
-    except RepositoryNotFoundError as error:
-        raise CheckpointError(
-            f"{repository}: no such repository on the hub, or it is private: check the name, and set HF_TOKEN"
-        ) from error
-    except LocalEntryNotFoundError as error:
-        raise CheckpointError(
-            f"{repository} is not in the local cache and the hub cannot be reached: unset HF_HUB_OFFLINE, check the "
-            "network, or point HF_HOME at a cache that holds it"
-        ) from error
-    except HFValidationError as error:
-        raise CheckpointError(f"{repository}: no such folder, and not a valid Hugging Face id") from error
-    except (HfHubHTTPError, OSError) as error:
-        raise CheckpointError(f"{repository}: cannot be fetched: {error}") from error

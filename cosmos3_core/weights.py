@@ -17,7 +17,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from cosmos3_core.checkpoint import CheckpointError
+from cosmos3_core.errors import CheckpointError
 
 MAX_NAMED = 6
 # safetensors' names of what checkpoints of this family are stored in, and of what they might be quantised to.

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cosmos3_core.checkpoint import Checkpoint
-from cosmos3_core.codecs.construct import load_half
+from cosmos3_core.codecs.halves import load_half
 from cosmos3_core.settings import ExecutionSettings
 from cosmos3_core.weights import LoadReport
 

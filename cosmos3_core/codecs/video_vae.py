@@ -14,8 +14,8 @@ from diffusers.models.autoencoders.autoencoder_kl_wan import unpatchify
 from torch import Tensor, nn
 
 from cosmos3_core.checkpoint import Checkpoint
-from cosmos3_core.codecs.construct import load_half
 from cosmos3_core.codecs.cpu_kernels import use_fast_cpu_kernels
+from cosmos3_core.codecs.halves import load_half
 from cosmos3_core.codecs.pixels import Frames, to_pixels
 from cosmos3_core.settings import ExecutionSettings
 from cosmos3_core.weights import LoadReport

@@ -11,7 +11,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from cosmos3_core.checkpoint import Checkpoint, CheckpointError
+from cosmos3_core.checkpoint import Checkpoint
+from cosmos3_core.errors import CheckpointError
 from cosmos3_core.model.generation import GenerationTower
 from cosmos3_core.model.names import LEGACY_NAMES, keeps_fp32, published_names, published_shapes
 from cosmos3_core.model.understanding import UnderstandingTower
