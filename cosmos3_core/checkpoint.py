@@ -35,7 +35,7 @@ class Checkpoint:
     """A checkpoint in the published layout.
 
     Attributes:
-        name: what the caller called it.
+        name: the name that the caller gave.
         root: the local folder that holds its configuration.
     """
 
@@ -50,7 +50,7 @@ class Checkpoint:
     def find(cls, path_or_id: str | os.PathLike[str], revision: str | None = None) -> Checkpoint:
         """A local folder, or a repository on the Hugging Face hub (`HF_HOME`, `HF_TOKEN`, `HF_HUB_OFFLINE` apply).
 
-        `tiny:nano` and `tiny:edge` are tiny checkpoints in the user's cache folder, made where they are absent.
+        `tiny:nano` and `tiny:edge` are tiny checkpoints in the user's cache folder, written where they are absent.
         Only configuration files are fetched here; weights follow when a stage asks for them.
 
         Raises:
@@ -80,7 +80,7 @@ class Checkpoint:
 
     @property
     def revision(self) -> str | None:
-        """The commit that was fetched from the hub, after which the hub's cache names its folders; else None."""
+        """The commit that was fetched from the hub, which the hub's cache names its folders after; else None."""
         return self.root.name if self._fetch else None
 
     def folder(self, component: str) -> Path:
@@ -138,7 +138,7 @@ class Checkpoint:
 
     @cached_property
     def facts(self) -> ModelFacts:
-        """What requests must know of this checkpoint."""
+        """What resolving a request must know about this checkpoint."""
         config, index = self.transformer_config, self.read_json("model_index.json", required=False)
         entry = CATALOG.get(self.name)
         return ModelFacts(

@@ -43,7 +43,7 @@ def check_writable(path: Path, field: str) -> None:
     """Refuse a file that cannot be written, before anything is generated.
 
     Raises:
-        RequestError: it names `field`.
+        RequestError: the file cannot be written; it names `field`.
     """
     folder = path.absolute().parent
     if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
@@ -93,7 +93,7 @@ def _write_action(path: Path, action: dict[str, Any]) -> Path:
 
 
 def _write_whole(path: Path, content: bytes) -> None:
-    """Write beside the target and rename, so that no half file ever has its name."""
+    """Write beside the target and rename, so that no partial file ever has its name."""
     partial = path.with_name(f".{path.name}.partial")
     try:
         partial.write_bytes(content)

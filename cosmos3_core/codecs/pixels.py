@@ -55,7 +55,7 @@ def cover(frames: Frames, canvas: Canvas, resize: Literal["bilinear", "lanczos"]
 
 
 def stretch(frames: Frames, canvas: Canvas) -> Tensor:
-    """Resize to the canvas whatever the aspect: `[1, 3, frames, height, width]` in [-1, 1]."""
+    """Resize to the canvas without keeping the aspect: `[1, 3, frames, height, width]` in [-1, 1]."""
     return _normalised(_pil_resize(frames, canvas, Image.Resampling.BILINEAR))
 
 
@@ -75,7 +75,7 @@ def fit_and_pad(frames: Frames, canvas: Canvas, floored: tuple[int, int]) -> Ten
     Args:
         frames: uint8 `[frames, height, width, 3]`.
         canvas: the target.
-        floored: width and height the source is brought to first, where an implementation does that.
+        floored: width and height that the source is resized to first, where an implementation does that.
 
     Returns:
         `[1, 3, frames, height, width]` in [-1, 1].

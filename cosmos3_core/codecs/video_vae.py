@@ -94,7 +94,7 @@ class VideoDecoder(_Half):
         vae = self.vae
         raw = (latents[None].to(vae.device) * self.statistics.std + self.statistics.mean).to(vae.dtype)
         hidden = vae.post_quant_conv(raw)
-        # The causal convolutions' caches; owned here, so that two decodings can be interleaved.
+        # The causal convolutions' caches belong to this call, so that two decodings can be interleaved.
         caches: list[Any] = [None] * vae._cached_conv_counts["decoder"]
         for index in range(hidden.shape[2]):
             chunk = vae.decoder(

@@ -1,4 +1,4 @@
-"""Where ranks meet before they are a group: a store on one of them, on a socket that nobody else can take."""
+"""The store at which ranks meet to form a group, on a socket that no other process can take."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Address = tuple[str, int]
 
 
 def open_store(host: str, world_size: int) -> tuple[Store, Address]:
-    """Open a store on this machine, and say where it is.
+    """Open a store on this machine; returns it with its address.
 
     The socket is bound before its port is told to anyone, on this address only: asking for a free port and binding it
     later is a race.
@@ -34,9 +34,9 @@ def find_store(address: Address, world_size: int) -> Store:
 
 
 def use_interface_of(address: str) -> None:
-    """Let gloo talk over the network interface that has an address.
+    """Make gloo use the network interface that has an address.
 
-    Left alone it asks a name server for the name of this machine, which need not know it.
+    By default gloo resolves this machine's name, which the name server may not know.
     """
     found = psutil.net_if_addrs().items()
     having = (name for name, entries in found if any(entry.address == address for entry in entries))

@@ -24,7 +24,7 @@ from cosmos3_core.model.names import published_shapes
 from cosmos3_core.tiny import TinyFamily, configs, weights
 from cosmos3_core.tiny.configs import TINY, Size
 from cosmos3_core.tiny.text import write_tokenizer
-from cosmos3_core.tiny.vae import make_see_through
+from cosmos3_core.tiny.vae import set_colour_path
 
 INDEX = "diffusion_pytorch_model.safetensors.index.json"
 
@@ -104,7 +104,7 @@ def _write_vision(root: Path, seed: int) -> dict[str, str]:
 def _write_codecs(root: Path, family: TinyFamily, seed: int) -> None:
     vae = construct(AutoencoderKLWan, _read_json(root / "vae" / "config.json"))
     drawn = weights.draw_tensors(_shapes(vae), weights.VAE_RULES, seed, torch.bfloat16)
-    make_see_through(drawn)
+    set_colour_path(drawn)
     _save(drawn, root / "vae" / "diffusion_pytorch_model.safetensors", root)
     if family == "edge":
         return

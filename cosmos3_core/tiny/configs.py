@@ -1,6 +1,6 @@
 """The configuration files of a tiny checkpoint, with the published fields and small numbers (spec 1.3, 1.4, 6, 7, 10).
 
-Only values; `tiny` writes them and the weights that fit them.
+Only values; `checkpoint` writes them and the weights that fit them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Config = dict[str, Any]
 
 @dataclass(frozen=True)
 class Size:
-    """How large the towers and codecs are; everything else follows from the family."""
+    """Size of the towers and codecs; everything else follows from the family."""
 
     hidden: int = 256
     intermediate: int = 512

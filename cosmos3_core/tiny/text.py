@@ -3,7 +3,7 @@
 It writes the tokenizer files of a checkpoint folder, Qwen-like for Nano and Nemotron-like for Edge, with some
 2,000 entries, so that a structured prompt has nearly as many tokens as with the published one. It is not that
 tokenizer (the ids differ), and its captions mean nothing: they only use words about as often as real
-captions do. TinyFamily and seed decide every byte; no data file, network, clock or hash seed has a part in it.
+captions do. TinyFamily and seed decide every byte; no data file, network, clock or hash seed matters.
 """
 
 from __future__ import annotations
@@ -204,7 +204,7 @@ def train_tokenizer(family: TinyFamily, seed: int) -> Tokenizer:
 
     Args:
         family: `nano` has its special tokens after the ordinary entries, as Qwen has; `edge` before them.
-        seed: of the text that it is trained on.
+        seed: seed of the text that it is trained on.
     """
     tokenizer = Tokenizer(BPE())
     tokenizer.pre_tokenizer = Sequence(
