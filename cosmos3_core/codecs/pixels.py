@@ -80,11 +80,12 @@ def fit_and_pad(frames: Frames, canvas: Canvas, floored: tuple[int, int]) -> Ten
     Returns:
         `[1, 3, frames, height, width]` in [-1, 1].
     """
-    if floored != (frames.shape[2], frames.shape[1]):
-        frames = _pil_resize(frames, Canvas(*floored), Image.Resampling.BILINEAR)
+    source = Canvas(width=floored[0], height=floored[1])
+    if source != Canvas(width=frames.shape[2], height=frames.shape[1]):
+        frames = _pil_resize(frames, source, Image.Resampling.BILINEAR)
     clip = _normalised(frames)[0].transpose(0, 1)
-    content = fit_inside(canvas, *floored)
-    if content != Canvas(*floored):
+    content = fit_inside(canvas, source.width, source.height)
+    if content != source:
         size = (content.height, content.width)
         clip = interpolate(clip, size=size, mode="bicubic", align_corners=False, antialias=True)
     right, bottom = canvas.width - content.width, canvas.height - content.height

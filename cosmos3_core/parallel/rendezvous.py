@@ -22,15 +22,16 @@ def open_store(host: str, world_size: int) -> tuple[Store, Address]:
     later is a race.
     """
     listening = socket.create_server((host, 0))
-    address = (host, cast(int, listening.getsockname()[1]))
-    handed_over = listening.detach()
-    store = TCPStore(*address, world_size, is_master=True, wait_for_workers=False, master_listen_fd=handed_over)
-    return store, address
+    port = cast(int, listening.getsockname()[1])
+    descriptor = listening.detach()
+    store = TCPStore(host, port, world_size, is_master=True, wait_for_workers=False, master_listen_fd=descriptor)
+    return store, (host, port)
 
 
 def find_store(address: Address, world_size: int) -> Store:
     """The store that another rank has opened."""
-    return TCPStore(*address, world_size, is_master=False)
+    host, port = address
+    return TCPStore(host, port, world_size, is_master=False)
 
 
 def use_interface_of(address: str) -> None:

@@ -175,5 +175,7 @@ def _whole_cards(demands: Sequence[Demand]) -> list[Card]:
 
 def _ranks(gangs: int, world_size: int, memory: Memory, fraction: float) -> list[Card]:
     return [
-        Card([Share(GENERATOR, fraction, memory, gang, rank)]) for gang in range(gangs) for rank in range(world_size)
+        Card([Share(stage=GENERATOR, fraction=fraction, memory=memory, gang=gang, rank=rank)])
+        for gang in range(gangs)
+        for rank in range(world_size)
     ]
