@@ -24,7 +24,8 @@ from benchmarks.environment import describe
 from cosmos3_core import GenerationRequest, LocalPipeline
 from cosmos3_core.modes import Mode
 from cosmos3_core.stages.denoiser import Denoiser
-from cosmos3_core.tiny.checkpoint import MID, write_checkpoint
+from cosmos3_core.tiny.checkpoint import write_checkpoint
+from cosmos3_core.tiny.configs import MID
 
 SHAPES = {"image 320x192": (Mode.TEXT_TO_IMAGE, 1), "17 frames of 320x192": (Mode.TEXT_TO_VIDEO, 17)}
 TASKS = 8

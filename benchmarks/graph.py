@@ -24,7 +24,7 @@ from benchmarks.environment import describe, milliseconds
 from benchmarks.local_pipeline import prompt_of
 from cosmos3_core import GenerationRequest, LocalPipeline
 from cosmos3_core.checkpoint import Checkpoint
-from cosmos3_core.media.files import encode_image
+from cosmos3_core.media.stills import encode_image
 from cosmos3_core.modes import Mode
 from deployments.cli.client import Client
 from deployments.local.launch import Launch, running_graph

@@ -25,7 +25,8 @@ from benchmarks.environment import describe
 from cosmos3_core import GenerationRequest, LocalPipeline
 from cosmos3_core.model.layout import Modality
 from cosmos3_core.modes import Mode
-from cosmos3_core.tiny.checkpoint import MID, write_checkpoint
+from cosmos3_core.tiny.checkpoint import write_checkpoint
+from cosmos3_core.tiny.configs import MID
 
 WIDTH, HEIGHT, FPS, GUIDANCE, SEED = 320, 192, 24.0, 6.0, 0
 PROMPT_TOKENS = 600

@@ -10,8 +10,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cosmos3_core.checkpoint import Checkpoint, CheckpointError
-    from cosmos3_core.errors import CosmosError, RequestError
+    from cosmos3_core.checkpoint import Checkpoint
+    from cosmos3_core.errors import CheckpointError, CosmosError, RequestError
     from cosmos3_core.local import GenerationResult, LocalPipeline
     from cosmos3_core.manifest import Manifest
     from cosmos3_core.modes import Mode
@@ -32,7 +32,7 @@ __all__ = [
 ]
 _HOMES = {
     "Checkpoint": "checkpoint",
-    "CheckpointError": "checkpoint",
+    "CheckpointError": "errors",
     "CosmosError": "errors",
     "RequestError": "errors",
     "GenerationResult": "local",

@@ -14,9 +14,10 @@ class ByteCache(Generic[Key, Value]):
     """Keeps values while their sizes sum to at most `budget`; a value above the budget is never kept.
 
     Attributes:
-        budget: bytes.
-        held: bytes kept now.
-        hits, misses: of `get`.
+        budget: the most bytes to keep.
+        held: the bytes kept now.
+        hits: calls of `get` that found a value.
+        misses: calls of `get` that did not.
     """
 
     def __init__(self, budget: int, size_of: Callable[[Value], int]) -> None:

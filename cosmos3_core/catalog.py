@@ -1,7 +1,6 @@
 """The published checkpoints: which family, what each was made for, which sizes it knows, how large it is (spec 1).
 
-A folder that is not in the list is served by what its own configuration says. Shapes are here for planning without any
-folder.
+A folder that is not in the list is served as its own configuration says. Shapes are here so that plans need no folder.
 """
 
 from __future__ import annotations
@@ -31,12 +30,12 @@ class CatalogEntry:
     Attributes:
         id: its Hugging Face id.
         family: its size class.
-        config: shape of its towers.
+        config: the shape of its towers.
         vision_parameters: parameters of its ViT (spec 1.8).
         modes: what it was trained to do.
         sound: whether it makes sound.
         tiers: size tiers it was trained on.
-        gated: whether its page asks for consent first.
+        gated: whether its page asks for consent before a download.
     """
 
     id: str
@@ -49,7 +48,7 @@ class CatalogEntry:
     gated: bool = True
 
 
-# `transformer/config.json` of the three sizes (spec 1.4); what is not said is the same in all and the class's default.
+# `transformer/config.json` of the three sizes (spec 1.4); fields not given here have the class's default in all three.
 _NANO = TransformerConfig(
     hidden_size=4096,
     intermediate_size=12288,
@@ -88,20 +87,26 @@ SOUND_DECODER_PARAMETERS = 473_097_282
 CATALOG: dict[str, CatalogEntry] = {
     entry.id: entry
     for entry in (
-        CatalogEntry("nvidia/Cosmos3-Nano", Family.NANO, _NANO, 576_388_336),
-        CatalogEntry("nvidia/Cosmos3-Super", Family.SUPER, _SUPER, 595_266_800, tiers=("256", "480", "720", "768")),
+        CatalogEntry(id="nvidia/Cosmos3-Nano", family=Family.NANO, config=_NANO, vision_parameters=576_388_336),
         CatalogEntry(
-            "nvidia/Cosmos3-Edge",
-            Family.EDGE,
-            _EDGE,
-            489_342_704,
+            id="nvidia/Cosmos3-Super",
+            family=Family.SUPER,
+            config=_SUPER,
+            vision_parameters=595_266_800,
+            tiers=("256", "480", "720", "768"),
+        ),
+        CatalogEntry(
+            id="nvidia/Cosmos3-Edge",
+            family=Family.EDGE,
+            config=_EDGE,
+            vision_parameters=489_342_704,
             sound=False,
             tiers=("256", "480"),
             gated=False,
         ),
     )
 }
-"""The base checkpoints. The specialised ones (Text2Image, Image2Video, 4-step, Policy-DROID) join with their modes."""
+"""The base checkpoints; the specialised ones (Text2Image, Image2Video, 4-step, Policy-DROID) come with their modes."""
 
 
 def family_of(config: TransformerConfig) -> Family:

@@ -11,21 +11,13 @@ import os
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
-
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import (
-    GatedRepoError,
-    HfHubHTTPError,
-    HFValidationError,
-    LocalEntryNotFoundError,
-    RepositoryNotFoundError,
-)
+from typing import Any
 
 from cosmos3_core.catalog import ALL_MODES, CATALOG, family_of
-from cosmos3_core.errors import CosmosError
+from cosmos3_core.errors import CheckpointError
 from cosmos3_core.model.config import ConfigError, TransformerConfig
 from cosmos3_core.resolve import ModelFacts, SchedulerFacts, SoundFacts
+from cosmos3_core.tiny.cache import TINY_NAMES, cached_checkpoint
 
 DEFAULT_SOUND_STRIDES = (2, 4, 5, 6, 8)
 ROOT_FILES = [
@@ -37,18 +29,13 @@ ROOT_FILES = [
     "*/config.json",
     "*/*.index.json",
 ]
-TINY: dict[str, Literal["nano", "edge"]] = {"tiny:nano": "nano", "tiny:edge": "edge"}
-
-
-class CheckpointError(CosmosError):
-    """A checkpoint cannot be found, read or trusted; the message says what to do."""
 
 
 class Checkpoint:
     """A checkpoint in the published layout.
 
     Attributes:
-        name: what the caller called it.
+        name: the name that the caller gave.
         root: the local folder that holds its configuration.
     """
 
@@ -63,36 +50,37 @@ class Checkpoint:
     def find(cls, path_or_id: str | os.PathLike[str], revision: str | None = None) -> Checkpoint:
         """A local folder, or a repository on the Hugging Face hub (`HF_HOME`, `HF_TOKEN`, `HF_HUB_OFFLINE` apply).
 
-        `tiny:nano` and `tiny:edge` are tiny checkpoints in the user's cache folder, made where they are absent.
+        `tiny:nano` and `tiny:edge` are tiny checkpoints in the user's cache folder, written where they are absent.
         Only configuration files are fetched here; weights follow when a stage asks for them.
 
         Raises:
             CheckpointError: it does not exist, is gated, or is not cached while offline.
         """
         name = os.fspath(path_or_id)
-        if name in TINY:
-            from cosmos3_core.tiny.checkpoint import cached_checkpoint
-
-            return cls(name, cached_checkpoint(TINY[name]))
+        if name in TINY_NAMES:
+            return cls(name, cached_checkpoint(TINY_NAMES[name]))
         if name and Path(name).expanduser().is_dir():
             return cls(name, Path(name).expanduser())
         if name.startswith((".", "/", "~")) or name.count("/") != 1:
             raise CheckpointError(f"{name}: no such folder, and not a Hugging Face id of the form owner/name")
 
+        # A local folder needs no hub library, which takes a quarter of a second to import.
+        from cosmos3_core.hub import download
+
         def fetch(patterns: list[str]) -> Path:
-            return _download(name, revision, patterns)
+            return download(name, revision, patterns)
 
         return cls(name, fetch(ROOT_FILES), fetch)
 
     @property
     def public_name(self) -> str:
         """Its Hugging Face id, or the name of its folder: no path of this machine."""
-        named = self._fetch is not None or self.name in TINY
+        named = self._fetch is not None or self.name in TINY_NAMES
         return self.name if named else os.path.basename(os.path.abspath(self.root))
 
     @property
     def revision(self) -> str | None:
-        """The commit that was fetched from the hub, after which the hub's cache names its folders; else None."""
+        """The commit that was fetched from the hub, which the hub's cache names its folders after; else None."""
         return self.root.name if self._fetch else None
 
     def folder(self, component: str) -> Path:
@@ -150,7 +138,7 @@ class Checkpoint:
 
     @cached_property
     def facts(self) -> ModelFacts:
-        """What requests must know of this checkpoint."""
+        """What resolving a request must know about this checkpoint."""
         config, index = self.transformer_config, self.read_json("model_index.json", required=False)
         entry = CATALOG.get(self.name)
         return ModelFacts(
@@ -183,27 +171,3 @@ class Checkpoint:
             return None
         hop = config.get("hop_size") or math.prod(config.get("dec_strides", DEFAULT_SOUND_STRIDES))
         return SoundFacts(sampling_rate=int(config.get("sampling_rate", 48_000)), hop=int(hop))
-
-
-def _download(repository: str, revision: str | None, patterns: list[str]) -> Path:
-    """Fetch matching files into the hub cache and return the snapshot's folder."""
-    try:
-        return Path(snapshot_download(repository, revision=revision, allow_patterns=patterns))
-    except GatedRepoError as error:
-        raise CheckpointError(
-            f"{repository} is gated: accept its licence on its model page, then set HF_TOKEN to a token of that "
-            "account (or run `hf auth login`)"
-        ) from error
-    except RepositoryNotFoundError as error:
-        raise CheckpointError(
-            f"{repository}: no such repository on the hub, or it is private: check the name, and set HF_TOKEN"
-        ) from error
-    except LocalEntryNotFoundError as error:
-        raise CheckpointError(
-            f"{repository} is not in the local cache and the hub cannot be reached: unset HF_HUB_OFFLINE, check the "
-            "network, or point HF_HOME at a cache that holds it"
-        ) from error
-    except HFValidationError as error:
-        raise CheckpointError(f"{repository}: no such folder, and not a valid Hugging Face id") from error
-    except (HfHubHTTPError, OSError) as error:
-        raise CheckpointError(f"{repository}: cannot be fetched: {error}") from error

@@ -66,7 +66,7 @@ def find_embodiment(name: str | None, domain: int | None, domains: int) -> Embod
     Args:
         name: a key of `EMBODIMENTS`, in any case.
         domain: an index of the checkpoint's projection matrices.
-        domains: how many the checkpoint has.
+        domains: how many matrices the checkpoint has.
 
     Raises:
         RequestError: neither is given, the id is out of range, or without an id the name is unknown.

@@ -7,6 +7,10 @@ class CosmosError(Exception):
     """Base of the errors this package raises on purpose."""
 
 
+class CheckpointError(CosmosError):
+    """A checkpoint cannot be found, read or trusted; the message says what to do."""
+
+
 class RequestError(CosmosError, ValueError):
     """A request that cannot be served as asked.
 

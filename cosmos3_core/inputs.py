@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cosmos3_core.errors import RequestError
-from cosmos3_core.media.files import MediaError, VideoClip, decode_image, decode_video, pixels_of
+from cosmos3_core.media.checks import MediaError
+from cosmos3_core.media.clips import VideoClip, decode_video
+from cosmos3_core.media.stills import decode_image, pixels_of
 from cosmos3_core.model.layout import VAE_TEMPORAL_STRIDE
 from cosmos3_core.modes import Clean, Source
 from cosmos3_core.request import MEDIA_FIELDS, GenerationRequest

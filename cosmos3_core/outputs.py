@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosmos3_core.errors import RequestError
-from cosmos3_core.media.files import decode_image, encode_image
 from cosmos3_core.media.mp4 import encode_mp4
+from cosmos3_core.media.stills import decode_image, encode_image
 from cosmos3_core.modes import Mode
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def check_writable(path: Path, field: str) -> None:
     """Refuse a file that cannot be written, before anything is generated.
 
     Raises:
-        RequestError: it names `field`.
+        RequestError: the file cannot be written; it names `field`.
     """
     folder = path.absolute().parent
     if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
@@ -93,7 +93,7 @@ def _write_action(path: Path, action: dict[str, Any]) -> Path:
 
 
 def _write_whole(path: Path, content: bytes) -> None:
-    """Write beside the target and rename, so that no half file ever has its name."""
+    """Write beside the target and rename, so that no partial file ever has its name."""
     partial = path.with_name(f".{path.name}.partial")
     try:
         partial.write_bytes(content)

@@ -17,7 +17,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from cosmos3_core.checkpoint import CheckpointError
+from cosmos3_core.errors import CheckpointError
 
 MAX_NAMED = 6
 # safetensors' names of what checkpoints of this family are stored in, and of what they might be quantised to.
@@ -27,7 +27,12 @@ BYTES |= dict.fromkeys(("F8_E4M3", "F8_E5M2", "I8", "U8", "BOOL"), 1)
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What loading one module read: number of tensors, bytes on disk."""
+    """What loading one module read.
+
+    Attributes:
+        tensors: number of tensors.
+        bytes_read: their bytes on disk.
+    """
 
     tensors: int
     bytes_read: int
@@ -35,7 +40,13 @@ class LoadReport:
 
 @dataclass(frozen=True)
 class StoredTensor:
-    """Where a tensor lies, its shape, and the bytes it takes there."""
+    """A tensor in a safetensors file.
+
+    Attributes:
+        file: the file that holds it.
+        shape: its shape.
+        nbytes: its bytes in the file.
+    """
 
     file: Path
     shape: tuple[int, ...]
@@ -43,8 +54,13 @@ class StoredTensor:
 
 
 @dataclass(frozen=True)
-class Part:
-    """Which part of a stored tensor a module holds: the shape in the file, and a slice per axis."""
+class TensorPart:
+    """The part of a stored tensor that a module holds.
+
+    Attributes:
+        whole: the tensor's shape in the file.
+        index: a slice for each axis.
+    """
 
     whole: tuple[int, ...]
     index: tuple[slice, ...]
@@ -94,20 +110,20 @@ def load(
     known: Collection[str] = (),
     keep_fp32: Callable[[str], bool] = lambda name: False,
     rename: Callable[[str], str] = lambda name: name,
-    parts: Mapping[str, Part] | None = None,
+    parts: Mapping[str, TensorPart] | None = None,
     memory_limit: int | None = None,
 ) -> LoadReport:
     """Give a module built on the meta device its weights.
 
     Args:
-        module: every parameter and persistent buffer of it is read.
+        module: the module; every parameter and persistent buffer of it is read.
         folder: holds the safetensors files.
         device: where the weights go.
         dtype: what they are converted to.
-        known: names that may stand in the folder and are left alone, because other stages read them.
-        keep_fp32: which names stay in fp32 whatever `dtype`.
-        rename: from a module's name to the name in the file.
-        parts: of which tensors the module holds a part only, and only that is read.
+        known: names that may be in the folder and are not read, because other stages read them.
+        keep_fp32: whether a name stays in fp32 whatever `dtype` is.
+        rename: maps a module's name to the name in the file.
+        parts: for each tensor that the module holds only a part of, the part to read.
         memory_limit: bytes the weights may take; None means what the device has free.
 
     Raises:
@@ -132,7 +148,7 @@ def load(
     return LoadReport(len(values), bytes_read)
 
 
-def _streamed(sources: Mapping[str, tuple[Path, str, Part | None]]) -> Iterator[tuple[str, Tensor]]:
+def _streamed(sources: Mapping[str, tuple[Path, str, TensorPart | None]]) -> Iterator[tuple[str, Tensor]]:
     """Tensors by their names in a module, one at a time, from files each opened once."""
     by_file: dict[Path, list[str]] = {}
     for name, (file, _, _) in sources.items():
@@ -199,7 +215,7 @@ def free_memory(device: torch.device) -> int:
     group = Path("/sys/fs/cgroup")
     try:
         statistics = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
-        # Cached file pages count as used, but give way; a container that has just read weights is full of them.
+        # Cached file pages count as used but are reclaimed; a container that has just read weights is full of them.
         used = int((group / "memory.current").read_text()) - int(statistics["inactive_file"])
         return min(available, int((group / "memory.max").read_text()) - used)
     except (OSError, ValueError, KeyError):

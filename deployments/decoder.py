@@ -16,8 +16,8 @@ import torch
 from cosmos3_core.checkpoint import Checkpoint
 from cosmos3_core.codecs.pixels import Frames
 from cosmos3_core.errors import CosmosError
-from cosmos3_core.media.files import encode_image
 from cosmos3_core.media.mp4 import encode_mp4
+from cosmos3_core.media.stills import encode_image
 from cosmos3_core.model.layout import Modality
 from cosmos3_core.model.sequence import Latents
 from cosmos3_core.outputs import action_object

@@ -18,7 +18,7 @@ from cosmos3_core.codecs.preview import fit_preview_map
 from cosmos3_core.codecs.preview_map import PreviewMap
 from cosmos3_core.codecs.vision import VisionEncoder
 from cosmos3_core.inputs import read_inputs
-from cosmos3_core.media.files import decode_image
+from cosmos3_core.media.stills import decode_image
 from cosmos3_core.planning.cost import step_flops
 from cosmos3_core.provenance import CheckpointFacts, EncodeFacts, Prompt
 from cosmos3_core.resolve import ResolvedRequest, resolve

@@ -12,8 +12,9 @@ from typing import Any
 import ray
 
 from cosmos3_core.parallel.degrees import Degrees
-from cosmos3_core.planning.cost import CostModel, Geometry
+from cosmos3_core.planning.cost import CostModel
 from cosmos3_core.planning.hardware import recognise
+from cosmos3_core.planning.memory import StepShape
 from cosmos3_core.resolve import ModelFacts, ResolvedRequest
 from deployments.settings import GeneratorSettings, ModelSettings
 
@@ -68,7 +69,7 @@ class ModelCard:
         model = CostModel(config, recognise(gang.device), gang.degrees, batch_guidance=gang.batch_guidance)
         texts = [resolved.positive, *([resolved.negative] if resolved.sampling.guidance.enabled else [])]
         tokens = resolved.layout.tokens(config.latent_patch_size)
-        geometry = Geometry(tokens, tuple(1 + len(text) // CHARACTERS_PER_TOKEN for text in texts))
+        geometry = StepShape(tokens, tuple(1 + len(text) // CHARACTERS_PER_TOKEN for text in texts))
         pixels = resolved.canvas.width * resolved.canvas.height * resolved.num_frames
         return model.request_seconds(geometry, resolved.sampling.steps, pixels) * gang.degrees.world_size
 

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cosmos3_core.media.files import decode_video, encode_image
+from cosmos3_core.media.clips import decode_video
+from cosmos3_core.media.stills import encode_image
 
 _ACTION_SHAPES = {"av_traj_forward": (60, 9), "umi": (32, 10)}
 

@@ -20,7 +20,9 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from cosmos3_core.media.files import decode_audio, decode_image, decode_video
+from cosmos3_core.media.clips import decode_video
+from cosmos3_core.media.sound import decode_audio
+from cosmos3_core.media.stills import decode_image
 from deployments.cli.client import Client
 from deployments.cli.progress import GenerationProgress
 from deployments.cli.serve import StartProgress

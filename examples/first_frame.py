@@ -13,8 +13,9 @@ from cosmos3_core.checkpoint import Checkpoint
 from cosmos3_core.codecs import pixels
 from cosmos3_core.codecs.video_vae import VideoDecoder, VideoEncoder
 from cosmos3_core.geometry import Canvas
-from cosmos3_core.media.files import decode_image, decode_video
+from cosmos3_core.media.clips import decode_video
 from cosmos3_core.media.mp4 import encode_mp4
+from cosmos3_core.media.stills import decode_image
 from cosmos3_core.presets import VLLM_OMNI
 from cosmos3_core.settings import ExecutionSettings
 

@@ -30,8 +30,8 @@ from cosmos3_core.planning.plan import (
     DECODING,
     ENCODING,
     GANG_BUFFERS,
-    geometry_of,
     largest_video,
+    step_shape,
 )
 from deployments.settings import DecoderSettings, FrontSettings, GeneratorSettings, ModelSettings, Settings
 
@@ -282,7 +282,7 @@ def memory(stage: Stage, card: int = CARD) -> float:
 def _generating(stage: Stage) -> int:
     """What a rank takes beside its weights: prompts, resident tasks, the peak of a step, buffers of the gang."""
     settings, entry = generator_of(stage), entry_of(stage.settings)
-    geometry = geometry_of(entry, largest_video(entry))
+    geometry = step_shape(entry, largest_video(entry))
     step = activation_bytes(
         entry.config,
         geometry,

@@ -1,1 +1,1 @@
-"""Between media and latents: VAE, sound tokenizer, ViT, pixels. diffusers' and transformers' modules, fed."""
+"""Convert between media and latents with diffusers' and transformers' modules: VAE, sound tokenizer, ViT."""

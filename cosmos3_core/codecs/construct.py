@@ -1,4 +1,4 @@
-"""Build a diffusers codec from its published configuration, and give one half of it its weights."""
+"""Build a diffusers codec from its published configuration."""
 
 from __future__ import annotations
 
@@ -9,10 +9,6 @@ from typing import Any
 
 import torch
 
-from cosmos3_core.checkpoint import Checkpoint
-from cosmos3_core.settings import ExecutionSettings
-from cosmos3_core.weights import LoadReport, load
-
 
 def construct(codec: type[Any], config: Mapping[str, Any]) -> Any:
     """An instance on the meta device. Keys the class does not know (`clip_output` of the VAE) are left out."""
@@ -21,36 +17,3 @@ def construct(codec: type[Any], config: Mapping[str, Any]) -> Any:
         # diffusers still uses the older of torch's two weight norms.
         warnings.filterwarnings("ignore", message=".*weight_norm.*", category=FutureWarning)
         return codec(**{key: value for key, value in config.items() if key in known})
-
-
-def load_half(
-    codec: type[Any],
-    component: str,
-    checkpoint: Checkpoint,
-    settings: ExecutionSettings,
-    *,
-    without: tuple[str, ...],
-    dtype: torch.dtype,
-) -> tuple[Any, LoadReport]:
-    """A codec without some of its submodules: only what is left is read.
-
-    Args:
-        codec: the diffusers class.
-        component: the checkpoint's folder.
-        checkpoint, settings: where from, and where to.
-        without: names of the submodules that another stage holds.
-        dtype: of the weights.
-    """
-    module = construct(codec, checkpoint.read_json(f"{component}/config.json"))
-    known = set(module.state_dict())
-    for name in without:
-        setattr(module, name, None)
-    report = load(
-        module,
-        checkpoint.folder(component),
-        device=settings.torch_device,
-        dtype=dtype,
-        known=known,
-        memory_limit=settings.memory_limit_bytes,
-    )
-    return module, report

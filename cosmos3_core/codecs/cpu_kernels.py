@@ -1,7 +1,7 @@
-"""Two operations of the VAE by faster CPU kernels; on other devices and in other dtypes nothing changes.
+"""Faster CPU kernels for two operations of the VAE; on other devices and in other dtypes nothing changes.
 
-torch chooses by the input's size, and for one small clip takes a 3-D convolution about ten times slower than oneDNN's,
-and a norm over the channels that is slower still. Results differ in the last bit.
+torch chooses a kernel by the input's size. For one small clip its 3-D convolution is about ten times slower than
+oneDNN's, and its norm over the channels is slower still. Results differ in the last bit.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ def cover(frames: Frames, canvas: Canvas, resize: Literal["bilinear", "lanczos"]
 
 
 def stretch(frames: Frames, canvas: Canvas) -> Tensor:
-    """Resize to the canvas whatever the aspect: `[1, 3, frames, height, width]` in [-1, 1]."""
+    """Resize to the canvas without keeping the aspect: `[1, 3, frames, height, width]` in [-1, 1]."""
     return _normalised(_pil_resize(frames, canvas, Image.Resampling.BILINEAR))
 
 
@@ -75,16 +75,17 @@ def fit_and_pad(frames: Frames, canvas: Canvas, floored: tuple[int, int]) -> Ten
     Args:
         frames: uint8 `[frames, height, width, 3]`.
         canvas: the target.
-        floored: width and height the source is brought to first, where an implementation does that.
+        floored: width and height that the source is resized to first, where an implementation does that.
 
     Returns:
         `[1, 3, frames, height, width]` in [-1, 1].
     """
-    if floored != (frames.shape[2], frames.shape[1]):
-        frames = _pil_resize(frames, Canvas(*floored), Image.Resampling.BILINEAR)
+    source = Canvas(width=floored[0], height=floored[1])
+    if source != Canvas(width=frames.shape[2], height=frames.shape[1]):
+        frames = _pil_resize(frames, source, Image.Resampling.BILINEAR)
     clip = _normalised(frames)[0].transpose(0, 1)
-    content = fit_inside(canvas, *floored)
-    if content != Canvas(*floored):
+    content = fit_inside(canvas, source.width, source.height)
+    if content != source:
         size = (content.height, content.width)
         clip = interpolate(clip, size=size, mode="bicubic", align_corners=False, antialias=True)
     right, bottom = canvas.width - content.width, canvas.height - content.height

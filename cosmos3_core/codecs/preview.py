@@ -1,7 +1,7 @@
-"""A glimpse of a running generation: the predicted clean latent through a fixed linear map, without the VAE.
+"""Previews of a running generation: the predicted clean latent through a fixed linear map, without the VAE.
 
 The map is fitted once for a checkpoint's VAE: its encoder is shown pictures with the statistics of natural ones, and
-the mean colour under each latent pixel is regressed on that pixel's channels. It is a guide for the eye, no more.
+the mean colour under each latent pixel is regressed on that pixel's channels. It gives rough colours only.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from cosmos3_core.codecs.pixels import Frames
 from cosmos3_core.codecs.preview_map import PreviewMap
 
 if TYPE_CHECKING:
-    # diffusers, which takes seconds to import; whoever only passes a map on needs none of it.
+    # diffusers takes seconds to import, and code that only passes a map on does not need it.
     from cosmos3_core.codecs.video_vae import VideoEncoder
 
 STRIDE = 16
@@ -28,7 +28,7 @@ LONGEST_SIDE = 320
 
 
 def fit_preview_map(encoder: VideoEncoder) -> PreviewMap:
-    """Regress colour on latents, by ridge regression over a few pictures; the same for the same VAE."""
+    """Regress colour on latents by ridge regression over a few pictures; the same VAE gives the same map."""
     latents, colours = [], []
     for seed in range(PICTURES):
         picture = _natural(seed)
@@ -62,6 +62,6 @@ def _natural(seed: int) -> Frames:
     noise = np.fft.rfft2(rng.standard_normal((3, SIDE, SIDE)))
     planes = np.fft.irfft2(noise * amplitude, s=(SIDE, SIDE))
     planes /= planes.std()
-    # Photographs vary together in all three colours more than in each.
+    # In photographs the three colours vary together more than each by itself.
     mixed = 0.8 * planes.mean(axis=0) * 3**0.5 + 0.6 * planes
     return np.asarray(np.clip(127.5 + 60 * mixed.transpose(1, 2, 0), 0, 255), dtype=np.uint8)

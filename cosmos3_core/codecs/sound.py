@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cosmos3_core.checkpoint import Checkpoint
-from cosmos3_core.codecs.construct import load_half
+from cosmos3_core.codecs.halves import load_half
 from cosmos3_core.settings import ExecutionSettings
 from cosmos3_core.weights import LoadReport
 
@@ -29,9 +29,10 @@ class SoundEncoder:
     @classmethod
     def from_checkpoint(cls, checkpoint: Checkpoint, settings: ExecutionSettings) -> SoundEncoder:
         """Load the encoder half only."""
-        return cls(
-            *load_half(Cosmos3AVAEAudioTokenizer, COMPONENT, checkpoint, settings, without=("decoder",), dtype=FP32)
+        tokenizer, report = load_half(
+            Cosmos3AVAEAudioTokenizer, COMPONENT, checkpoint, settings, without=("decoder",), dtype=FP32
         )
+        return cls(tokenizer, report)
 
     @torch.no_grad()
     def encode(self, waveform: NDArray[np.float32]) -> Tensor:
@@ -52,9 +53,10 @@ class SoundDecoder:
     @classmethod
     def from_checkpoint(cls, checkpoint: Checkpoint, settings: ExecutionSettings) -> SoundDecoder:
         """Load the decoder half only."""
-        return cls(
-            *load_half(Cosmos3AVAEAudioTokenizer, COMPONENT, checkpoint, settings, without=("encoder",), dtype=FP32)
+        tokenizer, report = load_half(
+            Cosmos3AVAEAudioTokenizer, COMPONENT, checkpoint, settings, without=("encoder",), dtype=FP32
         )
+        return cls(tokenizer, report)
 
     @torch.no_grad()
     def decode(self, latents: Tensor, samples: int | None = None) -> NDArray[np.float32]:

@@ -14,8 +14,8 @@ from diffusers.models.autoencoders.autoencoder_kl_wan import unpatchify
 from torch import Tensor, nn
 
 from cosmos3_core.checkpoint import Checkpoint
-from cosmos3_core.codecs.construct import load_half
 from cosmos3_core.codecs.cpu_kernels import use_fast_cpu_kernels
+from cosmos3_core.codecs.halves import load_half
 from cosmos3_core.codecs.pixels import Frames, to_pixels
 from cosmos3_core.settings import ExecutionSettings
 from cosmos3_core.weights import LoadReport
@@ -94,7 +94,7 @@ class VideoDecoder(_Half):
         vae = self.vae
         raw = (latents[None].to(vae.device) * self.statistics.std + self.statistics.mean).to(vae.dtype)
         hidden = vae.post_quant_conv(raw)
-        # The causal convolutions' caches; owned here, so that two decodings can be interleaved.
+        # The causal convolutions' caches belong to this call, so that two decodings can be interleaved.
         caches: list[Any] = [None] * vae._cached_conv_counts["decoder"]
         for index in range(hidden.shape[2]):
             chunk = vae.decoder(

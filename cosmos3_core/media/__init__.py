@@ -1,1 +1,1 @@
-"""Pictures, clips and sound between files and numpy arrays."""
+"""Convert stills, clips and sound between files and numpy arrays."""

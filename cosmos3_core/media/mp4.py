@@ -22,10 +22,10 @@ from av.frame import Frame
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from numpy.typing import NDArray
 
-from cosmos3_core.media.files import SCALING, MediaError, check_frame, check_range
+from cosmos3_core.media.checks import MediaError, check_frame, check_range
+from cosmos3_core.media.clips import SCALING
 
-# FFmpeg numbers these as ISO/IEC 23091-2 does: matrix, primaries and transfer 1 are BT.709. Its range 1 is the limited
-# one.
+# FFmpeg numbers these as ISO/IEC 23091-2 does: matrix, primaries and transfer 1 are BT.709. Range 1 is the limited one.
 _BT709: dict[str, Any] = {"colorspace": 1, "color_primaries": 1, "color_trc": 1, "color_range": 1}
 _AAC_FRAME = 1024
 
@@ -50,7 +50,7 @@ def encode_mp4(
         frames: RGB uint8 [H, W, 3] each, all of one even height and width.
         fps: frames per second; kept as the nearest fraction with a denominator up to 1001.
         sound: float32 [2, N] or [1, N] (duplicated) in [-1, 1], clipped there; None for a silent file.
-        sampling_rate: of the sound, in Hz; AAC takes the usual rates from 7350 to 96000.
+        sampling_rate: rate of the sound, in Hz; AAC takes the usual rates from 7350 to 96000.
         crf, x264_preset: x264's quality, 0 (lossless) to 51, and its speed, "ultrafast" to "placebo".
 
     Raises:
@@ -63,7 +63,7 @@ def encode_mp4(
     rate = _fraction(fps)
     pictures = _pictures(frames, rate)
     opening = next(pictures)
-    # By time, so that both encoders stay level and the muxer never has to hold one stream back for long.
+    # Ordered by time, so that the muxer never has to buffer one stream for long.
     ordered = heapq.merge(chain([opening], pictures), chunks, key=attrgetter("time"))
     # x264 makes different files for different thread counts, so the machine's core count must not matter.
     # Its macroblock tree reads memory it never wrote (seen with AVX-512), so that the same frames give other bytes.
@@ -121,7 +121,7 @@ def _stereo(sound: NDArray[np.float32]) -> NDArray[np.float32]:
 @contextmanager
 def _delivered(target: str | os.PathLike[str] | BinaryIO) -> Iterator[Path]:
     # FFmpeg writes to a named file even for a file object, as fast start reads the written file again.
-    # The folder is absolute, for FFmpeg takes what stands before a colon for a protocol.
+    # The folder is absolute, because FFmpeg takes the text before a colon for a protocol.
     beside = Path(target).absolute().parent if isinstance(target, (str, os.PathLike)) else None
     with tempfile.TemporaryDirectory(prefix=".", dir=beside) as folder:
         path = Path(folder) / "clip.mp4"

@@ -1,7 +1,7 @@
 """Scaled dot-product attention over grouped K/V heads, by a backend chosen once at start.
 
-The model calls `attend` and knows no backend; the choice is a setting of the process, never of a request,
-because two backends differ in the last bits.
+The model calls `attend` and does not choose. The backend is a setting of the process, never of a request, because two
+backends differ in the last bits.
 """
 
 from __future__ import annotations
@@ -57,10 +57,10 @@ def attend(
 
 
 def check_backend(backend: AttentionBackend, device: torch.device) -> None:
-    """Refuse a kernel that this device cannot run, at start and not in the first request.
+    """Refuse a kernel that this device cannot run at start, before the first request.
 
     Raises:
-        RequestError: with the backends that work here.
+        RequestError: the device cannot run it; the message names the backends that work.
     """
     portable = (AttentionBackend.AUTO, AttentionBackend.MATH, AttentionBackend.FLASH)
     if device.type != "cuda" and backend not in portable:

@@ -22,7 +22,7 @@ from cosmos3_core.model.sequence import Latents, NoisyTokens, patchify, unpatchi
 
 
 class JointAttention(nn.Module):
-    """Generation queries over [understanding ; generation] keys; a seam that sequence parallelism replaces."""
+    """Generation queries over [understanding ; generation] keys; sequence parallelism replaces this module."""
 
     def __init__(self, backend: AttentionBackend) -> None:
         super().__init__()

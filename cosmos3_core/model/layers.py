@@ -1,6 +1,6 @@
 """Primitives both towers are made of: RMSNorm, heads, the two MLPs, the per-domain linear map, the time embedding.
 
-No tower and no attention in here. Attribute names are the checkpoint's tensor names (spec 1.6), so a tower's
+Towers and attention are in other modules. Attribute names are the checkpoint's tensor names (spec 1.6), so a tower's
 parameter names *are* the names in the file and loading needs no translation.
 """
 

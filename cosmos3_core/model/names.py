@@ -1,6 +1,6 @@
-"""Which tensors a checkpoint's `transformer/` folder holds, and what the towers leave to others (spec 1.6).
+"""The tensors of a checkpoint's `transformer/` folder, also those that neither tower reads (spec 1.6).
 
-The towers' parameter names are the checkpoint's names, so this is a list and no translation.
+The towers' parameter names are the checkpoint's names, so nothing is translated.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def published_shapes(config: TransformerConfig) -> dict[str, tuple[int, ...]]:
 
 
 def published_names(config: TransformerConfig) -> set[str]:
-    """Names that may stand in `transformer/`; any other is refused."""
+    """Names that may be in `transformer/`; any other is refused."""
     return set(published_shapes(config)) | LEGACY_NAMES
 
 

@@ -2,7 +2,7 @@
 
 A generation token reads this tower's keys and values and nothing else, and they depend on the text alone (spec 2.6).
 So the tower runs once per prompt, and it holds only what those keys and values need: no `lm_head`, no final norm, and
-of the last layer just the input norm and the K/V projections. It is not the Reasoner: that is vLLM's job.
+of the last layer just the input norm and the K/V projections. It is not the Reasoner, which runs in vLLM.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from cosmos3_core.model.rope import Rotation, rotation
 
 
 class KeyValueProjection(nn.Module):
-    """Keys and values of one layer, as the tower itself and as the generation tower sees them."""
+    """Keys and values of one layer, as this tower and as the generation tower read them."""
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class UnderstandingAttention(KeyValueProjection):
 
 
 class KeyValueLayer(nn.Module):
-    """What yields a layer's keys and values. It is all of the last layer: its output would feed only `lm_head`."""
+    """The part of a layer that yields keys and values: all of the last layer, since nothing reads its output."""
 
     def __init__(self, config: TransformerConfig, attention: type[KeyValueProjection] = KeyValueProjection) -> None:
         super().__init__()

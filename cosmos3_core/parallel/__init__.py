@@ -1,1 +1,1 @@
-"""Parallelism, applied to the model from outside: the model file knows nothing of it."""
+"""Parallelism, applied to the model from outside: the modules in `model` do not depend on it."""

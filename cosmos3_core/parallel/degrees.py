@@ -1,4 +1,4 @@
-"""How many ways a Generator is split along each axis, what each rank holds, and which products are possible.
+"""How many ways a Generator is split along each axis, what each rank holds, and which combinations are possible.
 
 Arithmetic only: no process group and no tensor.
 """
@@ -43,7 +43,7 @@ class Degrees:
 
     Attributes:
         tp: tensor parallel: heads and MLP columns, and with them the weights, are split.
-        cfg: guidance parallel: 2 runs the conditional and the unconditional branch side by side.
+        cfg: guidance parallel: 2 runs the conditional and the unconditional branch at the same time.
         ulysses: sequence parallel: generation tokens are split, and heads while attention is computed.
 
     Raises:
@@ -84,10 +84,10 @@ class Degrees:
             )
 
     def coordinates(self, rank: int) -> Coordinates:
-        """Where a rank sits: `tp` varies fastest, for it talks the most, then `ulysses`, then `cfg`."""
+        """Where a rank sits: `tp` varies fastest, because its ranks exchange the most, then `ulysses`, then `cfg`."""
         rest, tp = divmod(rank, self.tp)
         cfg, ulysses = divmod(rest, self.ulysses)
-        return Coordinates(tp, cfg, ulysses)
+        return Coordinates(tp=tp, cfg=cfg, ulysses=ulysses)
 
     def tensor_heads(self, config: TransformerConfig, rank: int) -> slice:
         """K/V heads whose projections a rank holds; query heads follow in their groups."""
@@ -95,8 +95,8 @@ class Degrees:
 
     def attention_heads(self, config: TransformerConfig, rank: int) -> slice:
         """K/V heads that a rank attends with, and so the only ones whose understanding K/V it needs."""
-        held, at = self.tensor_heads(config, rank), self.coordinates(rank)
-        mine = part(held.stop - held.start, self.ulysses, at.ulysses)
+        held, place = self.tensor_heads(config, rank), self.coordinates(rank)
+        mine = part(held.stop - held.start, self.ulysses, place.ulysses)
         return slice(held.start + mine.start, held.start + mine.stop)
 
     def mlp_columns(self, config: TransformerConfig, rank: int) -> slice:

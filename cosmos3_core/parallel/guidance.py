@@ -1,6 +1,6 @@
 """Guidance parallelism: one half of the ranks computes the conditional branch, the other the unconditional one.
 
-What they exchange is velocities, the size of latents, once a step.
+They exchange velocities, which are as large as the latents, once a step.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from cosmos3_core.parallel.mesh import Mesh
 
 
 class BranchOwners:
-    """Who computes which guidance branch: branch 0 is the conditional one, branch 1 the unconditional one."""
+    """Which ranks compute which guidance branch: branch 0 is the conditional one, branch 1 the unconditional one."""
 
     def __init__(self, mesh: Mesh) -> None:
         self.mesh = mesh
@@ -30,8 +30,8 @@ class BranchOwners:
         """A branch's velocity on every rank.
 
         Args:
-            velocity: what this rank computed, fp32; None where another one did.
-            branch: whose it is.
+            velocity: what this rank computed, fp32; None where another rank computes the branch.
+            branch: the branch's index.
             like: latents of the same shapes and device.
         """
         if self.mesh.degrees.cfg == 1:

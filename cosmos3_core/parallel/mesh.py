@@ -1,6 +1,6 @@
 """The ranks around this process: one process group per axis, built once, in one order.
 
-What an axis means is in `tensor`, `guidance` and `ulysses`; this knows only who talks to whom.
+What an axis means is in `tensor`, `guidance` and `ulysses`; this module only groups the ranks.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class Mesh:
     """This rank's place.
 
     Attributes:
-        degrees: of the gang.
-        rank: of this process.
+        degrees: the gang's degrees.
+        rank: rank of this process.
         groups: the device mesh; None for a rank on its own, which needs no process group.
     """
 
@@ -58,13 +58,13 @@ def joined(
     store: Store,
     timeout: timedelta = timedelta(minutes=10),
 ) -> Iterator[Mesh]:
-    """Meet the other ranks, and leave them at the end.
+    """Join the gang's process group for the length of a block.
 
     Args:
         degrees: how the ranks are split.
-        rank: of this process, 0 to `world_size` - 1.
+        rank: rank of this process, 0 to `world_size` - 1.
         device: where its tensors are; gloo on CPUs, NCCL on GPUs.
-        store: where they meet.
+        store: store at which the ranks meet.
         timeout: how long a collective may wait for another rank.
     """
     mesh = join(degrees, rank, device, store, timeout)
@@ -75,7 +75,7 @@ def joined(
 
 
 def join(degrees: Degrees, rank: int, device: torch.device, store: Store, timeout: timedelta) -> Mesh:
-    """Meet the other ranks for as long as this process lives. For the arguments see `joined`."""
+    """Join the gang's process group for the life of this process. For the arguments see `joined`."""
     dist.init_process_group(
         BACKENDS[device.type], store=store, rank=rank, world_size=degrees.world_size, timeout=timeout
     )

@@ -1,4 +1,4 @@
-"""Where ranks meet before they are a group: a store on one of them, on a socket that nobody else can take."""
+"""The store at which ranks meet to form a group, on a socket that no other process can take."""
 
 from __future__ import annotations
 
@@ -16,27 +16,28 @@ Address = tuple[str, int]
 
 
 def open_store(host: str, world_size: int) -> tuple[Store, Address]:
-    """Open a store on this machine, and say where it is.
+    """Open a store on this machine; returns it with its address.
 
     The socket is bound before its port is told to anyone, on this address only: asking for a free port and binding it
     later is a race.
     """
     listening = socket.create_server((host, 0))
-    address = (host, cast(int, listening.getsockname()[1]))
-    handed_over = listening.detach()
-    store = TCPStore(*address, world_size, is_master=True, wait_for_workers=False, master_listen_fd=handed_over)
-    return store, address
+    port = cast(int, listening.getsockname()[1])
+    descriptor = listening.detach()
+    store = TCPStore(host, port, world_size, is_master=True, wait_for_workers=False, master_listen_fd=descriptor)
+    return store, (host, port)
 
 
 def find_store(address: Address, world_size: int) -> Store:
     """The store that another rank has opened."""
-    return TCPStore(*address, world_size, is_master=False)
+    host, port = address
+    return TCPStore(host, port, world_size, is_master=False)
 
 
 def use_interface_of(address: str) -> None:
-    """Let gloo talk over the network interface that has an address.
+    """Make gloo use the network interface that has an address.
 
-    Left alone it asks a name server for the name of this machine, which need not know it.
+    By default gloo resolves this machine's name, which the name server may not know.
     """
     found = psutil.net_if_addrs().items()
     having = (name for name, entries in found if any(entry.address == address for entry in entries))

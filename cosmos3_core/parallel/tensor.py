@@ -15,16 +15,16 @@ from torch.distributed import ProcessGroup
 from cosmos3_core.model.config import TransformerConfig
 from cosmos3_core.model.generation import GenerationTower
 from cosmos3_core.parallel.mesh import Mesh
-from cosmos3_core.weights import Part
+from cosmos3_core.weights import TensorPart
 
 ALL = slice(None)
 
 
-def apply_tensor_parallel(tower: GenerationTower, mesh: Mesh) -> dict[str, Part]:
-    """Cut a tower that still is on the meta device down to what a rank holds.
+def apply_tensor_parallel(tower: GenerationTower, mesh: Mesh) -> dict[str, TensorPart]:
+    """Cut a tower that is still on the meta device to what a rank holds.
 
     Returns:
-        The part of each stored tensor that is to be read; what is not named is read whole.
+        The part of each stored tensor to read; tensors that are not named are read whole.
     """
     if mesh.degrees.tp == 1:
         return {}
@@ -33,7 +33,7 @@ def apply_tensor_parallel(tower: GenerationTower, mesh: Mesh) -> dict[str, Part]
         owner, _, leaf = name.rpartition(".")
         module = tower.get_submodule(owner)
         whole: Tensor = getattr(module, leaf)
-        parts[name] = Part(tuple(whole.shape), index)
+        parts[name] = TensorPart(tuple(whole.shape), index)
         setattr(module, leaf, nn.Parameter(whole[index].clone(), requires_grad=False))
         if index[0] == ALL:
             module.register_forward_hook(SumOverRanks(mesh.group("tp")))

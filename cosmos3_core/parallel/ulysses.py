@@ -1,8 +1,8 @@
 """Sequence parallelism over generation tokens (Jacobs et al. 2023, DeepSpeed-Ulysses).
 
-A rank holds a run of tokens for everything that works token by token. For attention the ranks exchange tokens for
+A rank holds consecutive tokens for everything that works token by token. For attention the ranks exchange tokens for
 heads: each sees all tokens with some of the heads, and needs the understanding keys and values of those heads only.
-Lengths need not be equal; a rank may even hold no token at all.
+Ranks need not hold equally many tokens; a rank may hold none.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ TowerInput = tuple[Tensor, Rotation, Sequence[Tensor]]
 
 
 def apply_ulysses(tower: GenerationTower, mesh: Mesh) -> TokenSplit:
-    """Split the tower's tokens over the ranks on its way in, and gather them on its way out.
+    """Split the tower's tokens over the ranks before its forward pass, and gather them after it.
 
     Returns:
-        The split, which may be switched off for a forward pass.
+        The split, which can be switched off for a forward pass.
     """
     tokens = TokenSplit(mesh)
     if mesh.degrees.ulysses == 1:
@@ -39,11 +39,11 @@ def apply_ulysses(tower: GenerationTower, mesh: Mesh) -> TokenSplit:
 
 
 class TokenSplit:
-    """How the tokens of the forward pass under way are split.
+    """How the tokens of the current forward pass are split.
 
     Attributes:
         lengths: tokens of each rank.
-        active: whether they are split at all; otherwise every rank computes all of them, and talks to nobody.
+        active: whether they are split at all; otherwise every rank computes all of them and exchanges nothing.
     """
 
     def __init__(self, mesh: Mesh) -> None:
@@ -64,8 +64,8 @@ class TokenSplit:
     def gather(self, module: nn.Module, arguments: TowerInput, hidden: Tensor) -> Tensor:
         """Forward hook of the tower: all tokens again.
 
-        Of hidden states and not of velocities, which are narrower: it is a few per cent of what attention exchanges,
-        and a rank would have to know which of its tokens are sound and action.
+        Hidden states are gathered, not the narrower velocities: they are a few per cent of what attention exchanges,
+        and for velocities a rank would have to know which of its tokens are sound and action.
         """
         if not self.active:
             return hidden

@@ -1,1 +1,1 @@
-"""What a checkpoint needs and takes on given cards: memory, FLOPs, seconds, and a plan made from them."""
+"""Memory, FLOPs and seconds of a checkpoint on given cards, and a plan made from them."""

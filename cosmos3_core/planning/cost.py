@@ -1,7 +1,7 @@
 """FLOPs and seconds of a denoising step and of a request, for one gang of given degrees.
 
-Formulas of survey B.3 over the shapes of a checkpoint. A step takes as long as the rank with the most heads and tokens,
-because the others wait for it. The seconds are estimates that measured steps correct.
+Formulas (survey B.3) over the shapes of a checkpoint. A step takes as long as the rank with the most heads and tokens,
+because the others wait for it. Measured steps correct the estimates.
 """
 
 from __future__ import annotations
@@ -11,48 +11,31 @@ from collections import OrderedDict
 
 from cosmos3_core.model.config import TransformerConfig
 from cosmos3_core.parallel.degrees import Degrees
-from cosmos3_core.planning.hardware import HARDWARE, Hardware
+from cosmos3_core.planning.hardware import Hardware
 from cosmos3_core.planning.memory import (
     BF16_BYTES,
-    Geometry,
-    activation_bytes,
+    StepShape,
     layer_parameters,
     most_tokens,
     own_branches,
     rank_shape,
-    replicated_bytes,
-    task_bytes,
-    weight_bytes,
     whole_layers,
 )
 
-# What a planner and a scheduler ask for, in one place.
-__all__ = [
-    "HARDWARE",
-    "CostModel",
-    "Geometry",
-    "Hardware",
-    "activation_bytes",
-    "replicated_bytes",
-    "step_flops",
-    "task_bytes",
-    "weight_bytes",
-]
-
 PIXELS_720P = 1280 * 720 * 189
-# A new measurement's share in what is believed: steps of one shape differ by a few per cent, first ones by more.
+# Weight of a new measurement in the average: steps of one shape differ by a few per cent, the first ones by more.
 NEWEST_SHARE = 0.3
 SMALLEST_CORRECTION, LARGEST_CORRECTION = 1e-6, 1e6
 MAX_SHAPES = 1024
 
 
-def step_flops(config: TransformerConfig, geometry: Geometry) -> float:
+def step_flops(config: TransformerConfig, step: StepShape) -> float:
     """FLOPs of a step over all ranks: `2 N P` for linear layers and `4 N (N + T) heads head_dim layers` for attention.
 
     N are generation tokens, T text tokens and P the projections' parameters; every branch counts (survey B.3).
     """
-    products = 2.0 * geometry.tokens * whole_layers(config)
-    return sum(products + _attention_flops(config, geometry.tokens, text) for text in geometry.text_tokens)
+    products = 2.0 * step.tokens * whole_layers(config)
+    return sum(products + _attention_flops(config, step.tokens, text) for text in step.text_tokens)
 
 
 def _attention_flops(config: TransformerConfig, tokens: int, text: int) -> float:
@@ -61,12 +44,12 @@ def _attention_flops(config: TransformerConfig, tokens: int, text: int) -> float
 
 
 class CostModel:
-    """Seconds of denoising on a gang, corrected by the steps that it made.
+    """Seconds of denoising on a gang, corrected by measured steps.
 
     Attributes:
         config: shapes of the checkpoint.
-        hardware: of the ranks.
-        degrees: of the gang.
+        hardware: the ranks' kind of card.
+        degrees: the gang's degrees.
         batch_guidance: whether both branches of a task are in one forward.
     """
 
@@ -86,57 +69,57 @@ class CostModel:
         self._correction: float | None = None
         self._corrections: OrderedDict[tuple[int, int, int], float] = OrderedDict()
 
-    def step_seconds(self, geometry: Geometry, batch: int = 1) -> float:
-        """Seconds of one step of `batch` tasks of the same geometry: the estimate, as measurements correct it."""
-        known = self._corrections.get(self._key(geometry, batch), self._correction)
-        return self.estimated_seconds(geometry, batch) * (1.0 if known is None else known)
+    def step_seconds(self, step: StepShape, batch: int = 1) -> float:
+        """Seconds of one step of `batch` tasks of the same shape: the estimate, corrected by measurements."""
+        known = self._corrections.get(self._key(step, batch), self._correction)
+        return self.estimated_seconds(step, batch) * (1.0 if known is None else known)
 
-    def observe(self, geometry: Geometry, seconds: float, batch: int = 1) -> None:
-        """Take a measured step into account; what is no positive number of seconds is passed over.
+    def observe(self, step: StepShape, seconds: float, batch: int = 1) -> None:
+        """Correct the estimates by a measured step; anything but a positive number of seconds is ignored.
 
-        The ratio of measured to estimated seconds is averaged for each number of tokens, branches and tasks, and over
-        all of them for those never seen. Lengths of text do not count here: nearly every prompt has its own, and the
-        formula has them.
+        The ratio of measured to estimated seconds is averaged for each number of tokens, branches and tasks; numbers
+        never measured use the average of all. Lengths of text are not told apart: nearly every prompt has its own, and
+        the formula accounts for them.
         """
         if not (math.isfinite(seconds) and seconds > 0):
             return
-        ratio = seconds / self.estimated_seconds(geometry, batch)
+        ratio = seconds / self.estimated_seconds(step, batch)
         ratio = min(max(ratio, SMALLEST_CORRECTION), LARGEST_CORRECTION)
-        key = self._key(geometry, batch)
+        key = self._key(step, batch)
         self._correction = _averaged(self._correction, ratio)
         self._corrections[key] = _averaged(self._corrections.get(key), ratio)
         self._corrections.move_to_end(key)
         if len(self._corrections) > MAX_SHAPES:
             self._corrections.popitem(last=False)
 
-    def estimated_seconds(self, geometry: Geometry, batch: int = 1) -> float:
+    def estimated_seconds(self, step: StepShape, batch: int = 1) -> float:
         """Seconds of one step by the formulas alone: this rank's branches, one after the other or together."""
-        own = own_branches(geometry, self.degrees)
+        own = own_branches(step, self.degrees)
         if self.batch_guidance:
-            return self._pass_seconds(geometry.tokens, own * batch)
-        return sum(self._pass_seconds(geometry.tokens, (text,) * batch) for text in own)
+            return self._pass_seconds(step.tokens, own * batch)
+        return sum(self._pass_seconds(step.tokens, (text,) * batch) for text in own)
 
-    def request_seconds(self, geometry: Geometry, steps: int, pixels: int = 0) -> float:
+    def request_seconds(self, step: StepShape, steps: int, pixels: int = 0) -> float:
         """Seconds from prompt to frames on an idle gang: prefill, steps, and decoding of `pixels` on one card."""
         decoding = self.hardware.decode_720p_s * pixels / PIXELS_720P
-        return self.prefill_seconds(geometry) + steps * self.step_seconds(geometry) + decoding
+        return self.prefill_seconds(step) + steps * self.step_seconds(step) + decoding
 
-    def prefill_seconds(self, geometry: Geometry) -> float:
+    def prefill_seconds(self, step: StepShape) -> float:
         """Seconds of the understanding tower over the texts, on one card (survey B.3)."""
         hardware = self.hardware
-        products = 2.0 * sum(geometry.text_tokens) * whole_layers(self.config)
-        launches = len(geometry.text_tokens) * self.config.num_hidden_layers * hardware.layer_overhead_s
+        products = 2.0 * sum(step.text_tokens) * whole_layers(self.config)
+        launches = len(step.text_tokens) * self.config.num_hidden_layers * hardware.layer_overhead_s
         return products / (hardware.flops_per_second * hardware.product_efficiency) + launches
 
-    def _key(self, geometry: Geometry, batch: int) -> tuple[int, int, int]:
-        return geometry.tokens, len(geometry.text_tokens), batch
+    def _key(self, step: StepShape, batch: int) -> tuple[int, int, int]:
+        return step.tokens, len(step.text_tokens), batch
 
     def _pass_seconds(self, tokens: int, texts: tuple[int, ...]) -> float:
         """One forward with a row for each of `texts`."""
         config, hardware = self.config, self.hardware
         parameters = config.num_hidden_layers * layer_parameters(config, self._shape.projected, self._shape.columns)
         products = 2.0 * len(texts) * most_tokens(tokens, self.degrees) * parameters
-        # Few tokens wait for the weights to be read.
+        # With few tokens, reading the weights takes longer than the products.
         linear = max(
             products / (hardware.flops_per_second * hardware.product_efficiency),
             parameters * BF16_BYTES / hardware.bytes_per_second,
@@ -148,7 +131,7 @@ class CostModel:
         return linear + attention + launches + len(texts) * self._traffic_seconds(tokens)
 
     def _traffic_seconds(self, tokens: int) -> float:
-        """One row's traffic between ranks: tokens for heads and back (Ulysses), sums of partial results (tensor)."""
+        """Seconds of exchange for one row: tokens for heads and back (Ulysses), sums of partial results (tensor)."""
         config, degrees, hardware = self.config, self.degrees, self.hardware
         here, values, exchanges = most_tokens(tokens, degrees), 0.0, 0
         group, width = config.num_attention_heads // config.num_key_value_heads, config.head_dim
@@ -157,7 +140,7 @@ class CostModel:
             values += sent * (degrees.ulysses - 1) / degrees.ulysses
             exchanges += 1
         if degrees.tp > 1:
-            # Two sums a layer, each a ring that scatters and gathers.
+            # Two sums a layer, each a reduce-scatter and an all-gather around a ring.
             values += 2 * 2 * here * config.hidden_size * (degrees.tp - 1) / degrees.tp
             exchanges += 1
         per_layer = values * BF16_BYTES / hardware.link_bytes_per_second + exchanges * hardware.exchange_overhead_s

@@ -1,4 +1,4 @@
-"""Bytes of what a rank of a Generator holds: weights, resident tasks, and what a step makes on the way.
+"""Bytes that a rank of a Generator holds: weights, resident tasks, and the temporary tensors of a step.
 
 Formulas over the shapes of a checkpoint (spec 1.8), for a gang of given degrees; no weights are needed.
 """
@@ -17,7 +17,7 @@ TIME_CHANNELS = 256
 
 
 @dataclass(frozen=True)
-class Geometry:
+class StepShape:
     """What a denoising step works on.
 
     Attributes:
@@ -89,9 +89,9 @@ def most_tokens(tokens: int, degrees: Degrees) -> int:
     return _length(part(tokens, degrees.ulysses, 0))
 
 
-def own_branches(geometry: Geometry, degrees: Degrees) -> tuple[int, ...]:
-    """Text lengths of the branches that one rank computes: of its own one, the longest, with guidance parallelism."""
-    longest_first = sorted(geometry.text_tokens, reverse=True)
+def own_branches(step: StepShape, degrees: Degrees) -> tuple[int, ...]:
+    """Text lengths of the branches that one rank computes: all, or with guidance parallelism only the longest."""
+    longest_first = sorted(step.text_tokens, reverse=True)
     return tuple(longest_first[: math.ceil(len(longest_first) / degrees.cfg)])
 
 
@@ -116,14 +116,14 @@ def whole_layers(config: TransformerConfig) -> int:
 
 
 def weight_bytes(config: TransformerConfig, degrees: Degrees, rank: int, dtype_bytes: int) -> int:
-    """Bytes of the generation tower on a rank: its share of the projections, and all that is replicated."""
+    """Bytes of the generation tower on a rank: its share of the projections, and the replicated tensors."""
     shape = rank_shape(config, degrees, rank)
     layers = config.num_hidden_layers * layer_parameters(config, shape.projected, shape.columns)
     return layers * dtype_bytes + sum(replicated_bytes(config, dtype_bytes).values())
 
 
 def replicated_bytes(config: TransformerConfig, dtype_bytes: int) -> dict[str, int]:
-    """Bytes of what every rank of a gang holds whole, by the modules' names in the checkpoint (spec 1.6)."""
+    """Bytes of the modules that every rank of a gang holds whole, by their names in the checkpoint (spec 1.6)."""
     hidden, layers = config.hidden_size, config.num_hidden_layers
     counts = {
         "proj_in": (config.patch_latent_dim + 1) * hidden,
@@ -153,7 +153,7 @@ def _heads(name: str, domains: int, width: int, hidden: int) -> dict[str, int]:
 
 
 def understanding_bytes(config: TransformerConfig, dtype_bytes: int) -> int:
-    """Bytes of the tower that turns prompts into keys and values: of its last layer only what those need (spec 2.6)."""
+    """Bytes of the tower that turns prompts into keys and values; its last layer has what those need (spec 2.6)."""
     hidden, key_norms = config.hidden_size, config.qk_norm_for_text + config.understanding_key_norm_for_generation
     keys_and_values = 2 * config.num_key_value_heads * config.head_dim * hidden
     last = keys_and_values + hidden + key_norms * config.head_dim
@@ -183,61 +183,61 @@ def key_value_bytes(config: TransformerConfig, tokens: int, degrees: Degrees, by
 
 
 def task_bytes(
-    config: TransformerConfig, latent_values: int, geometry: Geometry, degrees: Degrees, bytes_per_value: int
+    config: TransformerConfig, latent_values: int, step: StepShape, degrees: Degrees, bytes_per_value: int
 ) -> int:
     """Bytes that a resident denoising task holds on a rank between two steps.
 
-    Latents, the solver's previous sample and its `SOLVER_ORDER` clean estimates, and the given values with their mask
-    are fp32 and whole on every rank. Keys and values are of the rank's branches and heads; cosines and sines of its
-    branches, for all tokens.
+    Every rank holds in fp32 and whole: the latents, the solver's previous sample and its `SOLVER_ORDER` clean
+    estimates, and the given values with their mask. It holds keys and values for its own branches and heads, and
+    cosines and sines for its own branches and all tokens.
 
     Args:
         config: shapes of the checkpoint.
         latent_values: values in the latents of all modalities.
-        geometry: of the task, with the branches it starts with.
-        degrees: of the gang.
-        bytes_per_value: of the compute dtype.
+        step: shape of the task's first step.
+        degrees: the gang's degrees.
+        bytes_per_value: size of the compute dtype.
     """
-    own = own_branches(geometry, degrees)
+    own = own_branches(step, degrees)
     latents = (2 + SOLVER_ORDER + 2) * latent_values * FP32_BYTES
     text = key_value_bytes(config, sum(own), degrees, bytes_per_value)
-    rope = 2 * len(own) * geometry.tokens * config.head_dim * bytes_per_value
-    noisy = geometry.tokens
+    rope = 2 * len(own) * step.tokens * config.head_dim * bytes_per_value
+    noisy = step.tokens
     return latents + text + rope + noisy
 
 
 def activation_bytes(
     config: TransformerConfig,
-    geometry: Geometry,
+    step: StepShape,
     degrees: Degrees,
     bytes_per_value: int,
     batch: int = 1,
     batch_guidance: bool = False,
 ) -> int:
-    """Peak of what a step makes and drops again on a rank.
+    """Peak bytes of the temporary tensors of a step on a rank.
 
     With H the hidden size, N all tokens, n those of this rank, a forward of r rows (tasks, times branches where
-    guidance is batched) keeps for its whole length the embedded latents of every task (N H), the stacked rows (r N H),
-    their cosines and sines, and the velocities of a branch that is done. On top comes the largest of three moments:
+    guidance is batched) keeps from start to end the embedded latents of every task (N H), the stacked rows (r N H),
+    their cosines and sines, and the velocities of a finished branch. The largest of four moments is added:
 
     - the MLP: input of the layer, residual and normalised residual (3 r n H) and the widest tensors of the MLP:
       activated gate, up projection and product, or two of them where there is no gate;
-    - a norm, which works in fp32: input and residual and the like of six more (r n H each), seven in Edge;
-    - with Ulysses, the way back from attention: those 3 r n H, projections of the own tokens and their copy to send,
-      the same received and joined for the own heads, and the result twice before it is sent and once after;
-    - with Ulysses, the gathering at the end: the result, padded, received in pieces, joined.
+    - a norm, which works in fp32: input, residual and the bytes of six more (r n H each), seven in Edge;
+    - with Ulysses, the exchange after attention: those 3 r n H, projections of the rank's tokens and the copy that is
+      sent, the same received and joined for the rank's heads, and the result twice before it is sent and once after;
+    - with Ulysses, the all-gather at the end: the result, its padded copy, the received pieces, and all of them joined.
 
-    tests/test_memory.py traces the real modules on the meta device.
+    tests/core/planning/test_memory.py traces the real modules on the meta device.
 
     Args:
         config: shapes of the checkpoint.
-        geometry: of the step.
-        degrees: of the gang.
-        bytes_per_value: of the compute dtype.
+        step: the step's shape.
+        degrees: the gang's degrees.
+        bytes_per_value: size of the compute dtype.
         batch: tasks in one forward.
         batch_guidance: whether both branches of a task are in one forward.
     """
-    own, tokens, hidden = len(own_branches(geometry, degrees)), geometry.tokens, config.hidden_size
+    own, tokens, hidden = len(own_branches(step, degrees)), step.tokens, config.hidden_size
     rows = batch * own if batch_guidance else batch
     kept = (batch + rows) * tokens * hidden + 2 * rows * tokens * config.head_dim
     moment = max(
@@ -247,7 +247,7 @@ def activation_bytes(
         _gather_values(config, degrees, tokens),
     )
     done = 0 if batch_guidance or own == 1 else batch * tokens * config.patch_latent_dim * FP32_BYTES
-    # Attention runs row by row, so counting it for all rows is the safe side.
+    # Attention runs row by row, so counting it for all rows is an upper bound.
     return (kept + rows * moment) * bytes_per_value + done
 
 

@@ -1,7 +1,7 @@
-"""Stages on cards: who gets a whole card and who a fraction, so that every card holds whatever is put on it.
+"""Place stages on cards: which stage gets a whole card and which a fraction of one.
 
-Fractions of `num_gpus` are Ray's bookkeeping and bound no memory. So they are chosen such that any set of stages whose
-fractions Ray may add up on one card fits its memory. Arithmetic only.
+Fractions of `num_gpus` are only Ray's bookkeeping and limit no memory. So they are chosen such that any set of stages
+that Ray may put on one card fits its memory. Arithmetic only.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-# Two ranks never meet on a card, because their fractions exceed one; the other stages share what is left.
+# Two ranks never share a card, because their fractions exceed one; the other stages share the rest.
 RANK_FRACTION = 0.51
 ROOM_BESIDE_A_RANK = 0.49
 GENERATOR = "Generator"
@@ -21,9 +21,11 @@ class Memory:
     """Bytes that one replica or rank takes of a card at its largest request.
 
     Attributes:
-        weights, key_values, activations: as the names say.
+        weights: the weights.
+        activations: temporary tensors at their peak.
+        context: the CUDA context and, in a gang, the buffers of its collectives.
+        key_values: keys and values that are kept.
         tasks: requests that are being denoised.
-        context: of CUDA and, in a gang, the buffers of its collectives.
     """
 
     weights: int
@@ -51,7 +53,13 @@ class Memory:
 
 @dataclass(frozen=True)
 class Demand:
-    """A stage to be placed: what it takes of each of its `cards`."""
+    """A stage to be placed.
+
+    Attributes:
+        stage: its name.
+        memory: what it takes of each of its cards.
+        cards: number of cards that it needs.
+    """
 
     stage: str
     memory: Memory
@@ -64,9 +72,9 @@ class Share:
 
     Attributes:
         stage: its name.
-        fraction: of the card, for `num_gpus`.
+        fraction: fraction of the card, for `num_gpus`.
         memory: what it takes.
-        gang, rank: of a Generator, from 0.
+        gang, rank: which gang and rank of the Generator, from 0; None for other stages.
     """
 
     stage: str
@@ -78,13 +86,13 @@ class Share:
 
 @dataclass
 class Card:
-    """A card and what is on it."""
+    """A card and the stages on it."""
 
     shares: list[Share] = field(default_factory=list)
 
     @property
     def used_bytes(self) -> int:
-        """Bytes of all that is on it."""
+        """Bytes of all its stages."""
         return sum(share.memory.total for share in self.shares)
 
     @property
@@ -96,12 +104,12 @@ class Card:
 def place(
     gangs: int, world_size: int, rank: Memory, others: Sequence[Demand], gpus: int, card_bytes: int
 ) -> list[Card] | None:
-    """Ranks on the first cards, one on each; the other stages on the cards that are left, else beside the ranks.
+    """Put one rank on each of the first cards, and the other stages on the remaining cards or else beside the ranks.
 
     Args:
         gangs: number of gangs.
-        world_size: ranks of each.
-        rank: what a rank takes.
+        world_size: ranks of each gang.
+        rank: memory that a rank takes.
         others: the other stages, one replica each.
         gpus: number of cards.
         card_bytes: memory of a card.
@@ -127,7 +135,7 @@ def place(
 
 
 def _apart(demands: Sequence[Demand], spare: int, card_bytes: int) -> list[Card] | None:
-    """Each onto the emptiest card without a rank. A fraction is at least the share of memory, so nothing overflows."""
+    """Put each on the emptiest card without a rank; a fraction is at least the share of memory, so it always fits."""
     cards, left = [Card() for _ in range(spare)], [100] * spare
     for demand in demands:
         hundredths = math.ceil(100 * demand.memory.total / card_bytes)
@@ -135,15 +143,15 @@ def _apart(demands: Sequence[Demand], spare: int, card_bytes: int) -> list[Card]
         if index is None or left[index] < hundredths:
             return None
         left[index] -= hundredths
-        cards[index].shares.append(Share(demand.stage, hundredths / 100, demand.memory))
+        cards[index].shares.append(Share(demand.stage, fraction=hundredths / 100, memory=demand.memory))
     return [_alone_takes_all(card) for card in cards]
 
 
 def _beside_a_rank(demands: Sequence[Demand], free: int) -> list[Share] | None:
     """All of them beside one rank, which leaves `free` bytes; None where that is too little.
 
-    If they fit together they fit wherever they land, in any order, and they leave room for a rank on every card. So
-    they just divide what a rank leaves of a card.
+    Stages that fit together fit on any card in any order, and they leave room for a rank on every card. So they divide
+    the fraction that a rank leaves.
     """
     total = sum(demand.memory.total for demand in demands)
     if total > free:
@@ -167,5 +175,7 @@ def _whole_cards(demands: Sequence[Demand]) -> list[Card]:
 
 def _ranks(gangs: int, world_size: int, memory: Memory, fraction: float) -> list[Card]:
     return [
-        Card([Share(GENERATOR, fraction, memory, gang, rank)]) for gang in range(gangs) for rank in range(world_size)
+        Card([Share(stage=GENERATOR, fraction=fraction, memory=memory, gang=gang, rank=rank)])
+        for gang in range(gangs)
+        for rank in range(world_size)
     ]

@@ -1,7 +1,8 @@
-"""From a checkpoint, a kind of card, their number and an objective to a plan: gangs, cards, memory, seconds.
+"""Plan a deployment for a checkpoint, a kind of card, their number and an objective: gangs, cards, memory, seconds.
 
-A gang is for latency and for memory; for throughput as many of the smallest gangs as fit make the most. Guidance is the
-first axis, then the sequence, up to the K/V heads; tensor parallelism only where the weights do not fit otherwise.
+Larger gangs give lower latency and need less memory a rank; the most gangs of the smallest size give the highest
+throughput. A gang is split by guidance first, then by sequence up to the number of K/V heads, and by tensor only where
+the weights do not fit otherwise.
 """
 
 from __future__ import annotations
@@ -19,24 +20,25 @@ from cosmos3_core.catalog import (
 )
 from cosmos3_core.errors import CosmosError
 from cosmos3_core.parallel.degrees import Degrees
-from cosmos3_core.planning.cost import (
-    HARDWARE,
-    CostModel,
-    Geometry,
-    Hardware,
+from cosmos3_core.planning.cost import CostModel
+from cosmos3_core.planning.hardware import CPU, HARDWARE, Hardware
+from cosmos3_core.planning.memory import (
+    BF16_BYTES,
+    FP32_BYTES,
+    StepShape,
     activation_bytes,
+    reasoner_bytes,
     task_bytes,
+    understanding_bytes,
     weight_bytes,
 )
-from cosmos3_core.planning.hardware import CPU
-from cosmos3_core.planning.memory import BF16_BYTES, FP32_BYTES, reasoner_bytes, understanding_bytes
 from cosmos3_core.planning.placement import Card, Demand, Memory, place
 from cosmos3_core.planning.published import WORKLOADS, Workload, published_seconds
 
 Objective = Literal["latency", "throughput"]
-# A gang talks within a node only.
+# A gang stays within a node.
 GPUS_PER_NODE = 8
-# More is a slip of the keyboard.
+# A larger number is a typing error.
 MAX_GPUS = 1024
 TEXT_TOKENS = 1000
 
@@ -45,14 +47,14 @@ TEXT_TOKENS = 1000
 CONTEXT, GANG_BUFFERS = 500_000_000, 500_000_000
 ENCODING, DECODING, VLLM_ACTIVATIONS = 3_640_000_000, 9_940_000_000, 3_000_000_000
 RANK_KEY_VALUES = 1024**3
-# One more than runs, so that a small one can go ahead of a large one; with texts where presets cut them.
+# One more than runs at a time, so that a small task can overtake a large one. Presets cut texts at this length.
 RESIDENT_TASKS, LONGEST_TEXT = 2, 4096
-# The shortest context worth chatting with; what is left of its card may go to the Reasoner as well.
+# The shortest useful context of a chat. The Reasoner may also use what is left of its card.
 REASONER_TOKENS = 8192
 REASONER = "Reasoner"
 ORIGIN = (
     "Estimates are formulas fitted to the seconds that NVIDIA published for vLLM-Omni, with 1,000 tokens of text "
-    "assumed and guidance at every step; no second of this project is measured yet."
+    "assumed and guidance at every step; this project has not measured them yet."
 )
 
 
@@ -62,13 +64,15 @@ class PlanError(CosmosError, ValueError):
 
 @dataclass(frozen=True)
 class Forecast:
-    """Estimated seconds of a published workload, beside the published ones where there are any.
+    """Estimated seconds of a published workload, with the published ones where there are any.
 
     Attributes:
-        workload: what is made.
-        seconds, published: from prompt to frames on a gang of the plan.
-        alone, published_alone: the same on one card.
-        per_hour: how many all gangs make in an hour.
+        workload: the kind of request.
+        seconds: estimate from prompt to frames on a gang of the plan.
+        published: the published seconds on as many cards.
+        alone: the estimate on one card.
+        published_alone: the published seconds on one card.
+        per_hour: requests that all gangs complete in an hour.
     """
 
     workload: Workload
@@ -85,11 +89,11 @@ class Plan:
 
     Attributes:
         entry, hardware, objective: what was asked for.
-        degrees: of each gang.
-        gangs: number of Generators.
-        cards: one by one, with what is on it.
-        forecasts: of the published workloads that the checkpoint was trained for.
-        notes: what the numbers mean, in sentences.
+        degrees: each gang's degrees.
+        gangs: number of gangs.
+        cards: every card with the stages on it.
+        forecasts: one for each published workload that the checkpoint was trained for.
+        notes: sentences that explain the numbers.
     """
 
     entry: CatalogEntry
@@ -126,10 +130,10 @@ def plan(entry: CatalogEntry, hardware: Hardware, gpus: int, objective: Objectiv
 
     Args:
         entry: the checkpoint.
-        hardware: kind of all cards.
-        gpus: their number.
-        objective: `latency` wants the shortest largest video, `throughput` the most of them.
-        reasoner: whether the model chats as well.
+        hardware: the kind of all cards.
+        gpus: number of cards.
+        objective: `latency` makes the largest video soonest, `throughput` makes the most of them.
+        reasoner: whether the plan has a Reasoner.
 
     Raises:
         PlanError: the stages do not fit.
@@ -146,7 +150,7 @@ def plan(entry: CatalogEntry, hardware: Hardware, gpus: int, objective: Objectiv
 def _search(
     entry: CatalogEntry, hardware: Hardware, gpus: int, objective: Objective, reasoner: bool
 ) -> tuple[Degrees, int, list[Card]] | None:
-    """The first gang in the objective's order that can be placed, as often as it can be."""
+    """The first gang in the objective's order that can be placed, and the largest number of such gangs that can."""
     candidates = list(_candidates(entry, hardware, min(gpus, GPUS_PER_NODE)))
     if objective == "latency":
         largest = largest_video(entry)
@@ -160,7 +164,7 @@ def _search(
                 if (cards := place(gangs, degrees.world_size, rank, others, gpus, hardware.memory_bytes))
             ]
             if placed:
-                # A card that nothing else wants is the Reasoner's.
+                # The Reasoner gets a card that nothing else needs.
                 return degrees, gangs, min(placed, key=lambda cards: (_shared(cards), _idle(cards)))
     return None
 
@@ -179,7 +183,7 @@ def _candidates(entry: CatalogEntry, hardware: Hardware, gpus: int) -> Iterator[
     heads = entry.config.num_key_value_heads
     for cfg, ulysses in [(1, 1), *((2, ulysses) for ulysses in range(1, heads + 1))]:
         for tp in range(1, heads // ulysses + 1):
-            degrees = Degrees(tp, cfg, ulysses)
+            degrees = Degrees(tp=tp, cfg=cfg, ulysses=ulysses)
             if degrees.world_size <= gpus and rank_memory(entry, degrees).total <= hardware.memory_bytes:
                 yield degrees
                 break
@@ -193,37 +197,37 @@ def largest_video(entry: CatalogEntry) -> Workload:
     return max((w for w in WORKLOADS if w.tier in entry.tiers), key=lambda workload: workload.pixels)
 
 
-def geometry_of(entry: CatalogEntry, workload: Workload) -> Geometry:
-    """Its tokens, behind 1,000 tokens of text in both guidance branches (survey B.3)."""
+def step_shape(entry: CatalogEntry, workload: Workload) -> StepShape:
+    """Shape of a workload's step, with 1,000 tokens of text in both guidance branches (survey B.3)."""
     tokens = workload.layout(entry.config).tokens(entry.config.latent_patch_size)
-    return Geometry(tokens, (TEXT_TOKENS, TEXT_TOKENS))
+    return StepShape(tokens, (TEXT_TOKENS, TEXT_TOKENS))
 
 
 def rank_memory(entry: CatalogEntry, degrees: Degrees) -> Memory:
-    """What a rank takes: its part of the tower, kept prompts, tasks of the largest request, the peak of its step."""
+    """Memory of a rank: its part of the tower, kept prompts, tasks of the largest request, the peak of its step."""
     config, largest = entry.config, largest_video(entry)
-    layout, geometry = largest.layout(config), geometry_of(entry, largest)
+    layout, step = largest.layout(config), step_shape(entry, largest)
     latents = config.latent_channel * layout.frames * layout.height * layout.width
-    longest = Geometry(geometry.tokens, (LONGEST_TEXT, LONGEST_TEXT))
+    longest = StepShape(step.tokens, (LONGEST_TEXT, LONGEST_TEXT))
     return Memory(
         weights=max(weight_bytes(config, degrees, rank, BF16_BYTES) for rank in range(degrees.world_size)),
         key_values=RANK_KEY_VALUES,
         tasks=RESIDENT_TASKS * task_bytes(config, latents, longest, degrees, BF16_BYTES),
-        activations=activation_bytes(config, geometry, degrees, BF16_BYTES),
+        activations=activation_bytes(config, step, degrees, BF16_BYTES),
         context=CONTEXT + (GANG_BUFFERS if degrees.world_size > 1 else 0),
     )
 
 
 def _other_stages(entry: CatalogEntry, reasoner: bool) -> Iterator[list[Demand]]:
-    """Encoder, Decoder and Reasoner, with the last on 1, 2, 4 and 8 cards."""
+    """Encoder, Decoder and Reasoner, the Reasoner on 1, 2, 4 and 8 cards."""
     canvas = largest_video(entry).canvas
     frame = canvas.width * canvas.height / (1280 * 720)
     sound = SOUND_DECODER_PARAMETERS * FP32_BYTES if entry.sound else 0
     encoder = understanding_bytes(entry.config, BF16_BYTES) + VIDEO_ENCODER_PARAMETERS * BF16_BYTES
     decoder = VIDEO_DECODER_PARAMETERS * BF16_BYTES + sound
     stages = [
-        Demand("Encoder", Memory(encoder, round(ENCODING * frame), CONTEXT)),
-        Demand("Decoder", Memory(decoder, round(DECODING * frame), CONTEXT)),
+        Demand("Encoder", Memory(weights=encoder, activations=round(ENCODING * frame), context=CONTEXT)),
+        Demand("Decoder", Memory(weights=decoder, activations=round(DECODING * frame), context=CONTEXT)),
     ]
     for cards in (1, 2, 4, 8) if reasoner else ():
         yield [*stages, Demand(REASONER, reasoner_memory(entry, cards), cards)]
@@ -232,10 +236,12 @@ def _other_stages(entry: CatalogEntry, reasoner: bool) -> Iterator[list[Demand]]
 
 
 def reasoner_memory(entry: CatalogEntry, cards: int) -> Memory:
-    """What vLLM takes of each of its cards, with a ViT of its own; they divide weights, keys and values."""
+    """Memory that vLLM takes of each of its cards, with its own ViT; the cards divide weights, keys and values."""
     weights = reasoner_bytes(entry.config, entry.vision_parameters, BF16_BYTES)
     key_values = entry.config.key_value_bytes(REASONER_TOKENS, BF16_BYTES)
-    return Memory(weights // cards, VLLM_ACTIVATIONS, CONTEXT, key_values=key_values // cards)
+    return Memory(
+        weights=weights // cards, activations=VLLM_ACTIVATIONS, context=CONTEXT, key_values=key_values // cards
+    )
 
 
 # Seconds
@@ -243,7 +249,7 @@ def reasoner_memory(entry: CatalogEntry, cards: int) -> Memory:
 
 def _request_seconds(entry: CatalogEntry, hardware: Hardware, degrees: Degrees, workload: Workload) -> float:
     model = CostModel(entry.config, hardware, degrees)
-    return model.request_seconds(geometry_of(entry, workload), workload.steps, workload.pixels)
+    return model.request_seconds(step_shape(entry, workload), workload.steps, workload.pixels)
 
 
 def _forecasts(
@@ -255,7 +261,7 @@ def _forecasts(
             continue
         seconds = _request_seconds(entry, hardware, degrees, workload)
         # A gang that shares its cards waits while they encode and decode.
-        busy = seconds if shared else workload.steps * model.step_seconds(geometry_of(entry, workload))
+        busy = seconds if shared else workload.steps * model.step_seconds(step_shape(entry, workload))
         yield Forecast(
             workload=workload,
             seconds=seconds,

@@ -42,7 +42,8 @@ class Workload:
 
     def layout(self, config: TransformerConfig) -> SequenceLayout:
         """Shape of its generation sequence."""
-        return SequenceLayout(latent_frames(self.frames), *self.canvas.latent, fps=config.base_fps)
+        height, width = self.canvas.latent
+        return SequenceLayout(frames=latent_frames(self.frames), height=height, width=width, fps=config.base_fps)
 
 
 WORKLOADS = (

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 from transformers import AutoTokenizer
 
-from cosmos3_core.checkpoint import Checkpoint, CheckpointError
+from cosmos3_core.checkpoint import Checkpoint
 from cosmos3_core.codecs import pixels
 from cosmos3_core.codecs.video_vae import VideoEncoder
+from cosmos3_core.errors import CheckpointError
 from cosmos3_core.inputs import MediaInputs
 from cosmos3_core.model.layout import VAE_TEMPORAL_STRIDE, Modality, latent_shapes
 from cosmos3_core.modes import Fit

@@ -1,4 +1,4 @@
-"""Read one tower of a checkpoint's `transformer/` folder and leave the other alone."""
+"""Read one tower of a checkpoint's `transformer/` folder, and nothing of the other."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cosmos3_core.model.generation import GenerationTower
 from cosmos3_core.model.names import keeps_fp32, published_names
 from cosmos3_core.model.understanding import UnderstandingTower
 from cosmos3_core.settings import ExecutionSettings
-from cosmos3_core.weights import LoadReport, Part, load
+from cosmos3_core.weights import LoadReport, TensorPart, load
 
 Tower = TypeVar("Tower", UnderstandingTower, GenerationTower)
 
@@ -22,15 +22,15 @@ def load_tower(
     kind: type[Tower],
     checkpoint: Checkpoint,
     settings: ExecutionSettings,
-    shard: Callable[[Tower], Mapping[str, Part]] = lambda tower: {},
+    shard: Callable[[Tower], Mapping[str, TensorPart]] = lambda tower: {},
 ) -> tuple[Tower, LoadReport]:
     """A tower with its weights on the device, and what was read for it.
 
     Args:
-        kind: which tower.
-        checkpoint: where it is read.
+        kind: the tower's class.
+        checkpoint: the checkpoint to read from.
         settings: device, dtype and attention kernel.
-        shard: cuts the tower, still on the meta device, to what this rank holds, and says which parts those are.
+        shard: cuts the tower, still on the meta device, to what this rank holds, and returns which parts those are.
 
     Raises:
         CheckpointError: missing, unexpected or misshapen tensors, or not enough memory.

@@ -7,7 +7,6 @@ the whole system runs on a laptop. The same family, size and seed give the same 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,36 +14,29 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderKLWan, Cosmos3AVAEAudioTokenizer
-from filelock import FileLock
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from cosmos3_core.codecs.construct import construct
-from cosmos3_core.codecs.vision import vision_module
+from cosmos3_core.codecs.vit import vision_module
 from cosmos3_core.model.config import TransformerConfig
 from cosmos3_core.model.names import published_shapes
-from cosmos3_core.tiny import configs, weights
-from cosmos3_core.tiny.configs import MID, TINY, Size
-from cosmos3_core.tiny.text import Family, write_tokenizer
-from cosmos3_core.tiny.vae import make_see_through
-
-__all__ = ["MID", "TINY", "Family", "Size", "cached_checkpoint", "write_checkpoint"]
-
-# Part of the cache's folder name: a change of what is written must not meet what was written before.
-CACHE_VERSION = 1
-LOCK_TIMEOUT_S = 300
+from cosmos3_core.tiny import TinyFamily, configs, weights
+from cosmos3_core.tiny.configs import TINY, Size
+from cosmos3_core.tiny.text import write_tokenizer
+from cosmos3_core.tiny.vae import set_colour_path
 
 INDEX = "diffusion_pytorch_model.safetensors.index.json"
 
 
-def write_checkpoint(out: Path, family: Family = "nano", seed: int = 0, size: Size = TINY) -> Path:
+def write_checkpoint(out: Path, family: TinyFamily = "nano", seed: int = 0, size: Size = TINY) -> Path:
     """Write a complete checkpoint into `out`, which must be empty or absent.
 
     Args:
         out: the folder.
-        family: `nano` (Qwen-like, with sound) or `edge` (Nemotron-like, without).
-        seed: of weights and of the text the tokenizer is trained on.
-        size: how large.
+        family: the family to imitate.
+        seed: seed of the weights and of the text that the tokenizer is trained on.
+        size: size of the towers and codecs.
 
     Raises:
         FileExistsError: `out` holds something already.
@@ -64,20 +56,6 @@ def write_checkpoint(out: Path, family: Family = "nano", seed: int = 0, size: Si
     if out.exists():
         out.rmdir()
     partial.rename(out)
-    return out
-
-
-def cached_checkpoint(family: Family) -> Path:
-    """A tiny checkpoint in the user's cache folder, written where it is absent.
-
-    Many processes may ask at once, on one machine or on a shared folder: one of them writes, the others wait.
-    """
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cosmos3"
-    out = cache / f"tiny-{family}-{CACHE_VERSION}"
-    cache.mkdir(parents=True, exist_ok=True)
-    with FileLock(out.with_suffix(".lock"), timeout=LOCK_TIMEOUT_S):
-        if not (out / "model_index.json").is_file():
-            write_checkpoint(out, family)
     return out
 
 
@@ -123,10 +101,10 @@ def _write_vision(root: Path, seed: int) -> dict[str, str]:
     return _save(tensors, root / "vision_encoder" / "model.safetensors", root)
 
 
-def _write_codecs(root: Path, family: Family, seed: int) -> None:
+def _write_codecs(root: Path, family: TinyFamily, seed: int) -> None:
     vae = construct(AutoencoderKLWan, _read_json(root / "vae" / "config.json"))
     drawn = weights.draw_tensors(_shapes(vae), weights.VAE_RULES, seed, torch.bfloat16)
-    make_see_through(drawn)
+    set_colour_path(drawn)
     _save(drawn, root / "vae" / "diffusion_pytorch_model.safetensors", root)
     if family == "edge":
         return

@@ -1,6 +1,6 @@
 """The configuration files of a tiny checkpoint, with the published fields and small numbers (spec 1.3, 1.4, 6, 7, 10).
 
-Only values; `tiny` writes them and the weights that fit them.
+Only values; `checkpoint` writes them and the weights that fit them.
 """
 
 from __future__ import annotations
@@ -8,14 +8,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from cosmos3_core.tiny.text import Family, SpecialTokens, vocabulary_size
+from cosmos3_core.tiny import TinyFamily
+from cosmos3_core.tiny.text import SpecialTokens, vocabulary_size
 
 Config = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Size:
-    """How large the towers and codecs are; everything else follows from the family."""
+    """Size of the towers and codecs; everything else follows from the family."""
 
     hidden: int = 256
     intermediate: int = 512
@@ -52,7 +53,7 @@ LATENT_STDS = (
 # fmt: on
 
 
-def all_files(family: Family, size: Size, tokens: SpecialTokens) -> dict[str, Config]:
+def all_files(family: TinyFamily, size: Size, tokens: SpecialTokens) -> dict[str, Config]:
     """Every JSON file but the tokenizer's, by its path in the checkpoint."""
     files = {
         "config.json": _root(family, size, tokens),
@@ -75,7 +76,7 @@ def all_files(family: Family, size: Size, tokens: SpecialTokens) -> dict[str, Co
     return files
 
 
-def _text(family: Family, size: Size, tokens: SpecialTokens) -> Config:
+def _text(family: TinyFamily, size: Size, tokens: SpecialTokens) -> Config:
     edge = family == "edge"
     theta = 100_000_000.0 if edge else 5_000_000.0
     rope = {"rope_type": "default", "rope_theta": theta, "mrope_section": list(size.mrope_section)}
@@ -103,7 +104,7 @@ def _text(family: Family, size: Size, tokens: SpecialTokens) -> Config:
     }
 
 
-def _root(family: Family, size: Size, tokens: SpecialTokens) -> Config:
+def _root(family: TinyFamily, size: Size, tokens: SpecialTokens) -> Config:
     edge = family == "edge"
     root: Config = {
         "architectures": ["Cosmos3EdgeForConditionalGeneration" if edge else "Cosmos3ForConditionalGeneration"],
@@ -165,7 +166,7 @@ def _edge_vision(size: Size) -> Config:
     }
 
 
-def _transformer(family: Family, size: Size) -> Config:
+def _transformer(family: TinyFamily, size: Size) -> Config:
     edge = family == "edge"
     config: Config = {
         "_class_name": "Cosmos3OmniTransformer",
@@ -245,7 +246,7 @@ def _sound(size: Size) -> Config:
     }
 
 
-def _scheduler(family: Family) -> Config:
+def _scheduler(family: TinyFamily) -> Config:
     edge = family == "edge"
     config: Config = {
         "_class_name": "UniPCMultistepScheduler",
@@ -264,7 +265,7 @@ def _scheduler(family: Family) -> Config:
     return config if edge else config | {"sigma_max": 200.0, "sigma_min": 0.147}
 
 
-def _model_index(family: Family) -> Config:
+def _model_index(family: TinyFamily) -> Config:
     edge = family == "edge"
     index: Config = {
         "_class_name": "Cosmos3OmniPipeline",

@@ -3,7 +3,7 @@
 It writes the tokenizer files of a checkpoint folder, Qwen-like for Nano and Nemotron-like for Edge, with some
 2,000 entries, so that a structured prompt has nearly as many tokens as with the published one. It is not that
 tokenizer (the ids differ), and its captions mean nothing: they only use words about as often as real
-captions do. Family and seed decide every byte; no data file, network, clock or hash seed has a part in it.
+captions do. TinyFamily and seed decide every byte; no data file, network, clock or hash seed matters.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from tokenizers import Regex, Tokenizer
 from tokenizers.decoders import ByteLevel as ByteLevelDecoder
@@ -26,10 +26,9 @@ from tokenizers.pre_tokenizers import ByteLevel, Sequence, Split
 from tokenizers.processors import ByteLevel as ByteLevelProcessor
 from tokenizers.trainers import BpeTrainer
 
+from cosmos3_core.tiny import TinyFamily
 from cosmos3_core.tiny import words as tiny_words
 from cosmos3_core.tiny.words import PATTERNS, Tiers
-
-Family = Literal["nano", "edge"]
 
 ORDINARY_ENTRIES: Final = 2048
 """Entries that are no special tokens, the 256 bytes among them."""
@@ -57,15 +56,15 @@ _EDGE_SPECIAL: Final = (
     *(f"<SPECIAL_{i}>" for i in range(12, 18)),
     *("<|video_pad|>", "<|image_pad|>", "<|vision_start|>", "<|vision_end|>"),
 )
-_SPECIAL: Final[Mapping[Family, tuple[str, ...]]] = {"nano": _NANO_SPECIAL, "edge": _EDGE_SPECIAL}
+_SPECIAL: Final[Mapping[TinyFamily, tuple[str, ...]]] = {"nano": _NANO_SPECIAL, "edge": _EDGE_SPECIAL}
 
-_CONTEXT: Final[Mapping[Family, int]] = {"nano": 262144, "edge": 131072}
+_CONTEXT: Final[Mapping[TinyFamily, int]] = {"nano": 262144, "edge": 131072}
 _CAPTIONS: Final = 200
 
 _TAIL_RULES: Final = r"\p{N}| ?[^\s\p{L}\p{N}]+[\r\n%s]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 _UPPER: Final = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]"
 _LOWER: Final = r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
-_SPLIT_RULES: Final[Mapping[Family, str]] = {
+_SPLIT_RULES: Final[Mapping[TinyFamily, str]] = {
     "nano": r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|" + _TAIL_RULES % "",
     "edge": rf"[^\r\n\p{{L}}\p{{N}}]?{_UPPER}*{_LOWER}+|[^\r\n\p{{L}}\p{{N}}]?{_UPPER}+{_LOWER}*|" + _TAIL_RULES % "/",
 }
@@ -97,7 +96,7 @@ _CHAT_TEMPLATE: Final = """\
     {{- '<|im_start|>assistant\\n' -}}
 @OPENING@{%- endif -%}
 """
-_OPENING: Final[Mapping[Family, str]] = {
+_OPENING: Final[Mapping[TinyFamily, str]] = {
     "nano": "",
     "edge": "    {{- '<think>\\n' if enable_thinking | default(true) else '<think></think>' -}}\n",
 }
@@ -195,17 +194,17 @@ class SpecialTokens:
     bos: int | None
 
 
-def vocabulary_size(family: Family) -> int:
+def vocabulary_size(family: TinyFamily) -> int:
     """The length of the tokenizer; every id is below it."""
     return ORDINARY_ENTRIES + len(_SPECIAL[family])
 
 
-def train_tokenizer(family: Family, seed: int) -> Tokenizer:
+def train_tokenizer(family: TinyFamily, seed: int) -> Tokenizer:
     """Train a byte-level BPE; under a second on one core.
 
     Args:
         family: `nano` has its special tokens after the ordinary entries, as Qwen has; `edge` before them.
-        seed: of the text that it is trained on.
+        seed: seed of the text that it is trained on.
     """
     tokenizer = Tokenizer(BPE())
     tokenizer.pre_tokenizer = Sequence(
@@ -227,7 +226,7 @@ def train_tokenizer(family: Family, seed: int) -> Tokenizer:
     return tokenizer
 
 
-def write_tokenizer(folder: Path, family: Family, seed: int) -> SpecialTokens:
+def write_tokenizer(folder: Path, family: TinyFamily, seed: int) -> SpecialTokens:
     """Write the files that `AutoTokenizer` reads: tokenizer.json, tokenizer_config.json, chat_template.jinja.
 
     Args:
@@ -248,7 +247,7 @@ def write_tokenizer(folder: Path, family: Family, seed: int) -> SpecialTokens:
     return _special_tokens(tokenizer, family)
 
 
-def _special_tokens(tokenizer: Tokenizer, family: Family) -> SpecialTokens:
+def _special_tokens(tokenizer: Tokenizer, family: TinyFamily) -> SpecialTokens:
     ids = tokenizer.get_vocab()
     return SpecialTokens(
         pad=ids["<|endoftext|>" if family == "nano" else "<pad>"],
@@ -263,7 +262,7 @@ def _special_tokens(tokenizer: Tokenizer, family: Family) -> SpecialTokens:
     )
 
 
-def _tokenizer_config(tokenizer: Tokenizer, family: Family) -> dict[str, Any]:
+def _tokenizer_config(tokenizer: Tokenizer, family: TinyFamily) -> dict[str, Any]:
     flags = {"lstrip": False, "normalized": False, "rstrip": False, "single_word": False, "special": True}
     special = _SPECIAL[family]
     return {

@@ -1,8 +1,8 @@
-"""Make a randomly drawn VAE see-through: what it decodes is a coarse mosaic of what it encoded.
+"""Make a randomly drawn VAE reconstruct colours: what it decodes is a coarse mosaic of what it encoded.
 
-A random VAE renders noise, and nobody can tell a right picture from a wrong one. Here the residual paths stay random
-but weak (`tiny_weights.VAE_RULES`), and a few convolutions are set so that colour travels along the parameter-free
-shortcuts. Channels come in roles of eight: +R +G +B -R -G -B and two constants. A signed pair makes the final norm and
+A random VAE decodes noise, in which a right picture looks like a wrong one. Here the residual paths stay random but
+weak (`weights.VAE_RULES`), and a few convolutions are set so that colour follows the parameter-free shortcuts.
+Channels come in roles of eight: +R +G +B -R -G -B and two constants. A signed pair makes the final norm and
 SiLU invertible, since silu(y) - silu(-y) = y, and the constants keep the norm from erasing brightness.
 """
 
@@ -16,7 +16,7 @@ COLOURS = 3
 CONSTANT = 2.0
 
 
-def make_see_through(tensors: dict[str, Tensor]) -> None:
+def set_colour_path(tensors: dict[str, Tensor]) -> None:
     """Set the colour path of a drawn VAE in place."""
     _encoder(tensors)
     _decoder(tensors)

@@ -1,4 +1,4 @@
-"""Random weights that behave: every tensor is drawn from its name and a seed, scaled so that activations stay sane.
+"""Random weights: every tensor is drawn from its name and a seed, scaled so that activations stay in a normal range.
 
 Values come from numpy's PCG64, so they do not depend on torch's version, on threads or on the order of drawing.
 The scales are chosen so that prompt, seed, image, sound and action each visibly change the output; nothing is trained.
@@ -55,7 +55,7 @@ TRANSFORMER_RULES = (
     Rule(r"action_proj_(in|out)\.bias\.weight$", std=0.1, fan_in=False),
     *_FALLBACK,
 )
-# The last layer of every residual path is weak, so that `tiny_vae` can lead colour along the shortcuts.
+# The last layer of every residual path is weak, so that `vae` can route colour along the shortcuts.
 VAE_RULES = (
     Rule(r"(conv2|resample\.1|time_conv|attentions\.0\.proj)\.weight$", std=0.15),
     *_FALLBACK,

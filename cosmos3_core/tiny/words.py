@@ -1,8 +1,8 @@
-"""Weighted English words and sentence patterns, from which `tiny_text` makes up scene captions.
+"""Weighted English words and sentence patterns, from which `text` makes up scene captions.
 
 They are plain vocabulary, grouped by the slot that a word fills, and no corpus: no sentence comes from a data
 set. A slot has tiers `(weight, words)`; a word of weight 6 is drawn twice as often as one of weight 3, and so
-is likelier to become a single token. Which words are here, and how heavy, decides the characters per token.
+is likelier to become a single token. Which words are here, and with which weights, decides the characters per token.
 """
 
 from __future__ import annotations

@@ -15,8 +15,9 @@ from dataclasses import replace
 import ray
 
 from cosmos3_core.parallel.degrees import Degrees
-from cosmos3_core.planning.cost import CostModel, Geometry, task_bytes
+from cosmos3_core.planning.cost import CostModel
 from cosmos3_core.planning.hardware import recognise
+from cosmos3_core.planning.memory import StepShape, task_bytes
 from cosmos3_core.request import Step
 from deployments.background import in_background
 from deployments.generator.gang import Gang
@@ -129,7 +130,7 @@ class Generator:
         self._work.set()
         return request
 
-    def _cost_of(self, geometry: Geometry) -> CostModel:
+    def _cost_of(self, geometry: StepShape) -> CostModel:
         """Of the faster way to make its steps: ranks that share a small shape talk more than they compute.
 
         By the formulas alone: with what was measured, a retry might go the other way, to other bits.

@@ -20,7 +20,7 @@ from torch.distributed import Store  # type: ignore[attr-defined]  # public, but
 from cosmos3_core.byte_cache import ByteCache
 from cosmos3_core.codecs.preview import preview
 from cosmos3_core.codecs.preview_map import PreviewMap
-from cosmos3_core.media.files import encode_image
+from cosmos3_core.media.stills import encode_image
 from cosmos3_core.model.layout import Modality, latent_shapes
 from cosmos3_core.model.sequence import sha256_of
 from cosmos3_core.parallel.mesh import Mesh, join

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
-from cosmos3_core.planning.cost import CostModel, Geometry
+from cosmos3_core.planning.cost import CostModel
+from cosmos3_core.planning.memory import StepShape
 from cosmos3_core.request import Step
 from deployments.generator.scheduler import Task
 from deployments.wire.calls import DenoiseCall, Preview
@@ -32,7 +33,7 @@ class Request:
 
     task: Task
     call: DenoiseCall
-    geometry: Geometry
+    geometry: StepShape
     cost: CostModel
     saved_at: float
     updates: asyncio.Queue[Update | BaseException | None] = field(default_factory=asyncio.Queue)

@@ -13,7 +13,7 @@ from cosmos3_core.codecs.preview_map import PreviewMap
 from cosmos3_core.errors import CosmosError
 from cosmos3_core.model.config import TransformerConfig
 from cosmos3_core.model.layout import SequenceLayout, latent_shapes
-from cosmos3_core.planning.memory import Geometry
+from cosmos3_core.planning.memory import StepShape
 from cosmos3_core.provenance import DenoiseFacts, EncodeFacts
 from cosmos3_core.sampling.sampling import Sampling
 
@@ -100,10 +100,10 @@ class EncodedMessage:
         """Of the compute dtype."""
         return self.conditional.values.itemsize
 
-    def geometry(self, config: TransformerConfig) -> Geometry:
+    def geometry(self, config: TransformerConfig) -> StepShape:
         """What its steps work on."""
         branches = [branch for branch in (self.conditional, self.unconditional) if branch is not None]
-        return Geometry(self.layout.tokens(config.latent_patch_size), tuple(branch.tokens for branch in branches))
+        return StepShape(self.layout.tokens(config.latent_patch_size), tuple(branch.tokens for branch in branches))
 
     def latent_values(self, config: TransformerConfig) -> int:
         """Values in the latents of all modalities."""

@@ -11,7 +11,8 @@ from typing import Any
 
 import httpx
 
-from cosmos3_core.media.files import decode_image, decode_video
+from cosmos3_core.media.clips import decode_video
+from cosmos3_core.media.stills import decode_image
 from tests.chaos.schedule import Plan
 from tests.graph.events import followed
 

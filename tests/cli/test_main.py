@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cosmos3_core.media.files import decode_audio, decode_image, decode_video, encode_image
+from cosmos3_core.media.clips import decode_video
+from cosmos3_core.media.sound import decode_audio
+from cosmos3_core.media.stills import decode_image, encode_image
 from deployments.cli.main import main
 from tests.parity.cases import picture
 

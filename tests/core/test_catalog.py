@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 
@@ -12,10 +13,12 @@ from cosmos3_core.catalog import (
     VIDEO_DECODER_PARAMETERS,
     VIDEO_ENCODER_PARAMETERS,
     CatalogEntry,
+    Family,
     family_of,
 )
+from cosmos3_core.model.config import TransformerConfig
 from cosmos3_core.model.names import published_shapes
-from tests.published import as_published
+from tests.published import EDGE_CONFIG, NANO_CONFIG, SUPER_CONFIG, as_published
 
 TRANSFORMER = {
     "nvidia/Cosmos3-Nano": 15_173_669_120,
@@ -52,3 +55,11 @@ def test_a_configuration_is_written_as_it_was_published() -> None:
     edge = as_published(CATALOG["nvidia/Cosmos3-Edge"].config)
     assert edge["rope_scaling"] == {"mrope_section": [24, 20, 20], "mrope_interleaved": True}
     assert edge["sound_dim"] is None and "rope_axes_dim" not in edge
+
+
+@pytest.mark.parametrize(
+    ("published", "family"),
+    [(NANO_CONFIG, Family.NANO), (SUPER_CONFIG, Family.SUPER), (EDGE_CONFIG, Family.EDGE)],
+)
+def test_the_family_follows_from_the_configuration(published: dict[str, Any], family: Family) -> None:
+    assert family_of(TransformerConfig.from_dict(published)) is family

@@ -11,20 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import huggingface_hub.constants
 import pytest
-from huggingface_hub.errors import (
-    GatedRepoError,
-    HfHubHTTPError,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-)
 from huggingface_hub.utils._paths import filter_repo_objects
 
-from cosmos3_core import checkpoint as module
 from cosmos3_core.catalog import Family
-from cosmos3_core.checkpoint import Checkpoint, CheckpointError
+from cosmos3_core.checkpoint import Checkpoint
+from cosmos3_core.errors import CheckpointError
 from cosmos3_core.modes import Mode
 from cosmos3_core.resolve import SchedulerFacts, SoundFacts
 
@@ -124,11 +117,6 @@ def test_what_is_neither_folder_nor_id_is_refused(name: str) -> None:
         Checkpoint.find(name)
 
 
-def test_an_id_with_illegal_characters_is_refused() -> None:
-    with pytest.raises(CheckpointError, match="not a valid Hugging Face id"):
-        Checkpoint.find("nvidia/Cosmos 3 Nano")
-
-
 def test_another_folder_is_no_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"no transformer/config\.json"):
         Checkpoint.find(tmp_path)
@@ -201,39 +189,6 @@ def test_the_environment_says_where_the_cache_is(tmp_path: Path, edge: Path) -> 
     assert done.stdout.strip() == "edge"
 
 
-def http_error(kind: type[HfHubHTTPError], status: int) -> HfHubHTTPError:
-    request = httpx2.Request("GET", "https://hub.invalid/api/models/nvidia/Cosmos3-Nano")
-    return kind("refused by the hub", response=httpx2.Response(status, request=request))
-
-
-@pytest.mark.parametrize(
-    ("error", "advice"),
-    [
-        (http_error(GatedRepoError, 403), ["is gated", "accept its licence", "HF_TOKEN", "hf auth login"]),
-        (
-            http_error(RepositoryNotFoundError, 401),
-            ["no such repository", "private", "check the name", "HF_TOKEN"],
-        ),
-        (http_error(RevisionNotFoundError, 404), ["cannot be fetched", "refused by the hub"]),
-        (http_error(HfHubHTTPError, 500), ["cannot be fetched", "refused by the hub"]),
-        (OSError(28, "No space left on device"), ["cannot be fetched", "No space left on device"]),
-    ],
-    ids=["gated", "unknown", "revision", "server", "disk"],
-)
-def test_a_refusal_of_the_hub_says_what_to_do(
-    monkeypatch: pytest.MonkeyPatch, error: Exception, advice: list[str]
-) -> None:
-    def refuse(*args: Any, **options: Any) -> str:
-        raise error
-
-    monkeypatch.setattr(module, "snapshot_download", refuse)
-    with pytest.raises(CheckpointError) as raised:
-        Checkpoint.find("nvidia/Cosmos3-Nano")
-    assert str(raised.value).startswith("nvidia/Cosmos3-Nano")
-    assert [part for part in advice if part not in str(raised.value)] == []
-    assert raised.value.__cause__ is error
-
-
 def test_only_what_is_needed_is_fetched(nano: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[str, str | None, Callable[[str], bool]]] = []
 
@@ -242,7 +197,7 @@ def test_only_what_is_needed_is_fetched(nano: Path, monkeypatch: pytest.MonkeyPa
         asked.append((repository, revision, matched.__contains__))
         return str(nano)
 
-    monkeypatch.setattr(module, "snapshot_download", download)
+    monkeypatch.setattr("cosmos3_core.hub.snapshot_download", download)
     found = Checkpoint.find("nvidia/Cosmos3-Nano", "fp8")
     _ = found.facts
     assert [name for name in FILES if asked[0][2](name)] == FILES[:9]

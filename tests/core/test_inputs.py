@@ -12,8 +12,9 @@ from PIL import Image
 
 from cosmos3_core.errors import RequestError
 from cosmos3_core.inputs import MediaInputs, read_inputs
-from cosmos3_core.media.files import VideoClip, encode_image
+from cosmos3_core.media.clips import VideoClip
 from cosmos3_core.media.mp4 import encode_mp4
+from cosmos3_core.media.stills import encode_image
 from cosmos3_core.request import GenerationRequest
 from examples import assets
 

@@ -18,8 +18,8 @@ from typer.testing import CliRunner, Result
 
 from cosmos3_core import Checkpoint, GenerationRequest, LocalPipeline, Manifest
 from cosmos3_core.manifest import differences
-from cosmos3_core.media.files import encode_image
 from cosmos3_core.media.mp4 import encode_mp4
+from cosmos3_core.media.stills import encode_image
 from cosmos3_core.tiny.checkpoint import write_checkpoint
 from deployments.cli import client
 from deployments.cli.main import app

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from cosmos3_core import Checkpoint, GenerationRequest, LocalPipeline, Manifest
 from cosmos3_core.manifest import differences
-from cosmos3_core.media.files import encode_image
+from cosmos3_core.media.stills import encode_image
 from cosmos3_core.provenance import Split
 from tests.manifests import IMAGE, VIDEO, a_request
 from tests.parity.cases import picture

@@ -11,7 +11,7 @@ import ray
 
 from cosmos3_core import GenerationRequest, LocalPipeline
 from cosmos3_core.codecs.preview import fit_preview_map
-from cosmos3_core.media.files import decode_image
+from cosmos3_core.media.stills import decode_image
 from cosmos3_core.model.sequence import sha256_of
 from cosmos3_core.provenance import Precision
 from cosmos3_core.stages.encoded import EncodedRequest

@@ -13,7 +13,7 @@ from PIL import Image
 from transformers import AutoProcessor
 
 from cosmos3_core.checkpoint import Checkpoint
-from cosmos3_core.media.files import encode_image
+from cosmos3_core.media.stills import encode_image
 from deployments.cli.client import Client
 from deployments.local.launch import RunningGraph
 from tests.graph.figures import eventually

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from cosmos3_core.media.files import decode_image, decode_video, encode_image
+from cosmos3_core.media.clips import decode_video
+from cosmos3_core.media.stills import decode_image, encode_image
 from deployments.cli.client import Client
 from deployments.local.launch import RunningGraph
 from tests.graph.figures import eventually

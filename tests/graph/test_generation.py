@@ -17,8 +17,10 @@ import torch
 from openai import OpenAI
 
 from cosmos3_core import GenerationRequest, LocalPipeline
-from cosmos3_core.media.files import decode_audio, decode_image, decode_video, encode_image
+from cosmos3_core.media.clips import decode_video
 from cosmos3_core.media.mp4 import encode_mp4
+from cosmos3_core.media.sound import decode_audio
+from cosmos3_core.media.stills import decode_image, encode_image
 from deployments.cli.client import Client
 from deployments.local.launch import RunningGraph
 from examples.first_frame import first_frame_in_file

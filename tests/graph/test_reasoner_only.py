@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from cosmos3_core.media.files import encode_image
+from cosmos3_core.media.stills import encode_image
 from deployments.local.launch import RunningGraph
 from tests.graph.starting import started, tiny_recipe
 from tests.graph.test_chat import asked

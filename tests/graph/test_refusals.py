@@ -12,7 +12,7 @@ import httpx
 import numpy as np
 import pytest
 
-from cosmos3_core.media.files import encode_image
+from cosmos3_core.media.stills import encode_image
 from deployments.cli.client import Client
 from tests.graph.figures import eventually
 from tests.parity.cases import picture

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from cosmos3_core.media.files import decode_image
+from cosmos3_core.media.stills import decode_image
 from deployments.cli.client import Client
 from tests.graph.events import events_of, finished, submitted
 from tests.graph.figures import eventually

@@ -20,8 +20,8 @@ from openapi_schema_validator import OAS31Validator
 from starlette.routing import Route
 
 from cosmos3_core.checkpoint import Checkpoint
-from cosmos3_core.media.files import decode_image, encode_image
 from cosmos3_core.media.mp4 import encode_mp4
+from cosmos3_core.media.stills import decode_image, encode_image
 from cosmos3_core.modes import Mode
 from cosmos3_core.outputs import action_object
 from cosmos3_core.resolve import ModelFacts

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cosmos3_core.errors import RequestError
-from cosmos3_core.media.files import encode_image
 from cosmos3_core.media.mp4 import encode_mp4
+from cosmos3_core.media.stills import encode_image
 from cosmos3_core.modes import Mode
 from deployments.ingress.errors import ApiError
 from deployments.ingress.requests import fields as tables

@@ -24,8 +24,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from cosmos3_core.checkpoint import Checkpoint
-from cosmos3_core.media.files import encode_image
 from cosmos3_core.media.mp4 import encode_mp4
+from cosmos3_core.media.stills import encode_image
 from cosmos3_core.request import GenerationRequest
 from deployments.ingress.answers import VideoObject, video_deleted, video_page
 from deployments.ingress.app import ROUTES, create_app

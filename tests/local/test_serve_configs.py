@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from cosmos3_core.planning.hardware import HARDWARE
-from cosmos3_core.planning.memory import Geometry, task_bytes
-from cosmos3_core.planning.plan import CONTEXT, LONGEST_TEXT, VLLM_ACTIVATIONS, geometry_of, largest_video, plan_for
+from cosmos3_core.planning.memory import StepShape, task_bytes
+from cosmos3_core.planning.plan import CONTEXT, LONGEST_TEXT, VLLM_ACTIVATIONS, largest_video, plan_for, step_shape
 from deployments.local.recipes import load_recipe
 from deployments.settings import FrontSettings, ModelSettings
 from tests import recipes
@@ -125,7 +125,7 @@ def test_the_largest_request_finds_room_on_a_rank(path: Path) -> None:
         entry, settings = recipes.entry_of(stage.settings), recipes.generator_of(stage)
         layout = largest_video(entry).layout(entry.config)
         latents = entry.config.latent_channel * layout.frames * layout.height * layout.width
-        longest = Geometry(geometry_of(entry, largest_video(entry)).tokens, (LONGEST_TEXT, LONGEST_TEXT))
+        longest = StepShape(step_shape(entry, largest_video(entry)).tokens, (LONGEST_TEXT, LONGEST_TEXT))
         assert task_bytes(entry.config, latents, longest, settings.parallel.degrees, 2) <= settings.resident_bytes
 
 

@@ -13,16 +13,17 @@ from pathlib import Path
 import torch
 
 from benchmarks.environment import describe
-from cosmos3_core.tiny.checkpoint import Family, write_checkpoint
+from cosmos3_core.tiny import TinyFamily
+from cosmos3_core.tiny.checkpoint import write_checkpoint
 from tests.parity.cases import GUIDANCE, STEPS, cases_of
 from tests.parity.compare import Pair, compare, run_ours, run_reference
 
-FAMILIES: tuple[Family, ...] = ("nano", "edge")
+FAMILIES: tuple[TinyFamily, ...] = ("nano", "edge")
 SEED = 2
 COLUMNS = ("vision", "sound", "action")
 
 
-def measure(family: Family, folder: Path) -> dict[str, dict[str, float]]:
+def measure(family: TinyFamily, folder: Path) -> dict[str, dict[str, float]]:
     """Errors by case."""
     pair = Pair.load(write_checkpoint(folder / family, family))
     errors: dict[str, dict[str, float]] = {}
@@ -39,7 +40,7 @@ def cell(errors: dict[str, float], column: str) -> str:
     return "0" if errors[column] == 0 else f"{errors[column]:.1e}"
 
 
-def page(results: dict[Family, dict[str, dict[str, float]]]) -> str:
+def page(results: dict[TinyFamily, dict[str, dict[str, float]]]) -> str:
     """The page."""
     environment = describe()
     versions = ", ".join(f"{name} {number}" for name, number in environment["versions"].items())

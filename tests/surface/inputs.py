@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from cosmos3_core.media.files import decode_image, encode_image
 from cosmos3_core.media.mp4 import encode_mp4
+from cosmos3_core.media.stills import decode_image, encode_image
 from examples import assets
 
 Upload = tuple[str, bytes, str]

@@ -11,7 +11,7 @@ from typing import Any
 import av
 import httpx
 
-from cosmos3_core.media.files import VideoClip, decode_video
+from cosmos3_core.media.clips import VideoClip, decode_video
 
 POLL_S = 0.05
 JOB_ID = re.compile(r"video_gen_[0-9a-f]{32}")

@@ -8,7 +8,7 @@ import httpx
 import numpy as np
 import pytest
 
-from cosmos3_core.media.files import decode_video
+from cosmos3_core.media.clips import decode_video
 from examples import assets
 from tests.surface.inputs import TINY, as_parts, jpeg, mp4, without
 from tests.surface.reading import completed, error_of, video_in

@@ -14,7 +14,8 @@ import httpx
 import numpy as np
 import pytest
 
-from cosmos3_core.media.files import decode_image, decode_video, encode_image
+from cosmos3_core.media.clips import decode_video
+from cosmos3_core.media.stills import decode_image, encode_image
 from examples import assets
 from tests.graph.events import submitted
 from tests.surface.inputs import TOO_LARGE, Upload, as_parts, compact_prompt, jpeg, mp4

@@ -10,7 +10,8 @@ import httpx
 import numpy as np
 import pytest
 
-from cosmos3_core.media.files import decode_image, decode_video
+from cosmos3_core.media.clips import decode_video
+from cosmos3_core.media.stills import decode_image
 from deployments.local.launch import RunningGraph
 from examples import assets
 from tests.graph.starting import started, tiny_recipe

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from cosmos3_core.media.files import decode_image
+from cosmos3_core.media.stills import decode_image
 from tests.surface.inputs import compact_prompt
 from tests.surface.reading import error_of
 

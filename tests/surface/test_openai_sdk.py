@@ -12,7 +12,8 @@ import pytest
 from openai import BadRequestError, NotFoundError, OpenAI, UnprocessableEntityError
 from openai.types import Video
 
-from cosmos3_core.media.files import decode_image, decode_video
+from cosmos3_core.media.clips import decode_video
+from cosmos3_core.media.stills import decode_image
 from deployments.local.launch import RunningGraph
 from tests.graph.events import submitted
 from tests.surface.inputs import TINY, TOO_LARGE, jpeg

@@ -9,7 +9,7 @@ import httpx
 import numpy as np
 import pytest
 
-from cosmos3_core.media.files import encode_image
+from cosmos3_core.media.stills import encode_image
 from tests.surface.inputs import TINY, as_parts, jpeg, mp4, without
 from tests.surface.reading import error_of, video_in
 

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from cosmos3_core.media.files import decode_video
+from cosmos3_core.media.clips import decode_video
 from deployments.cli.client import Client
 from tests.graph.events import submitted
 from tests.graph.figures import steps_until_stopped

@@ -13,7 +13,7 @@ import httpx
 import numpy as np
 import pytest
 
-from cosmos3_core.media.files import encode_image
+from cosmos3_core.media.stills import encode_image
 from deployments.cli.client import Client
 from deployments.local.launch import RunningGraph
 from tests.graph.figures import STEPS, eventually, idle, settled, steps_until_stopped

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
 
-from cosmos3_core.media.files import MediaError, encode_image
+from cosmos3_core.media.checks import MediaError
+from cosmos3_core.media.stills import encode_image
 from deployments.ingress.errors import ApiError, bad_fields
 from deployments.ingress.requests import fields as tables
 from deployments.ingress.requests.body import Body, Upload, json_type

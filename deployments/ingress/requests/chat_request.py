@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from cosmos3_core.errors import RequestError
-from cosmos3_core.media.files import MediaError, decode_image
+from cosmos3_core.media.checks import MediaError
+from cosmos3_core.media.stills import decode_image
 from deployments.ingress.errors import ApiError, bad_field
 from deployments.wire.chat_images import IMAGE, MAX_IMAGES, data_of, image_url, is_image, parts_of
 

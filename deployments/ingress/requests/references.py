@@ -8,7 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from cosmos3_core.media.files import MediaError, TooManyPixels, decode_image, decode_video
+from cosmos3_core.media.checks import MediaError, TooManyPixels
+from cosmos3_core.media.clips import decode_video
+from cosmos3_core.media.stills import decode_image
 from deployments.ingress.requests.body import JsonError, Upload, json_type, parse_json
 from deployments.wire.data_uri import EXAMPLE, read_data_uri
 

@@ -6,17 +6,8 @@ from typing import Any
 
 import pytest
 
-from cosmos3_core.catalog import Family, family_of
 from cosmos3_core.model.config import ConfigError, TransformerConfig
 from tests.published import EDGE, EDGE_CONFIG, NANO, NANO_CONFIG, SUPER_CONFIG
-
-
-@pytest.mark.parametrize(
-    ("published", "family"),
-    [(NANO_CONFIG, Family.NANO), (SUPER_CONFIG, Family.SUPER), (EDGE_CONFIG, Family.EDGE)],
-)
-def test_the_family_follows_from_the_configuration(published: dict[str, Any], family: Family) -> None:
-    assert family_of(TransformerConfig.from_dict(published)) is family
 
 
 def test_the_published_fields_arrive() -> None:

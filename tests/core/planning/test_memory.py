@@ -22,7 +22,7 @@ from cosmos3_core.parallel import guidance, tensor, ulysses
 from cosmos3_core.parallel.degrees import Degrees
 from cosmos3_core.parallel.mesh import Mesh
 from cosmos3_core.planning.memory import (
-    Geometry,
+    StepShape,
     activation_bytes,
     key_value_bytes,
     reasoner_bytes,
@@ -59,6 +59,15 @@ def on_meta(module: type[Tower], config: TransformerConfig) -> Tower:
 
 def held_bytes(module: nn.Module) -> int:
     return sum(x.numel() * (4 if keeps_fp32(name) else 2) for name, x in module.state_dict().items())
+
+
+# Steps
+
+
+@pytest.mark.parametrize(("tokens", "texts"), [(0, (1,)), (1, ()), (1, (1, 1, 1)), (1, (-1,))])
+def test_a_step_shape_that_cannot_exist_is_refused(tokens: int, texts: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        StepShape(tokens, texts)
 
 
 # Weights
@@ -196,10 +205,10 @@ def test_tasks_and_steps_take_what_is_traced(
     config = replace(entry.config, num_hidden_layers=2)
     tokens = LARGEST.layout(config).tokens(config.latent_patch_size)
     held, added = _traced(config, degrees, batch_guidance)
-    task = task_bytes(config, _latents(config), Geometry(tokens, (0, 0)), degrees, 2)
+    task = task_bytes(config, _latents(config), StepShape(tokens, (0, 0)), degrees, 2)
     given = 2 * 4 * _latents(config)
     assert task == held + given
-    formula = activation_bytes(config, Geometry(tokens, (8, 8)), degrees, 2, batch_guidance=batch_guidance)
+    formula = activation_bytes(config, StepShape(tokens, (8, 8)), degrees, 2, batch_guidance=batch_guidance)
     # Exact where the widest moment is the MLP's; what attention exchanges is counted for all rows at once.
     assert added <= formula * 1.001
     assert formula <= added * 1.15
@@ -207,14 +216,14 @@ def test_tasks_and_steps_take_what_is_traced(
 
 def test_a_task_holds_the_text_of_its_branches() -> None:
     config = CATALOG["nvidia/Cosmos3-Nano"].config
-    without = task_bytes(config, 1000, Geometry(10, (0, 0)), Degrees(), 2)
-    assert task_bytes(config, 1000, Geometry(10, (5, 7)), Degrees(), 2) == without + 12 * 147_456
+    without = task_bytes(config, 1000, StepShape(10, (0, 0)), Degrees(), 2)
+    assert task_bytes(config, 1000, StepShape(10, (5, 7)), Degrees(), 2) == without + 12 * 147_456
     # With guidance parallelism a rank has one of them; the plan counts the longer.
-    alone = task_bytes(config, 1000, Geometry(10, (0,)), Degrees(), 2)
-    assert task_bytes(config, 1000, Geometry(10, (5, 7)), Degrees(cfg=2), 2) == alone + 7 * 147_456
+    alone = task_bytes(config, 1000, StepShape(10, (0,)), Degrees(), 2)
+    assert task_bytes(config, 1000, StepShape(10, (5, 7)), Degrees(cfg=2), 2) == alone + 7 * 147_456
 
 
 def test_more_tasks_at_once_take_more() -> None:
     config = CATALOG["nvidia/Cosmos3-Nano"].config
-    one, four = (activation_bytes(config, Geometry(390, (8, 8)), Degrees(), 2, batch) for batch in (1, 4))
+    one, four = (activation_bytes(config, StepShape(390, (8, 8)), Degrees(), 2, batch) for batch in (1, 4))
     assert 3.9 * one < four < 4.1 * one

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
-from itertools import combinations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from cosmos3_core.catalog import CATALOG
 from cosmos3_core.parallel.degrees import Degrees
-from cosmos3_core.planning.cost import HARDWARE, weight_bytes
-from cosmos3_core.planning.placement import GENERATOR, RANK_FRACTION, Card, Demand, Memory, place
+from cosmos3_core.planning.hardware import HARDWARE
+from cosmos3_core.planning.memory import weight_bytes
+from cosmos3_core.planning.placement import GENERATOR, Card
 from cosmos3_core.planning.plan import Objective, Plan, PlanError, plan, plan_for, rank_memory
-from cosmos3_core.planning.published import WORKLOADS, published_seconds
 
 NANO, SUPER, EDGE = (CATALOG[f"nvidia/Cosmos3-{name}"] for name in ("Nano", "Super", "Edge"))
 CARDS = [name for name in HARDWARE if name != "cpu"]
@@ -99,8 +96,6 @@ def test_published_seconds_stand_beside_the_estimates() -> None:
     found = plan_for("nvidia/Cosmos3-Nano", "b200-180gb", 8, "latency")
     assert [forecast.published for forecast in found.forecasts] == [7.58, 3.49, 10.09, 22.87]
     assert [forecast.published_alone for forecast in found.forecasts] == [1.20, 4.03, 32.04, 107.84]
-    assert published_seconds("nvidia/Cosmos3-Super", "h100-80gb", WORKLOADS[0], 1) is None
-    assert published_seconds("nvidia/Cosmos3-Nano", "h100-80gb", WORKLOADS[0], 2) is None
 
 
 # Memory
@@ -130,43 +125,6 @@ def test_no_plan_is_larger_than_its_cards(gpu: str, name: str, objective: Object
 def test_a_rank_has_the_weights_of_the_real_tower() -> None:
     for degrees in (Degrees(), Degrees(tp=2), Degrees(cfg=2, ulysses=4)):
         assert rank_memory(SUPER, degrees).weights == weight_bytes(SUPER.config, degrees, 0, 2)
-
-
-memories = st.builds(Memory, weights=st.integers(1, 90), activations=st.integers(0, 9), context=st.just(1))
-
-
-@given(
-    gangs=st.integers(1, 4),
-    world_size=st.integers(1, 4),
-    rank=memories,
-    others=st.lists(memories, min_size=2, max_size=3),
-    gpus=st.integers(1, 20),
-)
-def test_whatever_ray_puts_on_a_card_fits_it(
-    gangs: int, world_size: int, rank: Memory, others: list[Memory], gpus: int
-) -> None:
-    demands = [Demand(f"stage {index}", memory) for index, memory in enumerate(others)]
-    cards = place(gangs, world_size, rank, demands, gpus, card_bytes=100)
-    if cards is None:
-        return
-    assert len(cards) == gpus
-    ranks = [card.shares[0] for card in cards if card.shares and card.shares[0].stage == GENERATOR]
-    small = [share for card in cards for share in card.shares if share.stage != GENERATOR]
-    assert len(ranks) == gangs * world_size and {share.stage for share in small} == {d.stage for d in demands}
-    assert {share.fraction for share in ranks} in ({1.0}, {RANK_FRACTION})
-    for size in range(len(small) + 1):
-        for chosen in combinations(small, size):
-            for beside in ([], ranks[:1]):
-                together = [*chosen, *beside]
-                if sum(round(100 * share.fraction) for share in together) <= 100:
-                    assert sum(share.memory.total for share in together) <= 100
-
-
-@given(others=st.lists(memories, min_size=2, max_size=3), rank=memories)
-def test_other_stages_leave_room_for_a_rank_wherever_they_land(others: list[Memory], rank: Memory) -> None:
-    cards = place(1, 1, rank, [Demand(f"stage {i}", memory) for i, memory in enumerate(others)], 1, card_bytes=100)
-    if cards is not None:
-        assert sum(share.fraction for share in cards[0].shares[1:]) <= 1 - RANK_FRACTION + 1e-9
 
 
 # Refusals

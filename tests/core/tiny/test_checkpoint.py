@@ -56,7 +56,8 @@ def test_the_root_index_spans_transformer_and_vision_encoder(nano: Path) -> None
 
 def test_another_process_writes_the_same_bytes(nano: Path, tmp_path: Path) -> None:
     program = (
-        "import sys, pathlib; from cosmos3_core.tiny.checkpoint import *; write_checkpoint(pathlib.Path(sys.argv[1]))"
+        "import sys, pathlib; from cosmos3_core.tiny.checkpoint import write_checkpoint\n"
+        "write_checkpoint(pathlib.Path(sys.argv[1]))"
     )
     out = tmp_path / "again"
     environment = os.environ | {"PYTHONHASHSEED": "7", "OMP_NUM_THREADS": "1"}

@@ -19,9 +19,10 @@ from PIL import Image
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer
 
-from cosmos3_core.tiny.text import Family, SpecialTokens, train_tokenizer, vocabulary_size, write_tokenizer
+from cosmos3_core.tiny import TinyFamily
+from cosmos3_core.tiny.text import SpecialTokens, train_tokenizer, vocabulary_size, write_tokenizer
 
-FAMILIES: tuple[Family, ...] = get_args(Family)
+FAMILIES: tuple[TinyFamily, ...] = get_args(TinyFamily)
 
 STAND_IN: dict[str, Any] = {
     "subjects": [
@@ -60,19 +61,19 @@ Written = tuple[Path, SpecialTokens]
 
 
 @pytest.fixture(scope="module")
-def both(tmp_path_factory: pytest.TempPathFactory) -> dict[Family, Written]:
+def both(tmp_path_factory: pytest.TempPathFactory) -> dict[TinyFamily, Written]:
     folder = tmp_path_factory.mktemp("tokenizers")
     return {family: (folder / family, write_tokenizer(folder / family, family, seed=0)) for family in FAMILIES}
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
-def family(request: pytest.FixtureRequest) -> Family:
-    chosen: Family = request.param
+def family(request: pytest.FixtureRequest) -> TinyFamily:
+    chosen: TinyFamily = request.param
     return chosen
 
 
 @pytest.fixture(scope="module")
-def written(family: Family, both: dict[Family, Written]) -> Written:
+def written(family: TinyFamily, both: dict[TinyFamily, Written]) -> Written:
     return both[family]
 
 
@@ -88,7 +89,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 # Two processes, not more: importing torch with the package is nearly all that they cost.
 @pytest.mark.parametrize(("hash_seed", "threads"), [("1", "1"), ("random", "7")])
 def test_the_bytes_do_not_depend_on_the_process(
-    both: dict[Family, Written], tmp_path: Path, hash_seed: str, threads: str
+    both: dict[TinyFamily, Written], tmp_path: Path, hash_seed: str, threads: str
 ) -> None:
     code = (
         "import sys; from pathlib import Path; from cosmos3_core.tiny.text import write_tokenizer\n"
@@ -102,13 +103,13 @@ def test_the_bytes_do_not_depend_on_the_process(
         assert contents(tmp_path / family) == contents(folder)
 
 
-def test_another_seed_gives_another_tokenizer(family: Family, tokenizer: Any) -> None:
+def test_another_seed_gives_another_tokenizer(family: TinyFamily, tokenizer: Any) -> None:
     other = train_tokenizer(family, seed=1)
     assert other.get_vocab() != tokenizer.get_vocab()
     assert other.get_vocab_size() == vocabulary_size(family)
 
 
-def test_every_id_is_below_the_vocabulary_size(family: Family, tokenizer: Any) -> None:
+def test_every_id_is_below_the_vocabulary_size(family: TinyFamily, tokenizer: Any) -> None:
     assert sorted(tokenizer.get_vocab().values()) == list(range(vocabulary_size(family)))
     assert len(tokenizer) == vocabulary_size(family)
 
@@ -143,17 +144,17 @@ def test_unicode_text_survives(tokenizer: Any, text: str) -> None:
     assert tokenizer.decode(ids) == text
 
 
-def test_nothing_is_added_when_encoding(family: Family, tokenizer: Any, written: Written) -> None:
+def test_nothing_is_added_when_encoding(family: TinyFamily, tokenizer: Any, written: Written) -> None:
     raw = Tokenizer.from_file(str(written[0] / "tokenizer.json"))
     for text in prompts().values():
         assert tokenizer(text).input_ids == raw.encode(text, add_special_tokens=False).ids
 
 
-def test_nano_composes_letters_and_edge_keeps_them(family: Family, tokenizer: Any) -> None:
+def test_nano_composes_letters_and_edge_keeps_them(family: TinyFamily, tokenizer: Any) -> None:
     assert tokenizer.decode(tokenizer.encode("e\u0301")) == ("é" if family == "nano" else "e\u0301")
 
 
-EXPECTED: Mapping[Family, SpecialTokens] = {
+EXPECTED: Mapping[TinyFamily, SpecialTokens] = {
     "nano": SpecialTokens(
         pad=2048,
         eos=2050,
@@ -179,7 +180,7 @@ EXPECTED: Mapping[Family, SpecialTokens] = {
 }
 
 
-def test_special_tokens_have_their_ids(family: Family, tokenizer: Any, written: Written) -> None:
+def test_special_tokens_have_their_ids(family: TinyFamily, tokenizer: Any, written: Written) -> None:
     special = written[1]
     assert special == EXPECTED[family]
     names = ["im_start", "im_end", "vision_start", "vision_end", "image_pad", "video_pad"]
@@ -192,7 +193,7 @@ def test_special_tokens_have_their_ids(family: Family, tokenizer: Any, written: 
     assert tokenizer.bos_token_id == special.bos
 
 
-def test_the_named_classes_load_it(family: Family, written: Written) -> None:
+def test_the_named_classes_load_it(family: TinyFamily, written: Written) -> None:
     named = getattr(transformers, {"nano": "Qwen2TokenizerFast", "edge": "PreTrainedTokenizerFast"}[family])
     automatic = AutoTokenizer.from_pretrained(written[0])
     assert isinstance(automatic, named)
@@ -201,11 +202,11 @@ def test_the_named_classes_load_it(family: Family, written: Written) -> None:
     assert direct.eos_token_id == automatic.eos_token_id
 
 
-def opening(family: Family) -> str:
+def opening(family: TinyFamily) -> str:
     return "<|im_start|>assistant\n" + ("<think>\n" if family == "edge" else "")
 
 
-def test_chat_of_text(family: Family, tokenizer: Any) -> None:
+def test_chat_of_text(family: TinyFamily, tokenizer: Any) -> None:
     turns = [{"role": "user", "content": "a robot"}]
     plain = "<|im_start|>user\na robot<|im_end|>\n"
     assert tokenizer.apply_chat_template(turns, tokenize=False) == plain
@@ -214,7 +215,7 @@ def test_chat_of_text(family: Family, tokenizer: Any) -> None:
     assert text == "<|im_start|>system\nBe brief.<|im_end|>\n" + plain + opening(family)
 
 
-def test_ids_of_a_chat_as_diffusers_asks_for_them(family: Family, tokenizer: Any) -> None:
+def test_ids_of_a_chat_as_diffusers_asks_for_them(family: TinyFamily, tokenizer: Any) -> None:
     encoded = tokenizer.apply_chat_template(
         [{"role": "user", "content": "a robot"}],
         tokenize=True,
@@ -244,13 +245,13 @@ def test_chat_with_media(tokenizer: Any) -> None:
     assert numbered == f"<|im_start|>user\nPicture 1: {image}Picture 2: {image}Video 1: {video}Compare.{end}"
 
 
-def test_edge_thinks_unless_told_otherwise(family: Family, tokenizer: Any) -> None:
+def test_edge_thinks_unless_told_otherwise(family: TinyFamily, tokenizer: Any) -> None:
     turns = [{"role": "user", "content": "Why?"}]
     text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True, enable_thinking=False)
     assert text.endswith("<|im_start|>assistant\n" + ("<think></think>" if family == "edge" else ""))
 
 
-def processor(family: Family, tokenizer: Any) -> Any:
+def processor(family: TinyFamily, tokenizer: Any) -> Any:
     if family == "nano":
         images, videos = (
             transformers.Qwen2VLImageProcessor(patch_size=16),
@@ -265,7 +266,7 @@ def processor(family: Family, tokenizer: Any) -> Any:
     )
 
 
-def test_the_processor_puts_an_image_into_a_chat(family: Family, tokenizer: Any, written: Written) -> None:
+def test_the_processor_puts_an_image_into_a_chat(family: TinyFamily, tokenizer: Any, written: Written) -> None:
     pytest.importorskip("torchvision")
     image = Image.fromarray(np.zeros((64, 96, 3), np.uint8))
     parts = [{"type": "image", "image": image}, {"type": "text", "text": "What is it?"}]

@@ -1,0 +1,122 @@
+"""Video from files to RGB frames (uint8, height before width), with PyAV; `mp4` writes videos.
+
+Frames come as stored: no HDR tone mapping, no deinterlacing, and no correction of non-square pixels.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.stream import Disposition
+from av.video.reformatter import Colorspace, VideoReformatter
+from av.video.reformatter import Interpolation as Scaler
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from cosmos3_core.media.checks import MAX_PIXELS, MediaError, check_range, check_size
+from cosmos3_core.media.source import Source, demuxed
+
+# swscale's default puts flat colours up to 2 levels off and repeats chroma samples instead of filtering.
+SCALING = Scaler.BILINEAR | Scaler.FULL_CHR_H_INP | Scaler.FULL_CHR_H_INT | Scaler.ACCURATE_RND | Scaler.BITEXACT
+# The matrices 0, 2 and 3 of ISO/IEC 23091-2 (RGB, unspecified, reserved) say nothing about YUV.
+_NO_MATRIX = (0, 2, 3)
+
+
+@dataclass(frozen=True)
+class VideoClip:
+    """RGB frames, uint8 [T, H, W, 3] with T >= 1, upright, in display order; their average rate in Hz."""
+
+    frames: NDArray[np.uint8]
+    fps: float
+
+
+def decode_video(source: Source, *, first: int | None = None, last: int | None = None) -> VideoClip:
+    """Decode a video's frames, all of them or those at one end.
+
+    The display matrix (rotation, mirroring) is applied. Colours follow the stream's matrix and range; with no
+    tags, HD is taken as BT.709 and SD as BT.601, limited range. Memory is bounded by the frames returned.
+
+    Args:
+        source: an MP4, MOV, WebM, Matroska, AVI, MPEG or animated GIF file.
+        first, last: keep at most this many frames from the start, or from the end; not both.
+
+    Raises:
+        MediaError: unreadable, corrupt, no frames, a frame above `MAX_PIXELS`, or changing frame sizes.
+    """
+    if first is not None and last is not None:
+        raise MediaError("both first and last are given; give one of them or neither")
+    for name, count in (("first", first), ("last", last)):
+        check_range(name, 1 if count is None else count, 1, sys.maxsize)
+    with demuxed("video", source) as container:
+        stream = _video_stream(container)
+        rate = stream.average_rate or stream.base_rate or stream.guessed_rate
+        if not rate:
+            raise MediaError("the frame rate is not known")
+        decoded: Iterable[av.VideoFrame] = container.decode(stream)
+        # The deque holds the decoder's own frames, so that those which fall out of it are never converted.
+        chosen = islice(decoded, first) if last is None else deque(decoded, last)
+        return VideoClip(_stacked(_upright(chosen)), float(rate))
+
+
+def _video_stream(container: InputContainer) -> VideoStream:
+    for stream in container.streams.video:
+        if not stream.disposition & Disposition.attached_pic:
+            check_size(stream.width, stream.height)
+            # The size in the header may lie; this makes the decoder itself refuse a larger frame.
+            stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
+            stream.thread_type = "AUTO"
+            return stream
+    raise MediaError("there is no video track")
+
+
+def _upright(frames: Iterable[av.VideoFrame]) -> Iterator[NDArray[np.uint8]]:
+    reformatter, turn = VideoReformatter(), None
+    for frame in frames:
+        # Read once per clip: PyAV leaves a frame whose side data were read to the cycle collector.
+        swapped, rows, columns = turn = turn or _orientation(frame)
+        # swscale takes BT.601 for untagged frames of every size; the players that files are made for do not.
+        guess = Colorspace.ITU709 if frame.width >= 1280 or frame.height > 576 else Colorspace.ITU601
+        matrix = guess if frame.colorspace in _NO_MATRIX else None
+        picture = reformatter.reformat(frame, format="rgb24", src_colorspace=matrix, interpolation=SCALING)
+        pixels = np.asarray(picture.to_ndarray(), np.uint8)
+        yield (pixels.swapaxes(0, 1) if swapped else pixels)[::rows, ::columns]
+
+
+def _stacked(pictures: Iterator[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    opening = next(pictures, None)
+    if opening is None:
+        raise MediaError("the video track has no frames")
+    frames, count = opening[None].copy(), 1
+    for count, pixels in enumerate(pictures, 2):
+        if pixels.shape != opening.shape:
+            raise MediaError(f"frame {count - 1} is {pixels.shape} after {opening.shape}; use one size")
+        if count > len(frames):
+            # Grown in place by small steps, because a list and np.stack would hold the whole clip twice.
+            frames.resize((count + 15, *opening.shape), refcheck=False)
+        frames[count - 1] = pixels
+    frames.resize((count, *opening.shape), refcheck=False)
+    return frames
+
+
+def _orientation(frame: av.VideoFrame) -> tuple[bool, int, int]:
+    """Whether rows and columns change places, then the step (1 or -1) to read rows and columns with."""
+    turn = math.radians(frame.rotation)
+    a, b, c, d = math.cos(turn), -math.sin(turn), math.sin(turn), math.cos(turn)
+    # The display matrix tells mirroring too; the angle alone does not. PyAV raises ValueError for a frame with side
+    # data of a kind that it does not know, such as EXIF in motion JPEG, and then the angle has to do.
+    with suppress(KeyError, ValueError):
+        side_data: Any = frame.side_data
+        a, b, _, c, d = np.frombuffer(side_data["DISPLAYMATRIX"], np.int32)[:5].tolist()
+    swapped = abs(b) > abs(a)
+    down, right = (b, c) if swapped else (d, a)
+    return swapped, -1 if down < 0 else 1, -1 if right < 0 else 1

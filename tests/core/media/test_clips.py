@@ -1,0 +1,80 @@
+"""Videos become upright RGB frames with the right colours, whatever wrote them."""
+
+from __future__ import annotations
+
+import io
+from fractions import Fraction
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from cosmos3_core.media.clips import decode_video
+from tests.core.media.samples import (
+    CARD,
+    LONGER,
+    QUADRANTS,
+    Colour,
+    distance,
+    flat,
+    other_video,
+    real_files,
+    refuses,
+)
+
+
+def test_real_videos_decode_and_select() -> None:
+    for content in real_files("videos", "mp4"):
+        clip = decode_video(content)
+        with av.open(io.BytesIO(content)) as container:
+            stream = container.streams.video[0]
+            assert clip.frames.shape == (stream.frames, stream.height, stream.width, 3)
+            assert stream.average_rate is not None and clip.fps == float(stream.average_rate)
+        assert clip.frames.dtype == np.uint8 and clip.frames.flags.c_contiguous and clip.frames.std() > 1
+        for count in (1, 5, 10_000):
+            assert np.array_equal(decode_video(content, first=count).frames, clip.frames[:count])
+            assert np.array_equal(decode_video(content, last=count).frames, clip.frames[-count:])
+    refuses("give one of them", decode_video, LONGER[0], first=1, last=1)
+    refuses("first is 0", decode_video, LONGER[0], first=0)
+    refuses("last is -2", decode_video, LONGER[0], last=-2)
+
+
+@pytest.mark.parametrize("colour", CARD)
+@pytest.mark.parametrize(
+    ("height", "width", "options"),
+    [
+        (64, 64, {}),
+        (720, 1280, {"matrix": 1}),
+        (64, 64, {"matrix": 1, "colorspace": 1}),
+        (720, 1280, {"colorspace": 6}),
+        (64, 64, {"color_range": 2}),
+        (64, 64, {"pixel_format": "yuv420p10le"}),
+        (64, 64, {"codec": "libx264rgb", "pixel_format": "rgb24"}),
+        (64, 64, {"codec": "libvpx-vp9", "container": "webm"}),
+    ],
+)
+def test_other_files_keep_colours(colour: Colour, height: int, width: int, options: dict[str, Any]) -> None:
+    content = other_video(flat(colour, height, width), **options)
+    assert distance(decode_video(content).frames, colour) <= 4
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize("angle", [0, 90, 180, 270])
+def test_display_matrix_is_applied(angle: int, mirrored: bool) -> None:
+    frames = decode_video(other_video(QUADRANTS, turn=(angle, mirrored))).frames
+    expected = np.rot90(QUADRANTS, angle // 90)[:, :: -1 if mirrored else 1]
+    assert frames.shape[1:] == expected.shape and np.abs(frames.astype(int) - expected).mean() < 4
+
+
+def test_motion_jpeg_with_exif_is_turned() -> None:
+    exif, still, content = Image.Exif(), io.BytesIO(), io.BytesIO()
+    exif[0x0112] = 6
+    Image.fromarray(QUADRANTS).save(still, "JPEG", exif=exif)
+    with av.open(content, "w", format="avi") as output:
+        packet = av.Packet(still.getvalue())
+        packet.stream = output.add_mux_stream("mjpeg", 10, width=64, height=48)
+        packet.pts, packet.dts, packet.time_base = 0, 0, Fraction(1, 10)
+        output.mux(packet)
+    assert np.abs(decode_video(content.getvalue()).frames - np.rot90(QUADRANTS, -1).astype(int)).mean() < 4
