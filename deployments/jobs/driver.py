@@ -19,7 +19,6 @@ from ray.serve.exceptions import DeploymentUnavailableError
 
 from cosmos3_core.errors import CosmosError, RequestError
 from cosmos3_core.request import Event, Finished, Started, Step
-from deployments.generator.scheduler import ServiceClass
 from deployments.jobs.database.connection import AWAY
 from deployments.jobs.database.store import Store
 from deployments.jobs.flow import GenerationOutcome, Output, generate, is_repeatable
@@ -32,6 +31,7 @@ from deployments.settings import FrontSettings
 from deployments.wire.calls import GenerationCall, Preview
 from deployments.wire.handles import Stages
 from deployments.wire.media_store import delete_media
+from deployments.wire.service_class import ServiceClass
 
 RETRY_DELAY_S = 1.0
 UNAVAILABLE_S = 5.0

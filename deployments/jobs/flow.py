@@ -16,11 +16,11 @@ from ray.exceptions import ObjectLostError, RayActorError
 
 from cosmos3_core.manifest import Manifest
 from cosmos3_core.request import Event, Finished, StageName, Started
-from deployments.generator.scheduler import ServiceClass
 from deployments.wire.callers import this_actor
 from deployments.wire.calls import DecodeCall, DecodedFile, DenoiseCall, FileFormat, GenerationCall, Preview
 from deployments.wire.handles import Stages, answer_of, items_of
 from deployments.wire.handoff import EncodedMessage, HandoffLost, LatentsMessage
+from deployments.wire.service_class import ServiceClass
 
 Report = Callable[[Event | Preview], Awaitable[None]]
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from typing_extensions import TypedDict
 
-from deployments.generator.scheduler import ServiceClass
+from deployments.wire.service_class import ServiceClass
 
 Status = Literal["queued", "in_progress", "completed", "failed"]
 FINAL: tuple[Status, ...] = ("completed", "failed")

@@ -25,7 +25,7 @@ from deployments.generator import snapshots
 from deployments.generator.gang import Gang
 from deployments.generator.leader import Generator
 from deployments.generator.rank import Begun, RankFacts
-from deployments.generator.scheduler import ServiceClass, TaskTooLarge
+from deployments.generator.scheduler import TaskTooLarge
 from deployments.settings import GeneratorSettings, ModelSettings
 from deployments.wire import callers
 from deployments.wire.calls import DenoiseCall, Preview
@@ -37,6 +37,7 @@ from deployments.wire.handoff import (
     KeyValuesReference,
     LatentsMessage,
 )
+from deployments.wire.service_class import ServiceClass
 from tests.actors import ActorHandle
 from tests.manifests import denoise_facts, encode_facts
 
