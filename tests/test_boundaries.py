@@ -54,3 +54,12 @@ def test_who_holds_no_weights_imports_no_model_library(module: str) -> None:
     )
     answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
     assert answer.stdout.strip() == "[]", answer.stderr
+
+
+def test_settings_import_nothing_that_they_configure() -> None:
+    script = "import sys, deployments.settings; print(*sys.modules)"
+    answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    loaded = answer.stdout.split()
+    assert "deployments.settings" in loaded, answer.stderr
+    configured = ("deployments.jobs", "deployments.generator", "deployments.ingress")
+    assert [name for name in loaded if name.startswith(configured)] == []

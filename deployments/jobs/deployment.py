@@ -24,7 +24,7 @@ import ray
 from ray import serve
 
 from deployments.background import Background, in_background, within
-from deployments.jobs.admission import IdempotencyMismatch, QueueFull
+from deployments.jobs.admission import Bounds, IdempotencyMismatch, QueueFull
 from deployments.jobs.database.connection import Database
 from deployments.jobs.database.store import Store
 from deployments.jobs.database.threads import DatabaseThreads
@@ -65,7 +65,7 @@ class Jobs:
         self._database = await asyncio.to_thread(Database, settings.database_url)
         self.store = Store(self._database)
         self._threads = DatabaseThreads()
-        self._bounds = settings.bounds()
+        self._bounds = Bounds.of(settings)
         self._sweep = Sweep(self.store, settings, self._delete)
         self._deliveries = Deliveries(self._database, settings.webhooks)
         self._driven: dict[str, Driven] = {}
