@@ -33,8 +33,6 @@ NEEDED: dict[type[Settings], dict[str, Any]] = {
     ServedModel: {"application": "nano"},
     ServedModels: {},
 }
-SCHEME_ONLY = "local_places looks for the scheme file:, but fsspec takes a plain path too; ask media_store.local_path"
-QUERY = "database_url writes the path into a URL, where ? begins a query; use sqlalchemy.URL.create"
 
 
 def model(**fields: Any) -> ModelSettings:

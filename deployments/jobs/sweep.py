@@ -81,13 +81,13 @@ class Sweep:
         return len(strays)
 
     def _strays(self, folder: str) -> list[StoredFile]:
-        ripe = [file for file in self._media.files(folder) if self._is_ripe(file, folder)]
-        owners = {file: found[1] for file in ripe if (found := _JOB_FILE.fullmatch(file.name))}
+        candidates = [file for file in self._media.files(folder) if self._may_be_stray(file, folder)]
+        owners = {file: found[1] for file in candidates if (found := _JOB_FILE.fullmatch(file.name))}
         endings = self._store.endings(sorted(set(owners.values())))
         return [file for file, job_id in owners.items() if _is_stray(file, folder, endings.get(job_id))]
 
-    def _is_ripe(self, file: StoredFile, folder: str) -> bool:
-        """Whether a file is a stray if it belongs to no unfinished job: no process may be about to record it."""
+    def _may_be_stray(self, file: StoredFile, folder: str) -> bool:
+        """Whether a file is a stray if no unfinished job needs it, because no process is about to record it."""
         whole_snapshot = folder == SNAPSHOTS and not file.name.endswith(PARTIAL)
         return whole_snapshot or file.age_s > self._stray_after_s
 
