@@ -22,9 +22,10 @@ from rich.console import Console
 
 from benchmarks.environment import describe, milliseconds
 from deployments.cli.client import Client
-from deployments.generator.scheduler import Limits, Run, Scheduler, ServiceClass, Task
+from deployments.generator.scheduler import Limits, Run, Scheduler, Task
 from deployments.local.launch import Launch, RunningGraph, running_graph
 from deployments.local.recipes import find_recipe, load_recipe, override
+from deployments.wire.service_class import ServiceClass
 
 IMAGES = 8
 STEPS = 20

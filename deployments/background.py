@@ -1,4 +1,4 @@
-"""Tasks that outlive the request in which they begin, and waiting between their rounds."""
+"""Tasks that outlive the request that starts them, and the wait between their rounds."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ T = TypeVar("T")
 
 
 def in_background(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-    """Start a task; whoever starts it keeps it, or it may be collected while it runs."""
-    # A context of its own: Serve cancels the tasks of a request's context with that request.
+    """Start a task. The caller must keep it, or it may be garbage-collected while it runs."""
+    # In a new context: Serve cancels the tasks of a request's context with that request.
     return asyncio.create_task(work, context=contextvars.Context())
 
 
 class Background:
-    """Keeps tasks that nobody waits for until they are done."""
+    """Tasks that nobody waits for; each is kept until it is done."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def __len__(self) -> int:
-        """How many are not done."""
+        """How many tasks are not done."""
         return len(self._tasks)
 
     def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
@@ -35,9 +35,9 @@ class Background:
         return task
 
 
-async def within(seconds: float, news: asyncio.Event) -> None:
-    """Wait for news, but no longer than some seconds."""
-    # `asyncio.wait_for` loses a cancel that comes with the news (Python 3.11).
+async def wait_at_most(seconds: float, event: asyncio.Event) -> None:
+    """Wait until an event is set or some seconds have passed."""
+    # `asyncio.wait_for` loses a cancellation that comes at the same time as the event (Python 3.11).
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
-            await news.wait()
+            await event.wait()

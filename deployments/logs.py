@@ -1,6 +1,6 @@
-"""Log lines that carry the request or job they belong to.
+"""Log lines that name the request or job they belong to.
 
-Serve's own context knows the HTTP request; a job outlives it, so its id is carried here.
+Serve's own context knows only the HTTP request, which a job outlives; so the id is kept here.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ class _Subject(logging.LoggerAdapter[logging.Logger]):
         return f"[{_subject.get()}] {msg}", kwargs
 
 
-# Below Serve's logger, so that lines go where the operator's `logging_config` sends them.
+# A child of Serve's logger, so that the operator's `logging_config` applies to these lines.
 log = _Subject(logging.getLogger("ray.serve.cosmos3"), {})
 
 
 @contextmanager
 def logs_for(subject: str) -> Iterator[None]:
-    """Mark the lines logged inside with a request id or a job id."""
+    """Mark lines that are logged inside the block with a request id or a job id."""
     token = _subject.set(subject)
     try:
         yield

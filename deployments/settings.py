@@ -10,7 +10,6 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from cosmos3_core.parallel.degrees import Degrees
 from cosmos3_core.settings import DtypeName, ExecutionSettings
-from deployments.jobs.admission import Bound, Bounds
 from deployments.wire.media_store import is_local
 
 if TYPE_CHECKING:
@@ -201,30 +200,26 @@ class DecoderSettings(StageSettings):
 
 
 class BoundSettings(Settings):
-    """The most unfinished work that is taken in; null bounds nothing.
+    """The most unfinished work that is accepted; null is no limit.
 
     Attributes:
-        max_unfinished: jobs.
-        max_gpu_seconds: what they are expected to take, by formulas (`cosmos3_core.planning.cost`). A job larger than
-            that runs where it runs alone.
+        max_unfinished: the number of jobs.
+        max_gpu_seconds: the GPU-seconds that they are expected to take, by formulas (`cosmos3_core.planning.cost`). A
+            job larger than that is accepted when nothing else is unfinished.
     """
 
     max_unfinished: Annotated[int, Field(ge=1)] | None = None
     max_gpu_seconds: Annotated[float, Field(gt=0)] | None = None
 
-    def bound(self) -> Bound:
-        """The same for admission."""
-        return Bound(self.max_unfinished, self.max_gpu_seconds)
-
 
 class KeySettings(BoundSettings):
-    """An API key: its name, and its hash or where it is read from, never the key itself.
+    """An API key: its name, and either its hash or the variable that holds it; never the key itself.
 
     Attributes:
-        name: for logs and for telling whose job is whose.
-        sha256: the key's SHA-256 in hexadecimal, such as `printf %s KEY | sha256sum` prints.
-        environment: or the variable of the Ingress' process that holds the key.
-        max_unfinished, max_gpu_seconds: bounds of its own instead of those of `each_key`.
+        name: the key's name, in logs and in the jobs that it came with.
+        sha256: the key's SHA-256 in hexadecimal, as `printf %s KEY | sha256sum` prints it.
+        environment: the environment variable of the Ingress process that holds the key, instead of `sha256`.
+        max_unfinished, max_gpu_seconds: bounds for this key, instead of those of `each_key`.
     """
 
     name: Annotated[str, Field(min_length=1, max_length=64)]
@@ -239,13 +234,13 @@ class KeySettings(BoundSettings):
 
 
 class RetentionSettings(Settings):
-    """How long things are kept.
+    """How long jobs and files are kept.
 
     Attributes:
-        finished_s: a completed or failed job with its file; null keeps it until it is deleted.
-        sweep_interval_s: how often is looked for what is over.
-        stray_after_s: age of a file without a job at which it is removed. A request's media are stored before its job,
-            and clocks differ, so it has a lower bound.
+        finished_s: how long a completed or failed job and its file are kept; null keeps them until they are deleted.
+        sweep_interval_s: seconds between two sweeps, which remove expired jobs and stray files.
+        stray_after_s: age at which a file without a job is removed. It has a lower bound because a request's media are
+            stored before its job, and because clocks differ.
     """
 
     finished_s: Annotated[float, Field(gt=0)] | None = 7 * 24 * 3600.0
@@ -254,13 +249,13 @@ class RetentionSettings(Settings):
 
 
 class WebhookSettings(Settings):
-    """Calling clients back when their jobs end.
+    """Webhooks, which tell clients that their jobs have ended.
 
     Attributes:
-        secret_environment: variable of the Jobs' processes that holds the secret for signatures, such as
+        secret_environment: environment variable of the Jobs processes that holds the signing secret, such as
             `whsec_...`.
         allow_private: whether addresses that are not public may be called.
-        timeout_s: of one call.
+        timeout_s: time limit of one call.
     """
 
     secret_environment: str = "COSMOS3_WEBHOOK_SECRET"
@@ -268,7 +263,7 @@ class WebhookSettings(Settings):
     timeout_s: Annotated[float, Field(gt=0, le=60)] = 10.0
 
     def secret(self) -> str:
-        """The secret.
+        """The signing secret.
 
         Raises:
             RuntimeError: the variable is not set.
@@ -283,25 +278,26 @@ class FrontSettings(Settings):
     """Ingress and Jobs.
 
     Attributes:
-        data: folder for the database and the media, where `database` and `media` name no other place.
+        data: folder for the database and the media, unless `database` and `media` name other places.
         database: SQLAlchemy URL of SQLite or PostgreSQL.
-        media: fsspec URL of a folder, which no other database uses.
-        single_host: the operator's word that all nodes of the cluster see the same disk. Without it, a database or
-            media folder on a disk is refused as soon as there is a second node.
-        guardrails: `off` is the operator's word that requests run unchecked; every answer says so. No guardrail model
-            can be loaded yet, so `on` refuses requests that ask for one.
+        media: fsspec URL of the media folder; no other database may use it.
+        single_host: states that all nodes of the cluster share one disk. Without it, a database or media folder on a
+            disk is refused as soon as the cluster has a second node.
+        guardrails: `off` runs requests unchecked, and every answer says so. No guardrail model can be loaded yet, so
+            `on` refuses requests that ask for one.
         sync_timeout_s: how long a synchronous generation may take.
-        max_running: how many jobs of each service class a Jobs replica has encoded and denoised at a time. These wait
-            at the Generators, where short work goes first, with their keys and values in the object store; others wait
-            in the order they came, by turns of their API keys.
+        max_running: how many jobs of each service class a Jobs replica drives at a time. These wait at the Generators,
+            where short work goes first, with their keys and values in the object store. The others wait in the order
+            in which they came; their API keys take turns.
         admission: bounds on all unfinished jobs together.
-        each_key: bounds on those of each API key; where there are keys, half of `admission` unless it says otherwise.
-        keys: the API keys; without any, none is asked for.
-        max_tries: how often a job is started before it fails, when processes die under it.
-        lease_s: how long a job waits for a Jobs replica that has fallen silent before another one takes it over.
-        retention: how long things are kept.
-        webhooks: null refuses requests that name a webhook.
-        failed_job_answer: `ok` answers 200 for a failed job, as OpenAI; `error` the job's error code, as vLLM-Omni.
+        each_key: bounds on the unfinished jobs of each API key; null is half of `admission`, if there are keys.
+        keys: the API keys; if there are none, requests need no key.
+        max_tries: how often a job is started before it fails, if processes that work on it die.
+        lease_s: how long a job stays with a Jobs replica that no longer responds before another one takes it over.
+        retention: how long jobs and files are kept.
+        webhooks: how webhooks are called; null refuses requests that name one.
+        failed_job_answer: `ok` answers 200 for a failed job, as OpenAI does; `error` answers the job's error code, as
+            vLLM-Omni does.
     """
 
     data: Path = Path("~/.local/share/cosmos3/default")
@@ -322,33 +318,25 @@ class FrontSettings(Settings):
 
     @field_validator("keys")
     @classmethod
-    def _own_names(cls, keys: tuple[KeySettings, ...]) -> tuple[KeySettings, ...]:
+    def _distinct_names(cls, keys: tuple[KeySettings, ...]) -> tuple[KeySettings, ...]:
         if len({key.name for key in keys}) != len(keys):
-            raise ValueError("must have a name of its own for each key")
+            raise ValueError("must have a different name for each key")
         return keys
-
-    def bounds(self) -> Bounds:
-        """What admission goes by."""
-        total = self.admission.bound()
-        each = Bound() if not self.keys else total.half() if self.each_key is None else self.each_key.bound()
-        named = set(BoundSettings.model_fields)
-        own = {key.name: key.bound() for key in self.keys if key.model_fields_set & named}
-        return Bounds(total, each, own)
 
     @field_validator("guardrails", mode="before")
     @classmethod
-    def _yaml_word(cls, value: Any) -> Any:
+    def _yaml_boolean(cls, value: Any) -> Any:
         # YAML 1.1 reads a bare `off` as false.
         return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
 
     @property
     def folder(self) -> Path:
-        """`data` without a tilde."""
+        """`data` as an absolute path."""
         return Path(os.path.abspath(self.data.expanduser()))
 
     @property
     def database_url(self) -> str:
-        """Where jobs are kept."""
+        """SQLAlchemy URL of the database that keeps the jobs."""
         if self.database is not None:
             return self.database
         from sqlalchemy import URL
@@ -357,12 +345,12 @@ class FrontSettings(Settings):
 
     @property
     def media_url(self) -> str:
-        """Where media are kept."""
+        """URL of the folder that keeps the media."""
         return self.media or f"file://{self.folder / 'media'}"
 
     @property
     def local_places(self) -> tuple[str, ...]:
-        """What is kept on this machine's disk, in words; empty where everything is shared."""
+        """What this machine's disk keeps, in words for a message; empty if all of it is shared."""
         found = {
             "the database is": self.database_url.startswith("sqlite"),
             "the media are": is_local(self.media_url),
@@ -371,12 +359,12 @@ class FrontSettings(Settings):
 
 
 class ServedModel(Settings):
-    """One entry of the front's `user_config`: which applications serve models. It restarts nothing to change it."""
+    """One entry of the front's `user_config`: an application that serves a model."""
 
     application: str
 
 
 class ServedModels(Settings):
-    """The front's `user_config`."""
+    """The front's `user_config`; a change of it restarts nothing."""
 
     models: tuple[ServedModel, ...] = ()

@@ -77,3 +77,8 @@ def test_a_generator_imports_no_more_than_torch(module: str) -> None:
 def test_a_stage_that_the_builders_name_is_there(path: str) -> None:
     module, _, name = path.rpartition(".")
     assert isinstance(getattr(import_module(module), name), type)
+
+
+def test_settings_import_nothing_that_they_configure() -> None:
+    configured = [f"deployments.{room}" for room in ("jobs", "generator", "ingress", "reasoner")]
+    assert _loaded_by("deployments.settings", *configured) == []

@@ -11,7 +11,6 @@ import yaml
 from pydantic import ValidationError
 from sqlalchemy.engine import make_url
 
-from deployments.jobs.admission import Bound
 from deployments.settings import (
     DecoderSettings,
     EncoderSettings,
@@ -34,8 +33,6 @@ NEEDED: dict[type[Settings], dict[str, Any]] = {
     ServedModel: {"application": "nano"},
     ServedModels: {},
 }
-SCHEME_ONLY = "local_places looks for the scheme file:, but fsspec takes a plain path too; ask media_store.local_path"
-QUERY = "database_url writes the path into a URL, where ? begins a query; use sqlalchemy.URL.create"
 
 
 def model(**fields: Any) -> ModelSettings:
@@ -223,17 +220,3 @@ def test_user_config() -> None:
     assert [served.application for served in found.models] == ["nano", "edge"]
     with pytest.raises(ValidationError):
         ServedModels(**yaml.safe_load("models: [{application: nano, decoder: d}]"))
-
-
-def test_the_bounds_of_keys() -> None:
-    keys: list[dict[str, Any]] = [
-        {"name": "a", "environment": "A"},
-        {"name": "b", "environment": "B", "max_unfinished": 7},
-    ]
-    total = {"max_unfinished": 100, "max_gpu_seconds": 50.0}
-    alone = FrontSettings.model_validate({"admission": total}).bounds()
-    assert (alone.total, alone.default) == (Bound(100, 50.0), Bound())
-    shared = FrontSettings.model_validate({"admission": total, "keys": keys}).bounds()
-    assert (shared.default, shared.keys) == (Bound(50, 25.0), {"b": Bound(7, None)})
-    named = FrontSettings.model_validate({"admission": total, "keys": keys, "each_key": {"max_unfinished": 90}})
-    assert named.bounds().default == Bound(90, None)

@@ -22,13 +22,14 @@ from cosmos3_core.request import Step
 from deployments.background import in_background
 from deployments.generator.gang import Gang
 from deployments.generator.running_request import Request, Update
-from deployments.generator.scheduler import Admit, Decision, Evict, Limits, Remove, Run, Scheduler, ServiceClass, Task
+from deployments.generator.scheduler import Admit, Decision, Evict, Limits, Remove, Run, Scheduler, Task
 from deployments.generator.snapshots import Snapshots
 from deployments.logs import log, logs_for
 from deployments.settings import ModelSettings
 from deployments.wire.callers import dead_among
 from deployments.wire.calls import DenoiseCall
 from deployments.wire.messages import LatentsMessage
+from deployments.wire.service_class import ServiceClass
 
 WATCH_PERIOD_S = 1.0
 PING_TIMEOUT_S = 5.0

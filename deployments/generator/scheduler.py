@@ -8,18 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 from cosmos3_core.errors import RequestError
-
-
-class ServiceClass(StrEnum):
-    """How urgent a request is: who waits for it."""
-
-    INTERACTIVE = "interactive"
-    STANDARD = "standard"
-    BATCH = "batch"
-
+from deployments.wire.service_class import ServiceClass
 
 WEIGHTS: Mapping[ServiceClass, float] = {
     ServiceClass.INTERACTIVE: 1.0,

@@ -9,7 +9,7 @@ from typing import Any, Literal, NotRequired
 
 from typing_extensions import TypedDict
 
-from deployments.jobs.job import Death, Status
+from deployments.jobs.job import Interruption, Status
 
 Metrics = dict[str, Any]
 
@@ -96,7 +96,7 @@ class VideoObject(TypedDict):
         guardrails: `off` where nothing was checked.
         latents_sha256: hash by modality; equal hashes are bit-identical results.
         tries: how often it was started.
-        deaths: of processes that worked on it; each ended a try.
+        interruptions: the tries that ended because a process died.
         queue_position: how many jobs go first; null once it is started.
     """
 
@@ -128,7 +128,7 @@ class VideoObject(TypedDict):
     guardrails: str
     latents_sha256: dict[str, str] | None
     tries: int
-    deaths: list[Death]
+    interruptions: list[Interruption]
     queue_position: int | None
 
 

@@ -1,1 +1,1 @@
-"""A generation as a job: accepted, kept, driven to its end, told of."""
+"""Generations as jobs: accepted, kept in a database, run over the stages, watched, and removed."""

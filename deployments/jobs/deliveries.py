@@ -1,4 +1,7 @@
-"""Calls the webhooks of jobs that have ended, again with growing pauses until somebody answers. At least once each."""
+"""Calls the webhooks of jobs that have ended, each at least once, and again with growing delays until one is accepted.
+
+A delivery is given up after `MAX_ATTEMPTS`, or when its receiver wants no more.
+"""
 
 from __future__ import annotations
 
@@ -9,22 +12,27 @@ from sqlalchemy import select
 from deployments.background import Background
 from deployments.jobs.database.connection import AWAY, Database
 from deployments.jobs.database.tables import DeliveryRow
-from deployments.jobs.webhooks import DeliveryError, delay_before, deliver, event_id, signing_key
+from deployments.jobs.webhooks import DeliveryError, deliver, event_id, signing_key
 from deployments.logs import log, logs_for
 from deployments.settings import WebhookSettings
 
-AT_ONCE = 64
+MAX_CONCURRENT_ATTEMPTS = 64
+MAX_ATTEMPTS = 8
+FIRST_DELAY_S = 5.0
+DELAY_GROWTH = 4.0
+MAX_DELAY_S = 3600.0
 
 
 class Deliveries:
-    """The webhooks that are still to be called; any number of processes may look after them.
+    """The webhooks that are still to be called; any number of processes may call them.
 
     Args:
-        database: where they are kept.
-        settings: None calls nobody.
+        database: the database that keeps them.
+        settings: how they are called; None calls none.
 
     Raises:
-        RuntimeError, ValueError: the secret is missing, or is none.
+        RuntimeError: the secret is missing.
+        ValueError: the secret is not valid.
     """
 
     def __init__(self, database: Database, settings: WebhookSettings | None) -> None:
@@ -37,19 +45,19 @@ class Deliveries:
             signing_key(self._secret)
 
     async def run(self) -> None:
-        """Begin the attempts that are due, and wait for none: many may hang."""
+        """Start the attempts that are due, without waiting for them: many may hang."""
         if self._settings is None:
             return
-        room = AT_ONCE - len(self.under_way)
+        room = MAX_CONCURRENT_ATTEMPTS - len(self.under_way)
         if room > 0:
             due = await asyncio.to_thread(self._take_due, self._settings, room)
             for delivery in due:
                 self.under_way.start(self._attempt(delivery, self._settings))
 
     def _take_due(self, settings: WebhookSettings, most: int) -> list[DeliveryRow]:
-        """Deliveries whose time has come; nobody else takes them before this attempt's own time is over.
+        """Take deliveries that are due; no other process takes them until this attempt's time has passed.
 
-        Those that were tried less go first: an address that never answers holds up nobody's first attempt for long.
+        Those with fewer attempts are first, so that receivers that never answer delay no first attempt for long.
         """
         with self._database.reading() as session:
             due_now = select(DeliveryRow.job_id).where(DeliveryRow.due_at < self._database.now(session)).limit(1)
@@ -71,31 +79,43 @@ class Deliveries:
         with logs_for(delivery.job_id):
             try:
                 await deliver(
-                    *(delivery.url, self._secret, event_id(delivery.job_id), delivery.body.encode()),
+                    url=delivery.url,
+                    secret=self._secret,
+                    event_id=event_id(delivery.job_id),
+                    body=delivery.body.encode(),
                     allow_private=settings.allow_private,
                     timeout_s=settings.timeout_s,
                 )
             except Exception as error:
                 final = isinstance(error, DeliveryError) and error.final
-                pause = None if final else delay_before(delivery.attempts + 1)
+                delay_s = None if final else delay_before(delivery.attempts + 1)
                 log.warning("webhook, attempt %d: %s", delivery.attempts, error)
-                self.counts["webhooks_given_up"] += pause is None
+                self.counts["webhooks_given_up"] += delay_s is None
             else:
-                pause = None
+                delay_s = None
                 self.counts["webhooks_delivered"] += 1
             try:
-                await asyncio.to_thread(self._put_off, delivery.job_id, pause)
+                await asyncio.to_thread(self._reschedule, delivery.job_id, delay_s)
             except AWAY as error:
-                # It is due again by itself.
+                # The delivery stays and becomes due again.
                 log.warning("the database is away: %s", type(error).__name__)
 
-    def _put_off(self, job_id: str, pause: float | None) -> None:
-        """Have a delivery wait some seconds; None forgets it."""
+    def _reschedule(self, job_id: str, delay_s: float | None) -> None:
+        """Make a delivery due after some seconds; None removes it."""
         with self._database.writing() as session:
             row = session.get(DeliveryRow, job_id, with_for_update=True)
             if row is None:
                 return
-            if pause is None:
+            if delay_s is None:
                 session.delete(row)
             else:
-                row.due_at = self._database.now(session) + pause
+                row.due_at = self._database.now(session) + delay_s
+
+
+def delay_before(attempt: int) -> float | None:
+    """Seconds to wait before an attempt, counted from 1; None if there are to be no more attempts."""
+    if attempt > MAX_ATTEMPTS:
+        return None
+    if attempt <= 1:
+        return 0.0
+    return min(FIRST_DELAY_S * DELAY_GROWTH ** (attempt - 2), MAX_DELAY_S)

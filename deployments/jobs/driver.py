@@ -1,7 +1,7 @@
-"""Brings one claimed job to its end: runs the flow, records what happens, tries again where a process died under it.
+"""Drives one claimed job until it ends: runs the flow, records what happens, and tries again when a process has died.
 
-It records as the owner of the job's lease. What it may no longer record, because the job was deleted or another Jobs
-replica has taken it over, ends it without a trace.
+It records as the owner of the job's lease. It stops, and leaves the job as it is, when a record is refused because the
+job was deleted or another Jobs replica has claimed it.
 """
 
 from __future__ import annotations
@@ -19,12 +19,10 @@ from ray.serve.exceptions import DeploymentUnavailableError
 
 from cosmos3_core.errors import CosmosError, RequestError
 from cosmos3_core.request import Event, Finished, Started, Step
-from deployments.generator.scheduler import ServiceClass
 from deployments.jobs.database.connection import AWAY
 from deployments.jobs.database.store import Store
 from deployments.jobs.flow import GenerationOutcome, Output, generate, is_repeatable
-from deployments.jobs.job import EventKind, Job
-from deployments.jobs.preview_events import preview_data
+from deployments.jobs.job import EventKind, Job, preview_data
 from deployments.jobs.webhooks import EventType, event_body
 from deployments.logs import log, logs_for
 from deployments.redaction import without_paths
@@ -32,6 +30,7 @@ from deployments.settings import FrontSettings
 from deployments.wire.calls import GenerationCall, Preview
 from deployments.wire.handles import Stages
 from deployments.wire.media_store import delete_media
+from deployments.wire.service_class import ServiceClass
 
 RETRY_DELAY_S = 1.0
 UNAVAILABLE_S = 5.0
@@ -39,43 +38,43 @@ DATABASE_PAUSES_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 
 
 class LeaseLost(Exception):
-    """The job is gone, over, or somebody else's."""
+    """The job was deleted, has ended, or has another owner."""
 
 
 class Driver:
     """Drives a job.
 
     Args:
-        job: as it was claimed; its owner is this claim.
-        store: where it is kept.
-        settings: bounds on tries, retention.
-        tell: is called with the job's id whenever there is news of it.
-        counts: counters to add to.
+        job: the job as it was claimed; its owner is this claim.
+        store: the store that keeps it.
+        settings: the settings of the front: the most tries, and how long the job is kept.
+        notify: called with the job's id whenever something of it was recorded.
+        counts: the counters of Jobs, which are increased here.
     """
 
     def __init__(
-        self, job: Job, store: Store, settings: FrontSettings, tell: Callable[[str], None], counts: dict[str, int]
+        self, job: Job, store: Store, settings: FrontSettings, notify: Callable[[str], None], counts: dict[str, int]
     ) -> None:
         self.job = job
         self._store = store
         self._settings = settings
-        self._tell = tell
+        self._notify = notify
         self._counts = counts
-        self._deaths = [death["reason"] for death in job.deaths]
+        self._reasons = [interruption["reason"] for interruption in job.interruptions]
         self._files: list[str] = []
 
     async def run(self) -> None:
-        """Drive the job to its end, or until this is cancelled."""
+        """Drive the job until it ends or this is cancelled."""
         with logs_for(self.job.id):
             try:
-                await self._to_its_end()
+                await self._run_to_end()
             except LeaseLost:
-                log.info("left alone: it is gone, or driven by somebody else")
+                log.info("no longer driven here: it was deleted, has ended, or another process drives it")
             finally:
-                # Also of one that is being cancelled.
-                await asyncio.shield(asyncio.to_thread(self._tidy))
+                # Shielded: also when this is cancelled.
+                await asyncio.shield(asyncio.to_thread(self._remove_unneeded_files))
 
-    async def _to_its_end(self) -> None:
+    async def _run_to_end(self) -> None:
         try:
             await self._generate()
         except LeaseLost:
@@ -87,8 +86,8 @@ class Driver:
             await self._fail(500, _reason(error))
 
     async def _generate(self) -> None:
-        most = self._settings.max_tries
-        for attempt in range(self.job.tries + 1, most + 1):
+        max_tries = self._settings.max_tries
+        for attempt in range(self.job.tries + 1, max_tries + 1):
             await self._record("started", {"try": attempt}, tries=attempt)
             try:
                 await self._try(attempt)
@@ -98,35 +97,38 @@ class Driver:
                 await self._interrupted(attempt, _reason(error))
             else:
                 return
-        reasons = "; ".join(self._deaths)
-        await self._fail(500, f"gave up after {most} tries, because processes died under it: {reasons}")
+        reasons = "; ".join(self._reasons)
+        await self._fail(500, f"gave up after {max_tries} tries, because processes that worked on it died: {reasons}")
 
     async def _try(self, attempt: int) -> None:
         job = self.job
-        call = GenerationCall(job.id, job.request["fields"], job.request["media"])
-        # Whoever drove it before may have left a snapshot.
+        call = GenerationCall(job_id=job.id, fields=job.request["fields"], media=job.request["media"])
+        # An earlier try, or an earlier owner, may have left a snapshot.
         resume = attempt > 1 or job.started_at is not None
         while True:
             try:
                 outcome = await generate(
-                    *(Stages.of(job.application, job.decoder), call, self._output(), self._report),
+                    stages=Stages.of(job.application, job.decoder),
+                    call=call,
+                    output=self._output(),
+                    report=self._report,
                     service_class=ServiceClass(job.service_class),
                     snapshot=job.snapshot,
                     resume=resume,
                     attempt=attempt,
                 )
             except DeploymentUnavailableError as error:
-                # Nothing has died: a stage does not come up, and may when its operator has looked after it.
+                # No process has died: a stage did not start, and its operator may still fix that.
                 log.warning("a stage is not available: %s", error)
                 await asyncio.sleep(UNAVAILABLE_S)
-                # It may have been denoised, and only the Decoder was missing.
+                # It may be that only the Decoder is not available, and a snapshot was saved.
                 resume = True
             else:
                 await self._complete(call, outcome, attempt)
                 return
 
     def _output(self) -> Output:
-        """Where this attempt's file goes: a name of its own, so that no late attempt touches what another has made."""
+        """The file of this attempt, with a unique name, so that no late attempt overwrites the file of another."""
         output = Output(**self.job.request["output"])
         stem, dot, suffix = output.target.rpartition(".")
         target = f"{stem}.{uuid.uuid4().hex[:8]}{dot}{suffix}"
@@ -137,29 +139,30 @@ class Driver:
         self._counts["retried"] += 1
         reason = without_paths(reason)
         log.warning("try %d of %d ended: %s", attempt, self._settings.max_tries, reason)
-        self._deaths.append(reason)
+        self._reasons.append(reason)
         await self._record("interrupted", {"reason": reason})
         if attempt < self._settings.max_tries:
             await asyncio.sleep(RETRY_DELAY_S)
 
     async def _report(self, event: Event | Preview) -> None:
         if isinstance(event, Preview):
-            await self._record("preview", preview_data(event))
+            await self._record("preview", preview_data(event.step, event.jpeg))
         elif isinstance(event, Step):
-            # Not before: until then it may have waited at a gang for its turn.
+            # Not before its first step: until then it may have waited at a gang for its turn.
             progress = min(99, 100 * event.index // event.count)
             await self._record("step", asdict(event), status="in_progress", progress=progress)
         elif isinstance(event, Started):
-            begun = {"status": "in_progress"} if event.stage == "decode" else {}
-            await self._record("stage", {"stage": event.stage, "state": "started"}, **begun)
+            # A generation that resumes after its last step reports no step before this.
+            changes = {"status": "in_progress"} if event.stage == "decode" else {}
+            await self._record("stage", {"stage": event.stage, "state": "started"}, **changes)
         elif isinstance(event, Finished):
             await self._record("stage", {"stage": event.stage, "state": "finished", "seconds": event.seconds})
 
     async def _complete(self, call: GenerationCall, outcome: GenerationOutcome, attempt: int) -> None:
-        shown = {"seconds": sum(outcome.timings.seconds.values())}
+        data = {"seconds": sum(outcome.timings.seconds.values())}
         manifest = outcome.manifest(call, tries=attempt, created_at=self.job.created_at)
         result = _result(outcome) | {"manifest": manifest.model_dump(mode="json")}
-        await self._end("done", shown, "video.completed", status="completed", progress=100, result=result)
+        await self._end("done", data, "video.completed", status="completed", progress=100, result=result)
         self._counts["completed"] += 1
 
     async def _fail(self, code: int, message: str) -> None:
@@ -167,17 +170,17 @@ class Driver:
         await self._end("failed", {"error": error}, "video.failed", status="failed", error=error)
         self._counts["failed"] += 1
 
-    async def _end(self, kind: EventKind, data: dict[str, Any], told: EventType, **changes: Any) -> None:
+    async def _end(self, kind: EventKind, data: dict[str, Any], event_type: EventType, **changes: Any) -> None:
         body = None
         if self.job.webhook is not None:
-            body = event_body(self.job.id, told, int(time.time())).decode()
+            body = event_body(self.job.id, event_type, int(time.time())).decode()
         await self._record(kind, data, webhook_body=body, keep_s=self._settings.retention.finished_s, **changes)
 
     async def _record(self, kind: EventKind, data: dict[str, Any], **changes: Any) -> None:
-        """Record something, for as long as that takes: a database that is away fails no job.
+        """Record an event, and try again for as long as the database is away.
 
         Raises:
-            LeaseLost: it is not taken from this driver any more.
+            LeaseLost: the record was refused.
         """
         pauses = chain(DATABASE_PAUSES_S, repeat(DATABASE_PAUSES_S[-1]))
         for pause in pauses:
@@ -191,15 +194,11 @@ class Driver:
                 continue
             if recorded is None:
                 raise LeaseLost
-            self._tell(self.job.id)
+            self._notify(self.job.id)
             return
 
-    def _tidy(self) -> None:
-        """Remove the files that nobody needs any more.
-
-        Of a job that is gone all, of one that is over what it worked with, and in any case what came of attempts that
-        did not become its result.
-        """
+    def _remove_unneeded_files(self) -> None:
+        """Remove attempts' files that are not the result, and the working media if the job has ended or is gone."""
         now = self._store.get(self.job.id)
         kept = None if now is None or now.result is None else now.result["uri"]
         unneeded = [uri for uri in self._files if uri != kept]
@@ -229,7 +228,7 @@ def _result(outcome: GenerationOutcome) -> dict[str, Any]:
 
 
 def _reason(error: BaseException) -> str:
-    """What went wrong, without the tracebacks of other processes that Ray wraps around it."""
+    """An error in one line, without the tracebacks that Ray adds to errors of other processes."""
     while isinstance(cause := getattr(error, "cause", None), BaseException):
         error = cause
     if isinstance(error, CosmosError):

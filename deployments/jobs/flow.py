@@ -1,6 +1,6 @@
-"""One generation over the stages: encode, denoise, decode. Whoever cancels it stops whatever stage runs.
+"""One generation over the stages: encode, denoise, decode. Cancelling it cancels the stage that runs.
 
-It knows nothing of stores and HTTP: it takes a call and reports events; `jobs` keeps them.
+It knows neither the store nor HTTP: it takes a call and reports events, which `driver` records.
 """
 
 from __future__ import annotations
@@ -16,18 +16,24 @@ from ray.exceptions import ObjectLostError, RayActorError
 
 from cosmos3_core.manifest import Manifest
 from cosmos3_core.request import Event, Finished, StageName, Started
-from deployments.generator.scheduler import ServiceClass
 from deployments.wire.callers import this_actor
 from deployments.wire.calls import DecodeCall, DecodedFile, DenoiseCall, FileFormat, GenerationCall, Preview
 from deployments.wire.handles import Stages, answer_of, items_of
 from deployments.wire.messages import EncodedMessage, HandoffLost, LatentsMessage
+from deployments.wire.service_class import ServiceClass
 
 Report = Callable[[Event | Preview], Awaitable[None]]
 
 
 @dataclass(frozen=True)
 class Output:
-    """Where a result goes."""
+    """The file that a generation writes.
+
+    Attributes:
+        target: URI of the file.
+        format: the file's format.
+        quality: 1 to 100, as in `DecodeCall`.
+    """
 
     target: str
     format: FileFormat
@@ -36,11 +42,11 @@ class Output:
 
 @dataclass
 class Timings:
-    """What a generation cost.
+    """What a generation took.
 
     Attributes:
-        seconds: wall time per stage, as the caller of the stage sees it.
-        handed_over: bytes that crossed a border: `encode_denoise` (offered), `fetched` (what the ranks lacked),
+        seconds: wall time per stage, as its caller measures it.
+        handed_over: bytes passed between stages: `encode_denoise` (offered), `fetched` (what the ranks lacked),
             `denoise_decode`.
     """
 
@@ -50,7 +56,7 @@ class Timings:
 
 @dataclass(frozen=True)
 class GenerationOutcome:
-    """What came of a generation."""
+    """The result of a generation: its file, and what the stages know of it."""
 
     file: DecodedFile
     encoded: EncodedMessage
@@ -61,13 +67,16 @@ class GenerationOutcome:
         """The record of the generation.
 
         Args:
-            call: what was asked for.
+            call: the request.
             tries: how often it was started.
-            created_at: when it was asked for, in Unix seconds.
+            created_at: when it was requested, in Unix seconds.
         """
         return Manifest.of(
-            *(call.fields, self.encoded.facts, self.latents.facts),
-            *(self.latents.sha256, self.timings.seconds),
+            fields=call.fields,
+            encode=self.encoded.facts,
+            denoise=self.latents.facts,
+            latents_sha256=self.latents.sha256,
+            stage_seconds=self.timings.seconds,
             created_at=created_at,
             job_id=call.job_id,
             tries=tries,
@@ -79,6 +88,7 @@ async def generate(
     call: GenerationCall,
     output: Output,
     report: Report,
+    *,
     service_class: ServiceClass = ServiceClass.STANDARD,
     snapshot: str | None = None,
     resume: bool = False,
@@ -87,18 +97,18 @@ async def generate(
     """Run a generation from a validated request to a published file.
 
     Args:
-        stages: who does it.
-        call: what shall be made.
-        output: where it goes.
-        report: hears of every event.
+        stages: the stages to run it on.
+        call: the request.
+        output: the file to write.
+        report: called with each event.
         service_class: how urgent it is.
-        snapshot: URI where its state is kept while it is denoised.
-        resume: whether it was tried before, so that a snapshot may be there.
-        attempt: counts up with each try; a later one takes the place of an earlier one.
+        snapshot: URI where its state is saved while it is denoised; None saves none.
+        resume: whether a snapshot may exist, to continue from.
+        attempt: number of the try; a later try replaces an earlier one that still runs.
 
     Raises:
-        RequestError: a stage refuses it.
-        RayActorError, HandoffLost: a process died under it; `is_repeatable` says so, and it may be run again.
+        RequestError: a stage refuses the request.
+        RayActorError, ObjectLostError, HandoffLost: a process died; the generation may be run again (`is_repeatable`).
     """
     timings = Timings()
     async with _stage("encode", timings, report):
@@ -106,7 +116,14 @@ async def generate(
     async with _stage("denoise", timings, report):
         denoise = DenoiseCall(call.job_id, encoded, service_class, snapshot, resume, attempt, this_actor())
         latents = await _denoise(stages.generator, denoise, report)
-    decode = DecodeCall(call.job_id, latents, encoded.clip, output.target, output.format, output.quality)
+    decode = DecodeCall(
+        job_id=call.job_id,
+        latents=latents,
+        clip=encoded.clip,
+        target=output.target,
+        format=output.format,
+        quality=output.quality,
+    )
     async with _stage("decode", timings, report):
         file: DecodedFile = await answer_of(stages.decoder.decode.remote(decode))
     timings.handed_over |= {
@@ -114,7 +131,7 @@ async def generate(
         "fetched": latents.fetched_bytes,
         "denoise_decode": latents.nbytes,
     }
-    return GenerationOutcome(file, encoded, latents, timings)
+    return GenerationOutcome(file=file, encoded=encoded, latents=latents, timings=timings)
 
 
 @asynccontextmanager
@@ -132,14 +149,14 @@ async def _denoise(generator: Any, call: DenoiseCall, report: Report) -> Latents
             if isinstance(update, LatentsMessage):
                 return await _owned(update)
             await report(update)
-    raise HandoffLost("the Generator let it go, because another process drives it or seemed to")
+    raise HandoffLost("the Generator stopped it, because another process drives it or its caller seemed dead")
 
 
 async def _owned(latents: LatentsMessage) -> LatentsMessage:
-    """The latents as an object of this process: the gang that made them may be scaled down before they are decoded."""
+    """Latents that this process owns: the gang that made them may be scaled down before they are decoded."""
     return replace(latents, reference=ray.put(await latents.reference))
 
 
 def is_repeatable(error: BaseException) -> bool:
-    """Whether a process died, so that the same generation may well succeed when it is run again."""
+    """Whether an error means that a process died, so that the same generation may succeed when it is run again."""
     return isinstance(error, (RayActorError, ObjectLostError, HandoffLost))

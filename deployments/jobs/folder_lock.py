@@ -1,6 +1,6 @@
-"""Keeps one graph's folder from other graphs, for as long as any process of it lives.
+"""A lock that keeps other graphs out of a graph's folder for as long as any of its processes lives.
 
-The lock is the operating system's, which frees it however a process ends. All processes of one graph share it.
+It is a lock of the operating system, which frees it however a process ends. All processes of one graph share it.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ RETRY_S = 0.2
 
 
 class FolderLock:
-    """A share in a folder.
+    """One process's share of the lock.
 
     Args:
-        folder: made where it is absent.
-        graph: who shares it.
-        patience_s: how long to wait for another graph that may be about to end.
+        folder: the folder, which is made if it does not exist.
+        graph: the graph that the process belongs to.
+        patience_s: how long to wait for another graph to end.
 
     Raises:
-        RuntimeError: another graph holds it still.
+        RuntimeError: another graph still holds the lock.
     """
 
     def __init__(self, folder: Path, graph: str, patience_s: float) -> None:
@@ -48,7 +48,7 @@ class FolderLock:
         return self._share_with(graph)
 
     def _share_with(self, graph: str) -> bool:
-        """Hold the lock together with others of this graph; a lock that is held alone becomes a shared one."""
+        """Hold the lock together with other processes of this graph; an exclusive lock becomes a shared one."""
         try:
             fcntl.flock(self._file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:

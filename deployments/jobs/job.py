@@ -1,13 +1,14 @@
-"""A job and its events as everybody sees them; `store` keeps them, `driver` brings a job to its end."""
+"""A job and its events as values. `store` keeps them, and `driver` runs a job until it ends."""
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from typing_extensions import TypedDict
 
-from deployments.generator.scheduler import ServiceClass
+from deployments.wire.service_class import ServiceClass
 
 Status = Literal["queued", "in_progress", "completed", "failed"]
 FINAL: tuple[Status, ...] = ("completed", "failed")
@@ -16,20 +17,20 @@ EventKind = Literal["queued", "started", "stage", "step", "preview", "interrupte
 LAST_EVENTS: tuple[EventKind, ...] = ("done", "failed", "cancelled")
 
 MAX_PAGE = 100
-"""A job may hold a long prompt, so a list is never read as a whole."""
+"""The most jobs of a page. A job may hold a long prompt, so a list is never read as a whole."""
 
 
 class DatabaseAway(Exception):
     """The database cannot be reached; the same call may succeed later."""
 
 
-class Death(TypedDict):
-    """A process that died under a job.
+class Interruption(TypedDict):
+    """A try of a job that ended because a process died.
 
     Attributes:
-        attempt: the try that it ended.
+        attempt: the number of the try.
         at: Unix time in seconds.
-        reason: what died, as far as it is known.
+        reason: which process died, as far as it is known.
     """
 
     attempt: int
@@ -42,26 +43,29 @@ class Job:
     """A generation from the moment it is accepted until it is deleted or expires.
 
     Attributes:
-        id: `video_gen_...` or `img_gen_...`.
-        kind: what is made.
-        model, application, decoder: who makes it.
+        id: the job's id, `video_gen_...` or `img_gen_...`.
+        kind: what it makes.
+        model: the model's name.
+        application: the application whose stages make it.
+        decoder: the application whose Decoder decodes it.
         detached: whether it outlives the request that made it.
-        request: fields, media URIs, snapshot's URI, target and format of the file; enough to run it again.
-        shown: what the client sent and is shown again, such as `size`.
+        request: fields, media URIs, the snapshot's URI, target and format of the file; enough to run it again.
+        shown: what the client sent and its answer repeats, such as `size`.
         service_class: how urgent it is.
-        api_key: name of the key that it came with; empty where none is wanted.
-        gpu_seconds: what it is expected to take; admission counts them.
-        idempotency_key: the client's word that requests with it are one request; unique within an API key.
-        fingerprint: hash of the request, to tell a repetition from a mistake.
+        api_key: name of the API key that it came with; empty if the server has no keys.
+        gpu_seconds: the GPU-seconds that it is expected to take; admission counts them.
+        idempotency_key: key by which the client marks repetitions of one request; unique within an API key.
+        fingerprint: hash of the request, which tells a repetition from another request with the same idempotency key.
         status: queued, in_progress, completed or failed.
         progress: percent.
         tries: how often it was started.
-        deaths: of processes that worked on it.
+        interruptions: the tries that ended because a process died.
         created_at, started_at, completed_at: Unix time in seconds.
         expires_at: when it is removed; None keeps it.
-        owner, lease_until: who drives it, and until when nobody else does.
-        result: what came of it.
-        error: `code` and `message`.
+        owner: the claim that drives it.
+        lease_until: until when nobody else may claim it.
+        result: the file and what is known of it, once it is completed.
+        error: `code` and `message`, if it has failed.
     """
 
     id: str
@@ -80,7 +84,7 @@ class Job:
     status: Status = "queued"
     progress: int = 0
     tries: int = 0
-    deaths: list[Death] = field(default_factory=list)
+    interruptions: list[Interruption] = field(default_factory=list)
     created_at: float = 0.0
     started_at: float | None = None
     completed_at: float | None = None
@@ -97,22 +101,22 @@ class Job:
 
     @property
     def snapshot(self) -> str | None:
-        """URI of its state while it is denoised; None for a job of a version that kept none."""
+        """URI of its saved state while it is denoised; None for a job of a version that saved none."""
         uri: str | None = self.request.get("snapshot")
         return uri
 
     @property
     def webhook(self) -> str | None:
-        """URL that hears of its end."""
+        """URL that is called when it has ended."""
         url: str | None = self.request.get("webhook")
         return url
 
     def working_media(self) -> tuple[str, ...]:
-        """URIs of the files that it needs only until it is over, whether they exist or not."""
+        """URIs of the files that it needs only until it ends, whether they exist or not."""
         return (*self.request["media"].values(), *([] if self.snapshot is None else [self.snapshot]))
 
     def media(self) -> tuple[str, ...]:
-        """URIs of all files that belong to it, whether they exist or not; an attempt under way has one of its own."""
+        """URIs of its files, whether they exist or not, except the file that a running attempt writes."""
         return (*self.working_media(), *([] if self.result is None else [self.result["uri"]]))
 
 
@@ -122,7 +126,8 @@ class JobEvent:
 
     Attributes:
         number: counts up from 1 within a job; gaps are events that are no longer kept, such as older previews.
-        kind, data: what happened.
+        kind: what happened.
+        data: its details.
         created_at: Unix time in seconds.
     """
 
@@ -143,3 +148,13 @@ class Page:
 
     jobs: list[Job]
     has_more: bool
+
+
+def preview_data(step: int, jpeg: bytes) -> dict[str, Any]:
+    """The data of a `preview` event: the step and the picture, as base64 because it is kept as JSON."""
+    return {"step": step, "jpeg": base64.b64encode(jpeg).decode()}
+
+
+def preview_jpeg(event: JobEvent) -> bytes:
+    """The picture of a `preview` event."""
+    return base64.b64decode(event.data["jpeg"])

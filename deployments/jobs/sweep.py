@@ -1,9 +1,8 @@
-"""Removes what is over: jobs whose time has come, and files that a death has left without a job.
+"""Removes expired jobs, and stray files: those that no job needs, because a process died before it removed them.
 
-A job's record goes before its files, so a file without a record is never more than a stray, and no record names a file
-that was swept. An input is stored before its record and a result before its record names it, so both get time; a
-snapshot is of a job that was there, so once that is over it is a stray at once, such as one that was being written when
-its job was deleted.
+A job's record is removed before its files, so a file without a record is a stray, and no record names a file that was
+swept. An input is stored before its job's record, and a result before the record names it, so both are strays only
+after a while. A snapshot is written while its job exists, so it is a stray as soon as the job has ended or is gone.
 """
 
 from __future__ import annotations
@@ -30,18 +29,18 @@ from deployments.wire.media_store import (
 )
 
 WORKING = (INPUTS, SNAPSHOTS)
-MARK = "database"
-# A file of a job, or one that was being written when its writer died.
-_OURS = re.compile(r"[a-z]+/\.?((?:video|img)_gen_[0-9a-f]{32})\.[\w.]+")
+OWNER_FILE = "database"
+# A file of a job, or the partial file of a process that died while it wrote one.
+_JOB_FILE = re.compile(r"[a-z]+/\.?((?:video|img)_gen_[0-9a-f]{32})\.[\w.]+")
 
 
 class Sweep:
     """Sweeps one database and its media folder; any number of processes may do so at once.
 
     Args:
-        store: of the jobs.
-        settings: of the front.
-        delete: removes a job with its files, if its time has come.
+        store: the store of the jobs.
+        settings: the settings of the front.
+        delete: removes a job and its files; if its second argument is true, only an expired job.
     """
 
     def __init__(
@@ -66,7 +65,7 @@ class Sweep:
         self.counts["strays"] += await asyncio.to_thread(self._remove_strays, self._folders())
 
     def _folders(self) -> tuple[str, ...]:
-        # Listing all results takes a while, and a stray among them is of that age anyhow; snapshots are few.
+        # Listing inputs and results takes long, and they are strays only after a while; snapshots are few.
         if time.monotonic() - self._strays_at < self._stray_after_s / 4:
             return (SNAPSHOTS,)
         self._strays_at = time.monotonic()
@@ -82,29 +81,29 @@ class Sweep:
         return len(strays)
 
     def _strays(self, folder: str) -> list[StoredFile]:
-        ripe = [file for file in self._media.files(folder) if self._is_ripe(file, folder)]
-        owners = {file: found[1] for file in ripe if (found := _OURS.fullmatch(file.name))}
-        over = self._store.endings(sorted(set(owners.values())))
-        return [file for file, job_id in owners.items() if _is_stray(file, folder, over.get(job_id))]
+        candidates = [file for file in self._media.files(folder) if self._may_be_stray(file, folder)]
+        owners = {file: found[1] for file in candidates if (found := _JOB_FILE.fullmatch(file.name))}
+        endings = self._store.endings(sorted(set(owners.values())))
+        return [file for file, job_id in owners.items() if _is_stray(file, folder, endings.get(job_id))]
 
-    def _is_ripe(self, file: StoredFile, folder: str) -> bool:
-        """Whether no process may be about to need a file that belongs to no unfinished job."""
+    def _may_be_stray(self, file: StoredFile, folder: str) -> bool:
+        """Whether a file is a stray if no unfinished job needs it, because no process is about to record it."""
         whole_snapshot = folder == SNAPSHOTS and not file.name.endswith(PARTIAL)
         return whole_snapshot or file.age_s > self._stray_after_s
 
     def _owns_media(self) -> bool:
-        """Whether this folder belongs to this database; a new one does from now on."""
+        """Whether the media folder belongs to this database; a folder that belongs to none is taken."""
         identity = self._store.identity()
         try:
-            return read_media(self._media.uri(MARK)).decode() == identity
+            return read_media(self._media.uri(OWNER_FILE)).decode() == identity
         except FileNotFoundError:
-            self._media.put(MARK, identity.encode())
+            self._media.put(OWNER_FILE, identity.encode())
             return True
 
 
 def _is_stray(file: StoredFile, folder: str, job: Ending | None) -> bool:
-    # A partial file that old belongs to a writer that is gone, whatever became of its job.
+    # A partial file of that age is never completed, whether or not its job has ended.
     if job is None or file.name.endswith(PARTIAL):
         return True
-    # By its name: the same folder may have been called otherwise when the job ended.
-    return job.over and (folder in WORKING or job.uri is None or not job.uri.endswith(f"/{file.name}"))
+    # By the file's name only: the same folder may have had another URL when the job ended.
+    return job.final and (folder in WORKING or job.uri is None or not job.uri.endswith(f"/{file.name}"))

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from cosmos3_core.request import GenerationRequest
-from deployments.generator.scheduler import ServiceClass
 from deployments.wire.media_store import read_media
 from deployments.wire.messages import ClipDescription, EncodedMessage, LatentsMessage
+from deployments.wire.service_class import ServiceClass
 
 FileFormat = Literal["mp4", "png", "jpeg", "webp"]
 

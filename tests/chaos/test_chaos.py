@@ -133,13 +133,14 @@ def test_chaos(tmp_path: Path) -> None:
 def report(outcomes: list[Outcome], killer: Killer, store: Store, took: float) -> None:
     endings = Counter((outcome.plan.fate, outcome.ending) for outcome in outcomes)
     refusals = sum(outcome.refusals for outcome in outcomes)
-    deaths = Counter(len(outcome.answer.get("deaths", ())) for outcome in outcomes)
+    interruptions = Counter(len(outcome.answer.get("interruptions", ())) for outcome in outcomes)
     print(f"{took:.0f} s, {len(killer.killed)} kills, {refusals} times 429, at most {store.most} unfinished")
-    print(f"deaths per job: {dict(sorted(deaths.items()))}; endings: {dict(sorted(endings.items()))}", flush=True)
+    print(f"interruptions per job: {dict(sorted(interruptions.items()))}", flush=True)
+    print(f"endings: {dict(sorted(endings.items()))}", flush=True)
 
 
 def check_outcomes(outcomes: list[Outcome]) -> None:
-    """Every job that nobody cancelled is completed, or names as many deaths as it had tries; those are few."""
+    """Every job that nobody cancelled is completed, or names as many interruptions as it had tries; those are few."""
     wanted = [outcome for outcome in outcomes if outcome.plan.fate not in ("cancel", "disconnect")]
     failed = [outcome for outcome in wanted if outcome.ending != "completed"]
     for outcome in failed:
@@ -147,7 +148,7 @@ def check_outcomes(outcomes: list[Outcome]) -> None:
         if outcome.plan.fate == "image":
             assert outcome.answer["message"].startswith(f"gave up after {MOST_TRIES} tries"), outcome
         else:
-            assert len(outcome.answer["deaths"]) >= MOST_TRIES, outcome
+            assert len(outcome.answer["interruptions"]) >= MOST_TRIES, outcome
     assert len(failed) <= 0.05 * len(wanted), failed
 
 

@@ -130,7 +130,7 @@ def check(http: httpx.Client, job: str, story: Story, undisturbed: dict[str, Any
     result = http.get(f"/v1/videos/{job}").json()
     assert result["status"] == "completed" and result["id"] == job, result
     assert result["latents_sha256"] == undisturbed["latents_sha256"]
-    assert (result["tries"], len(result["deaths"])) == (tries, tries - 1), result["deaths"]
+    assert (result["tries"], len(result["interruptions"])) == (tries, tries - 1), result["interruptions"]
     assert story.done_after is not None and story.done_after < len(story.events)
     kept = [event.number for event in story.events if event.number is not None]
     # Contiguous but for previews, which nobody asked for here.

@@ -26,7 +26,7 @@ from deployments.generator import snapshots
 from deployments.generator.gang import Gang
 from deployments.generator.leader import Generator
 from deployments.generator.rank import Begun, RankFacts
-from deployments.generator.scheduler import ServiceClass, TaskTooLarge
+from deployments.generator.scheduler import TaskTooLarge
 from deployments.settings import GeneratorSettings, ModelSettings
 from deployments.wire import callers
 from deployments.wire.calls import DenoiseCall, Preview
@@ -38,6 +38,7 @@ from deployments.wire.messages import (
     KeyValuesReference,
     LatentsMessage,
 )
+from deployments.wire.service_class import ServiceClass
 from tests.actors import ActorHandle
 from tests.manifests import denoise_facts, encode_facts
 

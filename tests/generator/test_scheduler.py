@@ -16,10 +16,10 @@ from deployments.generator.scheduler import (
     Remove,
     Run,
     Scheduler,
-    ServiceClass,
     Task,
     TaskTooLarge,
 )
+from deployments.wire.service_class import ServiceClass
 
 BUDGET = 100
 PATIENCE = {ServiceClass.INTERACTIVE: 3.0, ServiceClass.STANDARD: 10.0, ServiceClass.BATCH: 40.0}

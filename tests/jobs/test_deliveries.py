@@ -17,7 +17,7 @@ from deployments.jobs import deliveries
 from deployments.jobs.database.connection import Database
 from deployments.jobs.database.store import Store
 from deployments.jobs.database.tables import DeliveryRow
-from deployments.jobs.deliveries import Deliveries
+from deployments.jobs.deliveries import Deliveries, delay_before
 from deployments.jobs.job import Job
 from deployments.jobs.webhooks import event_body
 from deployments.settings import WebhookSettings
@@ -135,7 +135,7 @@ def test_who_was_tried_less_goes_first(database: Database, monkeypatch: pytest.M
             await made(one)
             end_a_job(database, receiver.url, "video_gen_new")
             await asyncio.sleep(0.01)
-            monkeypatch.setattr(deliveries, "AT_ONCE", 1)
+            monkeypatch.setattr(deliveries, "MAX_CONCURRENT_ATTEMPTS", 1)
             await one.run()
             await made(one)
             came = [headers["webhook-id"] for headers, _ in receiver.came]
@@ -146,7 +146,7 @@ def test_who_was_tried_less_goes_first(database: Database, monkeypatch: pytest.M
 
 
 def test_an_address_that_never_answers_holds_up_no_other(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deliveries, "AT_ONCE", 4)
+    monkeypatch.setattr(deliveries, "MAX_CONCURRENT_ATTEMPTS", 4)
     over = asyncio.Event()
 
     async def swallow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -199,3 +199,7 @@ def test_without_settings_nobody_is_called_and_without_a_secret_nothing_starts(
     monkeypatch.delenv("COSMOS3_WEBHOOK_SECRET")
     with pytest.raises(RuntimeError, match="set COSMOS3_WEBHOOK_SECRET"):
         Deliveries(database, SETTINGS)
+
+
+def test_delays_grow_to_an_hour_and_end() -> None:
+    assert [delay_before(attempt) for attempt in range(1, 11)] == [0, 5, 20, 80, 320, 1280, 3600, 3600, None, None]

@@ -16,6 +16,7 @@ from cosmos3_core.errors import RequestError
 from cosmos3_core.inputs import read_inputs
 from cosmos3_core.request import MEDIA_FIELDS, GenerationRequest
 from cosmos3_core.resolve import ResolvedRequest, resolve
+from deployments.addresses import check_url
 from deployments.ingress.api_keys import Caller
 from deployments.ingress.errors import ApiError
 from deployments.ingress.graph import Graph, ServedCard
@@ -23,7 +24,6 @@ from deployments.ingress.requests.generation import Generation
 from deployments.ingress.routes.models import generation_model
 from deployments.jobs.flow import Output
 from deployments.jobs.job import Job, JobKind
-from deployments.jobs.webhooks import check_url
 from deployments.wire.calls import FileFormat, GenerationCall
 from deployments.wire.media_store import INPUTS, OUTPUTS, SNAPSHOTS
 

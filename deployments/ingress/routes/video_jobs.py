@@ -17,8 +17,7 @@ from deployments.ingress.errors import ApiError
 from deployments.ingress.graph import Graph
 from deployments.ingress.media_response import media_response
 from deployments.ingress.requests.coercions import flag, shown, within
-from deployments.jobs.job import MAX_PAGE, Job
-from deployments.jobs.preview_events import jpeg_of
+from deployments.jobs.job import MAX_PAGE, Job, preview_jpeg
 
 MP4: Literal["video/mp4"] = "video/mp4"
 POLL_AFTER_MS = 500
@@ -87,7 +86,7 @@ async def video_preview(request: Request) -> Response:
     if event is None:
         raise ApiError(404, "there is no preview of this generation, or not yet; they are a setting of the model")
     headers = {"X-Step": str(event.data["step"]), "Cache-Control": "no-store"}
-    return Response(jpeg_of(event.data), media_type="image/jpeg", headers=headers)
+    return Response(preview_jpeg(event), media_type="image/jpeg", headers=headers)
 
 
 async def video_manifest(request: Request) -> Response:
@@ -174,6 +173,6 @@ def video_object(job: Job, positions: Mapping[str, int]) -> VideoObject:
         "guardrails": shown["guardrails"],
         "latents_sha256": result.get("latents_sha256"),
         "tries": job.tries,
-        "deaths": job.deaths,
+        "interruptions": job.interruptions,
         "queue_position": positions.get(job.id),
     }

@@ -1,1 +1,1 @@
-"""Where jobs are kept: connections, tables, their migrations, and the queries."""
+"""The database of jobs: connections, tables, their migrations, and the queries."""

@@ -22,26 +22,25 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
 AWAY: tuple[type[Exception], ...] = (OperationalError, InterfaceError, InternalError, PoolTimeout)
-"""What is raised while a database cannot be reached, is locked, or is a standby that is read-only: the same call may
-succeed later."""
+"""Raised while a database cannot be reached, is locked, or is a read-only standby; the same call may succeed later."""
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 UNVERSIONED = "0001"
-# Of a process, kept and at most: as many threads as there are may ask at once, and no claim waits for a connection.
+# Connections of a process: those kept open, and the most. Enough for all its threads, so no claim waits for one.
 CONNECTIONS, MOST_CONNECTIONS = 8, 48
 WAL_TIMEOUT_S, WAL_PAUSE_S = 10.0, 0.02
-# The names are arbitrary; PostgreSQL's advisory locks are numbers.
-MIGRATING, ADMITTING = 20_260_001, 20_260_002
+# PostgreSQL's advisory locks are numbers; these are arbitrary.
+MIGRATION_LOCK, ADMISSION_LOCK = 20_260_001, 20_260_002
 
 
 class Database:
-    """Opens a database and brings its schema to the newest version.
+    """An open database, its schema brought to the newest version.
 
     Args:
-        url: SQLAlchemy's, of SQLite or PostgreSQL.
+        url: SQLAlchemy URL of SQLite or PostgreSQL.
 
     Raises:
-        RuntimeError: another kind of database, or one that a newer version of this software has written.
+        RuntimeError: it is another kind of database, or a newer version of this software has written it.
     """
 
     def __init__(self, url: str) -> None:
@@ -51,10 +50,10 @@ class Database:
             raise RuntimeError(f"database is {parsed.get_backend_name()}; expected sqlite or postgresql")
         if self._sqlite and parsed.database:
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-        # Parameters are prompts and addresses, which have no place in a log.
+        # Parameters are prompts and addresses, which must not be logged.
         options: dict[str, Any] = {"hide_parameters": True}
         if parsed.database:
-            # One in memory has a single connection.
+            # A database in memory has a single connection.
             options |= {"pool_size": CONNECTIONS, "max_overflow": MOST_CONNECTIONS - CONNECTIONS}
         if not self._sqlite:
             options |= {"pool_pre_ping": True, "connect_args": {"connect_timeout": 5}}
@@ -65,7 +64,7 @@ class Database:
         self._writer = self.engine.execution_options(writes=True)
         try:
             with self._writer.begin() as connection:
-                self._lock(connection, MIGRATING)
+                self._lock(connection, MIGRATION_LOCK)
                 migrate(connection)
         except BaseException:
             self.close()
@@ -73,22 +72,22 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
-        """A transaction that changes nothing and waits for nobody."""
+        """A transaction that only reads; no writer blocks it."""
         with Session(self.engine) as session:
             yield session
 
     @contextmanager
     def writing(self) -> Iterator[Session]:
-        """A transaction that changes something: all of it at the end of the block, or nothing."""
+        """A transaction that is committed at the end of the block, or rolled back if the block raises."""
         with Session(self._writer) as session, session.begin():
             yield session
 
-    def admit_alone(self, session: Session) -> None:
-        """Be the only one who admits until the transaction ends."""
-        self._lock(session.connection(), ADMITTING)
+    def lock_admission(self, session: Session) -> None:
+        """Let no other transaction admit a job until this one ends."""
+        self._lock(session.connection(), ADMISSION_LOCK)
 
     def now(self, session: Session) -> float:
-        """Unix time in seconds by the one clock that all processes share, so that leases mean the same to all."""
+        """Unix time in seconds, by one clock for all processes, so that they agree on when a lease lapses."""
         if self._sqlite:
             return time.time()
         return float(session.scalar(select(func.extract("epoch", func.clock_timestamp()))) or 0.0)
@@ -98,16 +97,16 @@ class Database:
         self.engine.dispose()
 
     def _lock(self, connection: Connection, number: int) -> None:
-        # SQLite has one writer at a time anyhow.
+        # SQLite allows only one writer at a time.
         if not self._sqlite:
             connection.execute(select(func.pg_advisory_xact_lock(number)))
 
 
 def migrate(connection: Connection) -> None:
-    """Bring the schema behind a connection to the newest version.
+    """Bring a database's schema to the newest version.
 
     Raises:
-        RuntimeError: it is newer than this software.
+        RuntimeError: the schema is newer than this software.
     """
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
@@ -122,8 +121,8 @@ def migrate(connection: Connection) -> None:
 
 
 def _prepare_sqlite(connection: Any, _: Any) -> None:
-    """Readers beside a writer, waiting instead of failing, and a commit that survives a power cut."""
-    # Python's own way to begin transactions leaves out DDL and reads.
+    """Let reads run while another connection writes, wait instead of fail, and make commits survive a power cut."""
+    # By default Python's sqlite3 starts no transaction for DDL and reads; `_begin_sqlite` does.
     connection.isolation_level = None
     for pragma in ("busy_timeout=10000", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
@@ -131,7 +130,7 @@ def _prepare_sqlite(connection: Any, _: Any) -> None:
 
 
 def _use_wal(connection: Any) -> None:
-    """Switch to a write-ahead log; for this alone SQLite does not wait while another process does the same."""
+    """Switch to a write-ahead log; SQLite's busy timeout does not cover this, so it is tried again here."""
     deadline = time.monotonic() + WAL_TIMEOUT_S
     while True:
         try:
@@ -145,6 +144,6 @@ def _use_wal(connection: Any) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    # A transaction that reads before it writes would fail where another one has written in between.
+    # A transaction that reads before it writes would fail if another one wrote in between.
     writes = connection.get_execution_options().get("writes", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

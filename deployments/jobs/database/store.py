@@ -1,8 +1,8 @@
-"""Jobs and their events in a database: accepted, claimed, recorded, removed. Only the Jobs deployment opens it.
+"""Jobs and their events in a database: accepts, claims, records and removes them. Only the Jobs deployment opens it.
 
-Every change of a job and the event that tells of it are one transaction, so nobody sees one without the other. A job is
-driven by whoever claimed it, for as long as that one renews its lease; what anybody else wants to record of it is not
-taken. Synchronous; callers run it in a thread.
+A change of a job and the event that reports it are one transaction, so nobody sees one without the other. A job belongs
+to the claim that took it for as long as the lease is renewed; records by any other owner are refused. Synchronous;
+callers run it in a thread.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from deployments.jobs.admission import Bounds, IdempotencyMismatch, Usage
 from deployments.jobs.database.connection import Database
 from deployments.jobs.database.tables import DeliveryRow, EventRow, IdentityRow, JobRow
-from deployments.jobs.job import FINAL, MAX_PAGE, Death, EventKind, Job, JobEvent, JobKind, Page
+from deployments.jobs.job import FINAL, MAX_PAGE, EventKind, Interruption, Job, JobEvent, JobKind, Page
 
 IDS_AT_ONCE = 500
 DRIVER_DIED = "the Jobs process that drove it died"
@@ -27,9 +27,9 @@ _UNFINISHED = JobRow.status.not_in(FINAL)
 
 @dataclass(frozen=True)
 class Ending:
-    """Whether a job is over, and the URI of its file if it has one."""
+    """Whether a job has ended, and the URI of its file if it has one."""
 
-    over: bool
+    final: bool
     uri: str | None
 
 
@@ -41,30 +41,30 @@ class Store:
 
     # Accepting
 
-    def create(self, job: Job, bounds: Bounds | None = None, lives_s: float | None = None) -> Job:
+    def create(self, job: Job, bounds: Bounds | None = None, expires_after_s: float | None = None) -> Job:
         """Keep a new job; it is durable when this returns.
 
         Args:
-            job: to keep.
-            bounds: on what is unfinished.
-            lives_s: after how many seconds it expires, unless somebody attends to it.
+            job: the new job.
+            bounds: the bounds on unfinished work.
+            expires_after_s: after how many seconds it expires, unless `attend` extends that; None never.
 
         Returns:
-            The job as it is kept: an earlier one where this is a repetition, by its id or by its idempotency key.
+            The job as it is kept: an earlier one if this is a repetition, by its id or by its idempotency key.
 
         Raises:
             QueueFull: the bounds leave no room for it.
             IdempotencyMismatch: another request came with its idempotency key before.
         """
         with self._database.writing() as session:
-            self._database.admit_alone(session)
+            self._database.lock_admission(session)
             earlier = self._earlier(session, job)
             if earlier is not None:
                 return earlier
             if bounds is not None:
                 bounds.check(job, self._usage(session), self._usage(session, job.api_key))
             now = self._database.now(session)
-            expires_at = None if lives_s is None else now + lives_s
+            expires_at = None if expires_after_s is None else now + expires_after_s
             row = JobRow(**_values(job) | {"created_at": now, "expires_at": expires_at})
             session.add(row)
             session.flush()
@@ -89,14 +89,14 @@ class Store:
         return Usage(int(jobs), float(seconds))
 
     def usage(self, api_key: str | None = None) -> Usage:
-        """What is unfinished, of one API key or of all."""
+        """Unfinished work of one API key, or of all."""
         with self._database.reading() as session:
             return self._usage(session, api_key)
 
     # Reading
 
     def get(self, job_id: str) -> Job | None:
-        """A job, or None."""
+        """A job; None if there is no such job."""
         with self._database.reading() as session:
             row = _row(session, job_id)
             return None if row is None else _job(row)
@@ -110,14 +110,14 @@ class Store:
         limit: int = MAX_PAGE,
         order: Literal["asc", "desc"] = "desc",
     ) -> Page:
-        """Detached jobs by the time they were made.
+        """Detached jobs, by the time at which they were made.
 
         Args:
-            kind: of job.
-            api_key: whose jobs.
-            after: id of the job behind which to begin; an unknown one gives an empty page.
-            limit: how many at most; a job may hold a long prompt, so there is always a limit.
-            order: oldest or newest first.
+            kind: the kind of job.
+            api_key: name of the API key that the jobs came with.
+            after: id of the job after which the page starts; an unknown one gives an empty page.
+            limit: the most jobs of the page.
+            order: `asc` is oldest first, `desc` newest first.
         """
         place = (JobRow.created_at, JobRow.id)
         query = select(JobRow).where(JobRow.kind == kind, JobRow.detached, JobRow.api_key == api_key)
@@ -132,7 +132,7 @@ class Store:
             return Page([_job(row) for row in rows[:limit]], len(rows) > limit)
 
     def positions(self, jobs: Collection[Job]) -> dict[str, int]:
-        """How many jobs of its application and class wait before each of some jobs; those not queued are left out."""
+        """For each of some queued jobs, how many of its application and class wait before it, by its id."""
         place = func.row_number().over(
             partition_by=(JobRow.application, JobRow.service_class), order_by=(JobRow.created_at, JobRow.id)
         )
@@ -161,7 +161,7 @@ class Store:
     # Driving
 
     def waiting(self) -> set[tuple[str, str]]:
-        """Applications and service classes that have jobs which nobody drives."""
+        """The pairs of application and service class that have jobs which nobody drives."""
         with self._database.reading() as session:
             query = select(JobRow.application, JobRow.service_class).where(self._free(session)).distinct()
             return {(application, service_class) for application, service_class in session.execute(query)}
@@ -169,15 +169,15 @@ class Store:
     def claim(
         self, owner: str, lease_s: float, *, application: str, service_class: str, only_idle_keys: bool = False
     ) -> Job | None:
-        """Take a job that nobody drives: the oldest one of the API key that has the fewest running.
+        """Claim a job that nobody drives: the oldest one of the API key that has the fewest running.
 
-        A job whose owner has let its lease lapse counts the death of that owner.
+        If a job's owner has let its lease lapse in the middle of a try, the try counts as interrupted.
 
         Args:
-            owner: who takes it; another one for each claim, so that nobody goes on with a claim that has lapsed.
-            lease_s: for how long it is nobody else's.
-            application, service_class: of the jobs looked at.
-            only_idle_keys: look only at keys of which nothing of them runs.
+            owner: the new owner, a different one for each claim, so that a claim that has lapsed stays lapsed.
+            lease_s: for how long nobody else may claim it.
+            application, service_class: the jobs to choose from.
+            only_idle_keys: choose only from API keys that have none of these jobs running.
         """
         kind = and_(JobRow.application == application, JobRow.service_class == service_class)
         with self._database.writing() as session:
@@ -205,23 +205,23 @@ class Store:
 
     def _take(self, session: Session, row: JobRow, owner: str, lease_s: float) -> None:
         now = self._database.now(session)
-        if row.owner is not None and _is_trying(row):
-            _append(session, row.id, "interrupted", _mourn(row, DRIVER_DIED, now), now)
+        if row.owner is not None and _has_open_try(row):
+            _append(session, row.id, "interrupted", _add_interruption(row, DRIVER_DIED, now), now)
         row.owner, row.lease_until = owner, now + lease_s
 
     def renew(self, owners: Collection[str], lease_s: float) -> set[str]:
-        """Renew leases; returns those owners whose job is still theirs."""
+        """Renew leases; returns the owners that still own their job."""
         mine = and_(JobRow.owner.in_(owners), _UNFINISHED)
         with self._database.writing() as session:
             session.execute(update(JobRow).where(mine).values(lease_until=self._database.now(session) + lease_s))
             return {str(owner) for owner in session.scalars(select(JobRow.owner).where(mine))}
 
     def release(self, owners: Collection[str]) -> None:
-        """Give up jobs whose driver ends in peace; the tries that are left in the middle do not count."""
+        """Give up the jobs of a process that is being stopped; tries that it leaves unfinished do not count."""
         mine = select(JobRow).where(JobRow.owner.in_(owners), _UNFINISHED).with_for_update()
         with self._database.writing() as session:
             for row in session.scalars(mine):
-                row.tries -= _is_trying(row)
+                row.tries -= _has_open_try(row)
                 row.owner = row.lease_until = None
 
     def record(
@@ -235,15 +235,19 @@ class Store:
         webhook_body: str | None = None,
         **changes: Any,
     ) -> JobEvent | None:
-        """Append an event and change the job with it; None where the job is gone, over, or no longer the owner's.
+        """Append an event to a job and change the job with it.
 
         Args:
-            job_id: of the job.
-            kind, data: the event. Of previews only the newest is kept; `interrupted` says for what `reason`.
-            owner: who records; None asks for no lease.
-            keep_s: how long the job is kept, if this is its end and nobody waits for it; None keeps it.
-            webhook_body: what the job's webhook is to hear of it.
+            job_id: the job's id.
+            kind: what happened. Of previews only the newest is kept.
+            data: details of the event; for `interrupted` its `reason`.
+            owner: the owner that records; None records without a lease.
+            keep_s: how long the job is kept after this, if it is detached and this ends it; None keeps it.
+            webhook_body: what is sent to the job's webhook, if this ends the job.
             changes: new values of the job's columns.
+
+        Returns:
+            The event; None if nothing was recorded, because the job is gone, has ended, or has another owner.
         """
         with self._database.writing() as session:
             row = session.get(JobRow, job_id, with_for_update=True)
@@ -257,7 +261,7 @@ class Store:
             if row.status in FINAL:
                 _close(row, now, keep_s)
             if kind == "interrupted":
-                data = _mourn(row, data["reason"], now)
+                data = _add_interruption(row, data["reason"], now)
             event = _append(session, job_id, kind, data, now)
             if row.status in FINAL and webhook_body is not None and (url := row.request.get("webhook")):
                 session.add(DeliveryRow(job_id=job_id, url=url, body=webhook_body, attempts=0, due_at=now))
@@ -267,23 +271,23 @@ class Store:
             return event
 
     def identity(self) -> str:
-        """Which database this is; the media folder carries the same id."""
+        """The database's own id; its media folder holds the same id."""
         with self._database.reading() as session:
             return session.scalars(select(IdentityRow.id)).one()
 
     # Ending
 
     def attend(self, job_id: str, seconds: float) -> None:
-        """Somebody waits for a job: let it live some seconds more; a job that outlives its request is left alone."""
+        """Let a job that a client waits for expire some seconds from now; a detached job does not change."""
         with self._database.writing() as session:
-            waited_for = and_(JobRow.id == job_id, JobRow.detached.is_(False))
-            session.execute(update(JobRow).where(waited_for).values(expires_at=self._database.now(session) + seconds))
+            attended = and_(JobRow.id == job_id, JobRow.detached.is_(False))
+            session.execute(update(JobRow).where(attended).values(expires_at=self._database.now(session) + seconds))
 
     def delete(self, job_id: str, *, expired: bool = False) -> Job | None:
-        """Remove a job and its events, if it is there and, where `expired` says so, its time has come.
+        """Remove a job and its events; if `expired`, only a job that has expired.
 
         Returns:
-            What it was.
+            The job as it was; None if nothing was removed.
         """
         with self._database.writing() as session:
             row = session.get(JobRow, job_id, with_for_update=True)
@@ -297,16 +301,16 @@ class Store:
             return job
 
     def expired(self, limit: int = 100) -> list[str]:
-        """Ids of jobs whose time has come, the oldest first."""
+        """Ids of expired jobs, the oldest first."""
         with self._database.reading() as session:
-            over = JobRow.expires_at < self._database.now(session)
-            return list(session.scalars(select(JobRow.id).where(over).order_by(JobRow.expires_at).limit(limit)))
+            expired = JobRow.expires_at < self._database.now(session)
+            return list(session.scalars(select(JobRow.id).where(expired).order_by(JobRow.expires_at).limit(limit)))
 
     def endings(self, job_ids: Sequence[str]) -> dict[str, Ending]:
-        """How jobs stand, by their ids; those that do not exist are left out."""
+        """Whether and with which file jobs have ended, by their ids; ids of no job are left out."""
         found: dict[str, Ending] = {}
         with self._database.reading() as session:
-            # Databases take so many parameters and no more.
+            # Databases limit the parameters of a statement.
             for start in range(0, len(job_ids), IDS_AT_ONCE):
                 some = JobRow.id.in_(job_ids[start : start + IDS_AT_ONCE])
                 for job_id, status, result in session.execute(
@@ -317,19 +321,20 @@ class Store:
 
 
 def _row(session: Session, job_id: str) -> JobRow | None:
-    # A client may send any id; PostgreSQL knows no NUL in a text.
+    # A client may send any id, and PostgreSQL refuses text with a NUL.
     return None if "\0" in job_id else session.get(JobRow, job_id)
 
 
-def _is_trying(row: JobRow) -> bool:
-    """Whether its last try goes on, as far as it has been told."""
-    return row.tries > len(row.deaths)
+def _has_open_try(row: JobRow) -> bool:
+    """Whether no end of its last try is recorded."""
+    return row.tries > len(row.interruptions)
 
 
-def _mourn(row: JobRow, reason: str, now: float) -> dict[str, Any]:
-    death = Death(attempt=row.tries, at=now, reason=reason)
-    row.deaths = [*row.deaths, death]
-    return dict(death)
+def _add_interruption(row: JobRow, reason: str, now: float) -> dict[str, Any]:
+    """Count the last try as interrupted; returns the data of the event."""
+    interruption = Interruption(attempt=row.tries, at=now, reason=reason)
+    row.interruptions = [*row.interruptions, interruption]
+    return dict(interruption)
 
 
 def _close(row: JobRow, now: float, keep_s: float | None) -> None:

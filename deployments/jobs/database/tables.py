@@ -1,4 +1,4 @@
-"""The tables of the newest version; `migrations` leads a database of an older one there."""
+"""The tables of the newest version; `migrations` brings a database of an older version to it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class JobRow(Base):
     status: Mapped[str] = mapped_column(index=True)
     progress: Mapped[int]
     tries: Mapped[int]
-    deaths: Mapped[list[Any]] = mapped_column(JSON)
+    interruptions: Mapped[list[Any]] = mapped_column(JSON)
     created_at: Mapped[float] = mapped_column(index=True)
     started_at: Mapped[float | None]
     completed_at: Mapped[float | None]
@@ -62,13 +62,17 @@ class EventRow(Base):
 
 
 class DeliveryRow(Base):
-    """A webhook that is still to be called. It outlives its job: whoever deletes a job has heard of it, others may not.
+    """A webhook that is still to be called.
+
+    It outlives its job: a client that deletes a job knows that the job has ended, but the webhook's receiver may not.
 
     Attributes:
-        job_id: whose end it tells.
-        url, body: what is sent where.
-        attempts: made so far.
-        due_at: Unix time of the next one; whoever takes it moves it on, so that nobody else does at the same time.
+        job_id: id of the job whose end it announces.
+        url: where it is sent.
+        body: what is sent.
+        attempts: number of attempts so far.
+        due_at: Unix time of the next attempt. A process that takes the delivery moves this into the future, so that no
+            other process takes it at the same time.
     """
 
     __tablename__ = "deliveries"
@@ -80,7 +84,7 @@ class DeliveryRow(Base):
 
 
 class IdentityRow(Base):
-    """Which database this is, in its only row; the media folder carries the same id."""
+    """The database's own id, in a single row; its media folder holds the same id."""
 
     __tablename__ = "identity"
     id: Mapped[str] = mapped_column(primary_key=True)

@@ -1,6 +1,7 @@
-"""Asks the database from threads, some of them for claims alone: no crowd of readers holds up a lease.
+"""Runs database calls in threads.
 
-They are not those of `asyncio.to_thread`, so no slow disk or dead replica holds up either.
+Claims and renewals of leases have their own threads, so that many readers cannot delay them. None of these are the
+threads of `asyncio.to_thread`, so a slow disk or a dead replica delays no database call.
 """
 
 from __future__ import annotations
@@ -17,26 +18,26 @@ from deployments.logs import log
 
 T = TypeVar("T")
 
-READERS, CLAIMERS = 8, 2
+JOB_THREADS, LEASE_THREADS = 8, 2
 
 
 class DatabaseThreads:
-    """The threads of one process. Both methods raise DatabaseAway where the database cannot be reached."""
+    """The threads of one process. Both methods raise DatabaseAway if the database cannot be reached."""
 
     def __init__(self) -> None:
-        self._readers = ThreadPoolExecutor(READERS, "database")
-        self._claimers = ThreadPoolExecutor(CLAIMERS, "leases")
+        self._job_threads = ThreadPoolExecutor(JOB_THREADS, "database")
+        self._lease_threads = ThreadPoolExecutor(LEASE_THREADS, "leases")
 
-    async def asked(self, call: Callable[..., T], *arguments: Any) -> T:
-        """The answer of a call that reads or changes a job."""
-        return await _answer(self._readers, call, *arguments)
+    async def run(self, call: Callable[..., T], *arguments: Any) -> T:
+        """Run a call that reads or changes a job."""
+        return await _run_in(self._job_threads, call, *arguments)
 
-    async def leasing(self, call: Callable[..., T], *arguments: Any) -> T:
-        """The answer of a call that claims jobs or renews their leases."""
-        return await _answer(self._claimers, call, *arguments)
+    async def run_lease(self, call: Callable[..., T], *arguments: Any) -> T:
+        """Run a call that claims jobs or renews their leases."""
+        return await _run_in(self._lease_threads, call, *arguments)
 
 
-async def _answer(threads: ThreadPoolExecutor, call: Callable[..., T], *arguments: Any) -> T:
+async def _run_in(threads: ThreadPoolExecutor, call: Callable[..., T], *arguments: Any) -> T:
     try:
         return await asyncio.get_running_loop().run_in_executor(threads, partial(call, *arguments))
     except AWAY as error:

@@ -1,1 +1,1 @@
-"""Alembic's scripts: one for each version of the schema."""
+"""Alembic's migration scripts, one for each version of the schema."""

@@ -1,4 +1,4 @@
-"""What Alembic runs around the versions: on the connection that `database.migrate` hands it."""
+"""Alembic's environment: runs the migrations on the connection that `connection.migrate` passes."""
 
 from alembic import context
 

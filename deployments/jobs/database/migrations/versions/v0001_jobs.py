@@ -1,4 +1,4 @@
-"""Jobs and their events, as kept before the schema had versions."""
+"""Jobs and their events, as they were before the schema had versions."""
 
 import sqlalchemy as sa
 from alembic import op

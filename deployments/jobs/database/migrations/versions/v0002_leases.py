@@ -8,7 +8,7 @@ from alembic import op
 revision = "0002"
 down_revision = "0001"
 
-# Every job of the first version that has no class of its own waits like one that nobody waits for.
+# The service class of a job of the first version that names none.
 STANDARD = "standard"
 
 
@@ -54,5 +54,5 @@ def _move_service_classes() -> None:
         named = request.pop("service_class", STANDARD)
         changed = {"request": request, "service_class": named}
         connection.execute(sa.update(jobs).where(jobs.c.id == job_id).values(changed))
-    # Whoever waited for these is gone with the process that ran the older version.
+    # The clients that waited for these lost their connections when the older version stopped.
     connection.execute(sa.update(jobs).where(jobs.c.detached.is_(False)).values(expires_at=0.0))
