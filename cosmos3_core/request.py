@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,9 @@ from cosmos3_core.modes import Mode
 from cosmos3_core.presets import NegativeMetadata
 from cosmos3_core.sampling.schedule import ScheduleKind
 
-MEDIA_FIELDS = ("image", "video")
+MediaKind = Literal["image", "video"]
+MEDIA_FIELDS: tuple[MediaKind, ...] = get_args(MediaKind)
+"""The fields that hold media, each named after the kind that it holds."""
 MAX_PROMPT_CHARACTERS = 100_000
 MAX_ACTION = 1000.0
 DEFAULT_CHUNK = 16

@@ -40,6 +40,8 @@ Source = str | os.PathLike[str] | bytes
 
 MAX_PIXELS = 178_956_970
 """Largest image or video frame accepted, in pixels (width times height)."""
+DEFAULT_QUALITY = 95
+"""Quality of lossy files where the caller names none, from 1 to 100."""
 
 _IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 # Playlist and concatenation formats (HLS, DASH, ffconcat, image sequences) name other files and hosts,
@@ -101,7 +103,9 @@ def pixels_of(image: Image.Image) -> NDArray[np.uint8]:
     return np.repeat(grey[:, :, None], 3, axis=2)
 
 
-def encode_image(pixels: NDArray[np.uint8], format: Literal["png", "jpeg", "webp"], quality: int = 95) -> bytes:
+def encode_image(
+    pixels: NDArray[np.uint8], format: Literal["png", "jpeg", "webp"], quality: int = DEFAULT_QUALITY
+) -> bytes:
     """Encode a still.
 
     Args:

@@ -16,9 +16,10 @@ from deployments.ingress.errors import as_api_error
 from deployments.ingress.jobs import JobService
 from deployments.logs import log
 from deployments.model import ModelCard
+from deployments.names import FRONT
 from deployments.settings import FrontSettings, ServedModels
 from deployments.wire.chat_answer import ChatAnswer
-from deployments.wire.handles import FRONT, answer_of, items_of, stage
+from deployments.wire.handles import answer_of, items_of, stage
 from deployments.wire.media_store import MediaStore
 
 REFRESH_S = 10.0

@@ -15,6 +15,7 @@ import ray
 from ray.exceptions import ObjectLostError, RayActorError
 
 from cosmos3_core.manifest import Manifest
+from cosmos3_core.media.files import DEFAULT_QUALITY
 from cosmos3_core.request import Event, Finished, StageName, Started
 from deployments.generator.scheduler import ServiceClass
 from deployments.wire.callers import this_actor
@@ -31,7 +32,7 @@ class Output:
 
     target: str
     format: FileFormat
-    quality: int = 95
+    quality: int = DEFAULT_QUALITY
 
 
 @dataclass

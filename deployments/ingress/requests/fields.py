@@ -8,9 +8,10 @@ from functools import partial
 from typing import Any
 
 from cosmos3_core.modes import Mode
+from cosmos3_core.request import MediaKind
 from deployments.ingress.requests import coercions as read
 from deployments.ingress.requests.coercions import Coercion, JsonSchema
-from deployments.ingress.requests.references import Kind, Media, read_reference
+from deployments.ingress.requests.references import URL_KEYS, Media, read_reference
 from deployments.wire.data_uri import EXAMPLE
 
 FILLER = "video_params"
@@ -92,13 +93,13 @@ PIXEL = (
 """The smallest image, for examples."""
 
 
-def _reference(kind: Kind | None = None) -> Coercion[Media | None]:
+def _reference(kind: MediaKind | None = None) -> Coercion[Media | None]:
     what = kind or "image or video"
     address: JsonSchema = {"type": "string", "pattern": "^data:"}
     wrapped: list[JsonSchema] = [
         {"type": "object", "properties": {key: address}, "required": [key], "additionalProperties": False}
-        for key in ("image_url", "video_url")
-        if kind is None or key.startswith(kind)
+        for key, promised in URL_KEYS.items()
+        if kind in (None, promised)
     ]
     said = f"The {what} to start from: an upload in a form, or {EXAMPLE}. Give one reference."
     examples = [] if kind == "video" else [PIXEL]

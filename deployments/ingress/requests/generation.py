@@ -14,25 +14,25 @@ from cosmos3_core.errors import RequestError
 from cosmos3_core.geometry import MAX_FRAMES
 from cosmos3_core.modes import Mode
 from cosmos3_core.presets import VLLM_OMNI
-from cosmos3_core.request import GenerationRequest
+from cosmos3_core.request import MEDIA_FIELDS, GenerationRequest, MediaKind
 from deployments.ingress.errors import ApiError, bad_field, bad_fields
 from deployments.ingress.requests import fields as tables
 from deployments.ingress.requests.body import Body
 from deployments.ingress.requests.coercions import is_absent, is_harmless, structure
-from deployments.ingress.requests.references import Kind, Media
+from deployments.ingress.requests.references import Media
 
 DEFAULT_SECONDS = "4"
 MAX_IGNORED = 20
 _REFERENCES = ("input_reference", "image_reference", "video_reference")
 _NOT_IN_HEADERS = re.compile(r"[^\w.\-\[\]]", re.ASCII)
 NAME_CHARACTERS = 64
-_REQUEST_FIELDS = frozenset(GenerationRequest.model_fields) - {"mode", "image", "video"}
-_VIDEO_MODES: Mapping[Kind | None, Mode] = {
+_REQUEST_FIELDS = frozenset(GenerationRequest.model_fields) - {"mode", *MEDIA_FIELDS}
+_VIDEO_MODES: Mapping[MediaKind | None, Mode] = {
     None: Mode.TEXT_TO_VIDEO,
     "image": Mode.IMAGE_TO_VIDEO,
     "video": Mode.VIDEO_TO_VIDEO,
 }
-_ACTION_MODES: Mapping[Kind | None, Mode] = {
+_ACTION_MODES: Mapping[MediaKind | None, Mode] = {
     None: Mode.POLICY,
     "image": Mode.POLICY,
     "video": Mode.INVERSE_DYNAMICS,
@@ -119,7 +119,7 @@ def read_action(body: Body) -> Generation:
 
 
 def _of_video(given: _Given, mode: Mode, reference: str, media: Media | None) -> Generation:
-    names = {"image": reference, "video": reference}
+    names: dict[str, str] = dict.fromkeys(MEDIA_FIELDS, reference)
     values: dict[str, Any] = {} if media is None else {media.kind: media.content}
     _one_rate(given)
     if "num_frames" not in given and not (mode.is_action and ("action" in given or "action_chunk_size" in given)):

@@ -6,15 +6,15 @@ Nothing is fetched and nothing a client wrote is opened: a text is either a data
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from cosmos3_core.media.files import MediaError, TooManyPixels, decode_image, decode_video
+from cosmos3_core.request import MEDIA_FIELDS, MediaKind
 from deployments.ingress.requests.body import JsonError, Upload, json_type, parse_json
 from deployments.wire.data_uri import EXAMPLE, read_data_uri
 
-Kind = Literal["image", "video"]
-
-_KINDS: dict[str, Kind] = {"image_url": "image", "video_url": "video"}
+URL_KEYS: dict[str, MediaKind] = {f"{kind}_url": kind for kind in MEDIA_FIELDS}
+"""The keys of an object that refers to a medium, and the kind that each promises."""
 _FIRST_CHARACTERS = 64
 
 
@@ -22,11 +22,11 @@ _FIRST_CHARACTERS = 64
 class Media:
     """An encoded image or video."""
 
-    kind: Kind
+    kind: MediaKind
     content: bytes
 
 
-def read_reference(value: Any, kind: Kind | None = None) -> Media | None:
+def read_reference(value: Any, kind: MediaKind | None = None) -> Media | None:
     """The one medium a field refers to: an upload, a data URI, `{"image_url": ...}`, or a list or JSON text of one.
 
     Args:
@@ -52,14 +52,14 @@ def read_reference(value: Any, kind: Kind | None = None) -> Media | None:
     return Media(kind or sniff(content), content)
 
 
-def _content_of(text: str, kind: Kind | None) -> bytes:
+def _content_of(text: str, kind: MediaKind | None) -> bytes:
     uri = read_data_uri(text)
-    if kind is not None and uri.family in _KINDS.values() and uri.family != kind:
+    if kind is not None and uri.family in MEDIA_FIELDS and uri.family != kind:
         raise ValueError(f"holds {_article(uri.family)}; expected {_article(kind)}")
     return uri.content
 
 
-def sniff(content: bytes) -> Kind:
+def sniff(content: bytes) -> MediaKind:
     """Whether encoded media are an image or a video, by decoding: clients' file names and types are often wrong.
 
     Raises:
@@ -93,18 +93,18 @@ def _unwrapped(value: Any) -> Any:
     return value[0] if value else None
 
 
-def _named(reference: dict[str, Any], kind: Kind | None) -> tuple[Any, Kind]:
+def _named(reference: dict[str, Any], kind: MediaKind | None) -> tuple[Any, MediaKind]:
     given = {key: value for key, value in reference.items() if value is not None}
     if "file_id" in given:
         raise ValueError(f"names a file_id, which this server does not keep; send {EXAMPLE}")
-    expected = [key for key, named in _KINDS.items() if kind in (None, named)]
+    expected = [key for key, named in URL_KEYS.items() if kind in (None, named)]
     if len(given) != 1 or not set(given) <= set(expected):
         wanted = " or ".join(f'{{"{key}": ...}}' for key in expected)
         raise ValueError(f"has other keys than expected; expected {wanted}")
     key, value = given.popitem()
     if not isinstance(value, str):
         raise ValueError(f"has {json_type(value)} as its {key}; expected a data URI")
-    return value, _KINDS[key]
+    return value, URL_KEYS[key]
 
 
 def _article(kind: str) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 
 from cosmos3_core.errors import RequestError
 from cosmos3_core.inputs import read_inputs
+from cosmos3_core.media.files import DEFAULT_QUALITY
 from cosmos3_core.request import MEDIA_FIELDS, GenerationRequest
 from cosmos3_core.resolve import ResolvedRequest, resolve
 from deployments.ingress.api_keys import Caller
@@ -95,7 +96,7 @@ async def make_job(
     resolved: ResolvedRequest,
     *,
     format: FileFormat = "mp4",
-    quality: int = 95,
+    quality: int = DEFAULT_QUALITY,
     count: int = 1,
     detached: bool = False,
 ) -> Job:

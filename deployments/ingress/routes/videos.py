@@ -9,6 +9,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from cosmos3_core.media.files import DEFAULT_QUALITY
 from cosmos3_core.resolve import ResolvedRequest
 from deployments.ingress.api_keys import caller_of
 from deployments.ingress.errors import ApiError
@@ -22,7 +23,7 @@ from deployments.ingress.waiting import finished
 from deployments.jobs.job import Job
 from deployments.wire.media_store import read_media
 
-QUALITY = {"standard": 95, "high": 97, "lossless": 100}
+QUALITY = {"standard": DEFAULT_QUALITY, "high": 97, "lossless": 100}
 """What the names of qualities mean, of 100."""
 
 
