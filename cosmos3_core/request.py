@@ -21,7 +21,7 @@ from cosmos3_core.presets import NegativeMetadata
 from cosmos3_core.sampling.schedule import ScheduleKind
 
 MediaKind = Literal["image", "video"]
-MEDIA_FIELDS: tuple[MediaKind, ...] = get_args(MediaKind)
+MEDIA_FIELDS: tuple[str, ...] = get_args(MediaKind)
 """The fields that hold media, each named after the kind that it holds."""
 MAX_PROMPT_CHARACTERS = 100_000
 MAX_ACTION = 1000.0

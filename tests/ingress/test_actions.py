@@ -26,9 +26,9 @@ from cosmos3_core.modes import Mode
 from cosmos3_core.outputs import action_object
 from cosmos3_core.resolve import ModelFacts
 from deployments.ingress.app import create_app
+from deployments.ingress.documentation.schemas import components
 from deployments.ingress.errors import ApiError
 from deployments.ingress.graph import Graph, ServedCard
-from deployments.ingress.reference.schemas import components
 from deployments.ingress.requests.action_request import ActionCall, read_actions
 from deployments.ingress.requests.body import Body, Upload
 from deployments.ingress.requests.numpy_msgpack import MEDIA_TYPE, pack, unpack
@@ -299,7 +299,7 @@ class StubJobs:
 
     failure: dict[str, Any] | None = None
     kept: dict[str, Job] = field(default_factory=dict)
-    let_go_of: list[str] = field(default_factory=list)
+    discarded: list[str] = field(default_factory=list)
 
     async def submit(self, job: Job) -> Job:
         action = action_object(ROWS, job.request["fields"]["mode"], 1)
@@ -315,8 +315,8 @@ class StubJobs:
     async def get(self, job_id: str) -> Job | None:
         return self.kept.get(job_id)
 
-    def let_go(self, job: Job) -> None:
-        self.let_go_of.append(job.id)
+    def discard(self, job: Job) -> None:
+        self.discarded.append(job.id)
 
 
 @dataclass
@@ -387,7 +387,7 @@ def test_an_answer_in_json(stub: StubGraph) -> None:
 def test_the_job_is_let_go(stub: StubGraph) -> None:
     post(stub, json=envelope())
     (job,) = stub.jobs.kept.values()
-    assert stub.jobs.let_go_of == [job.id]
+    assert stub.jobs.discarded == [job.id]
     assert (job.detached, job.service_class, job.kind) == (False, "interactive", "video")
     assert job.shown["prompt"] == "pick up the cup"
 
@@ -453,4 +453,4 @@ def test_a_generation_that_fails(stub: StubGraph) -> None:
     stub.jobs.failure = {"code": 500, "message": "no"}
     answer = post_packed(stub, envelope(images={"front": PIXELS}))
     assert (answer.status_code, answer.json()["error"]["message"]) == (500, "no")
-    assert len(stub.jobs.let_go_of) == 1
+    assert len(stub.jobs.discarded) == 1

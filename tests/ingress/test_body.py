@@ -19,7 +19,9 @@ from starlette.types import Message
 
 from deployments.ingress.errors import ApiError
 from deployments.ingress.requests import body as body_module
-from deployments.ingress.requests.body import Body, JsonError, Upload, parse_json, read_body, read_json
+from deployments.ingress.requests.body import Body, Upload, read_body, read_json
+from deployments.ingress.requests.bracket_notation import nested
+from deployments.ingress.requests.strict_json import JsonError, parse_json
 
 URL = "http://server/v1/videos"
 
@@ -316,6 +318,6 @@ def test_any_bytes(content: bytes, content_type: str) -> None:
 @given(st.lists(st.tuples(st.text("ab[]", max_size=12), st.sampled_from(["", "1", "2"])), max_size=8))
 def test_any_bracketed_names(parts: list[tuple[str, str]]) -> None:
     try:
-        body_module._nested(parts)
+        nested(parts)
     except ApiError as error:
         assert error.status == 400

@@ -29,11 +29,11 @@ from cosmos3_core.media.mp4 import encode_mp4
 from cosmos3_core.request import GenerationRequest
 from deployments.ingress.answers import VideoObject, video_deleted, video_page
 from deployments.ingress.app import ROUTES, create_app
+from deployments.ingress.documentation.openapi import OPERATIONS, PATH_EXAMPLES, document, openapi_json
+from deployments.ingress.documentation.page import curl, docs, page
+from deployments.ingress.documentation.schemas import BODIES, body_schema, components
 from deployments.ingress.errors import ApiError
 from deployments.ingress.graph import Graph, ServedCard
-from deployments.ingress.reference.openapi import NAMES, OPERATIONS, document, openapi_json
-from deployments.ingress.reference.page import curl, docs, page
-from deployments.ingress.reference.schemas import BODIES, body_schema, components
 from deployments.ingress.requests import fields as tables
 from deployments.ingress.requests.action_request import read_actions
 from deployments.ingress.requests.body import JSON, Body
@@ -107,7 +107,7 @@ def test_every_operation_says_what_it_does() -> None:
     for method, path, operation in operations():
         assert operation["summary"] and len(operation["summary"]) < 130, f"{method} {path}"
         in_path = {parameter["name"] for parameter in operation["parameters"] if parameter["in"] == "path"}
-        assert in_path == set(re.findall(r"{(\w+)}", path)) <= set(NAMES)
+        assert in_path == set(re.findall(r"{(\w+)}", path)) <= set(PATH_EXAMPLES)
 
 
 def test_keys_are_for_guarded_routes_and_optional() -> None:

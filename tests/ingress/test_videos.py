@@ -29,7 +29,7 @@ class StubJobs:
 
     trouble: BaseException | None = None
     kept: list[Job] = field(default_factory=list)
-    let_go_of: list[str] = field(default_factory=list)
+    discarded: list[str] = field(default_factory=list)
 
     async def submit(self, job: Job) -> Job:
         self.kept.append(job)
@@ -45,8 +45,8 @@ class StubJobs:
             raise self.trouble
         return {job.id: 3 for job in jobs}
 
-    def let_go(self, job: Job) -> None:
-        self.let_go_of.append(job.id)
+    def discard(self, job: Job) -> None:
+        self.discarded.append(job.id)
 
 
 @dataclass
@@ -87,7 +87,7 @@ def test_a_job_that_is_kept_is_told_of_though_its_position_cannot_be_read(stub: 
     stub.jobs.trouble = ApiError(503, "the database is away")
     answer = post(stub, "/v1/videos", VIDEO)
     assert (answer.status_code, answer.json()["queue_position"]) == (200, None)
-    assert answer.json()["id"] == stub.jobs.kept[-1].id and not stub.jobs.let_go_of
+    assert answer.json()["id"] == stub.jobs.kept[-1].id and not stub.jobs.discarded
 
 
 @pytest.mark.parametrize(("answer", "status"), [("ok", 200), ("error", 422)])
@@ -110,7 +110,7 @@ def test_a_client_that_hangs_up_before_it_hears_the_id_has_no_job(stub: StubGrap
     stub.jobs.trouble = asyncio.CancelledError()
     with pytest.raises(asyncio.CancelledError):
         post(stub, "/v1/videos", VIDEO)
-    assert stub.jobs.let_go_of == [stub.jobs.kept[-1].id]
+    assert stub.jobs.discarded == [stub.jobs.kept[-1].id]
 
 
 def test_how_many_images_is_part_of_what_an_idempotency_key_stands_for(stub: StubGraph) -> None:

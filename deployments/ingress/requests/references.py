@@ -1,20 +1,21 @@
-"""Reference images and videos of a request: uploads and data URIs, always as bytes.
+"""Reads the reference image or video of a request: an upload or a data URI.
 
-Nothing is fetched and nothing a client wrote is opened: a text is either a data URI or refused.
+It fetches no URL and opens no path: a text is either a data URI or refused.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from cosmos3_core.media.files import MediaError, TooManyPixels, decode_image, decode_video
 from cosmos3_core.request import MEDIA_FIELDS, MediaKind
-from deployments.ingress.requests.body import JsonError, Upload, json_type, parse_json
+from deployments.ingress.requests.body import Upload, json_type
+from deployments.ingress.requests.strict_json import JsonError, parse_json
 from deployments.wire.data_uri import EXAMPLE, read_data_uri
 
-URL_KEYS: dict[str, MediaKind] = {f"{kind}_url": kind for kind in MEDIA_FIELDS}
-"""The keys of an object that refers to a medium, and the kind that each promises."""
+URL_KEYS: dict[str, MediaKind] = {f"{kind}_url": kind for kind in get_args(MediaKind)}
+"""The keys that an object may have as a reference, and the kind of media of each."""
 _FIRST_CHARACTERS = 64
 
 
@@ -27,11 +28,11 @@ class Media:
 
 
 def read_reference(value: Any, kind: MediaKind | None = None) -> Media | None:
-    """The one medium a field refers to: an upload, a data URI, `{"image_url": ...}`, or a list or JSON text of one.
+    """The image or video of a field: an upload, a data URI, `{"image_url": ...}`, or a list or JSON text of one.
 
     Args:
-        value: as the client sent it.
-        kind: what the field is for; None looks at the content.
+        value: the value that the client sent.
+        kind: the kind that the field takes; None takes both.
 
     Raises:
         ValueError: the rest of a sentence that begins with the field's name.
@@ -49,7 +50,7 @@ def read_reference(value: Any, kind: MediaKind | None = None) -> Media | None:
         raise ValueError(f"is {json_type(value)}; expected {EXAMPLE} or a file upload")
     if not content:
         raise ValueError("is empty")
-    return Media(kind or sniff(content), content)
+    return Media(kind or detect_kind(content), content)
 
 
 def _content_of(text: str, kind: MediaKind | None) -> bytes:
@@ -59,11 +60,11 @@ def _content_of(text: str, kind: MediaKind | None) -> bytes:
     return uri.content
 
 
-def sniff(content: bytes) -> MediaKind:
-    """Whether encoded media are an image or a video, by decoding: clients' file names and types are often wrong.
+def detect_kind(content: bytes) -> MediaKind:
+    """Find out whether a file is an image or a video by decoding it: clients' file names and types are often wrong.
 
     Raises:
-        ValueError: neither.
+        ValueError: it is neither.
     """
     try:
         decode_image(content)

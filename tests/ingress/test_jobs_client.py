@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from ray.exceptions import RayActorError
 
-from deployments.ingress import jobs
+from deployments.ingress import jobs_client
 from deployments.ingress.errors import ApiError
-from deployments.ingress.jobs import JobService
+from deployments.ingress.jobs_client import JobsClient
 from deployments.jobs.admission import IdempotencyMismatch, QueueFull
 from deployments.jobs.job import DatabaseAway, Job, JobEvent
 
@@ -76,8 +76,8 @@ class Handle:
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs, "PAUSE_S", 0.01)
-    monkeypatch.setattr(jobs, "PATIENCE_S", 0.2)
+    monkeypatch.setattr(jobs_client, "RETRY_PAUSE_S", 0.01)
+    monkeypatch.setattr(jobs_client, "RETRY_FOR_S", 0.2)
 
 
 def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -92,7 +92,7 @@ def a_job(**given: Any) -> Job:
 def test_a_replica_that_dies_is_asked_again() -> None:
     async def test() -> None:
         handle = Handle(get=[RayActorError(), DatabaseAway(), a_job()])
-        assert await JobService(handle).get("video_gen_1") == a_job()
+        assert await JobsClient(handle).get("video_gen_1") == a_job()
         assert handle.asked == [("get", ("video_gen_1",))] * 3
 
     run(test)
@@ -101,7 +101,7 @@ def test_a_replica_that_dies_is_asked_again() -> None:
 def test_one_that_does_not_come_back_is_a_503() -> None:
     async def test() -> None:
         with pytest.raises(ApiError) as caught:
-            await JobService(Handle(get=[RayActorError()] * 100)).get("x")
+            await JobsClient(Handle(get=[RayActorError()] * 100)).get("x")
         assert caught.value.status == 503 and "Retry-After" in caught.value.headers
 
     run(test)
@@ -115,7 +115,7 @@ def test_other_errors_are_answers_at_once(error: Exception, status: int, headers
     async def test() -> None:
         handle = Handle(submit=[error])
         with pytest.raises(ApiError) as caught:
-            await JobService(handle).submit(a_job())
+            await JobsClient(handle).submit(a_job())
         assert (caught.value.status, caught.value.headers) == (status, headers)
         # What is refused was never kept.
         assert [name for name, _ in handle.asked] == ["submit"]
@@ -135,7 +135,7 @@ def test_hanging_up_while_a_job_is_accepted(key: str | None) -> None:
             return job
 
         handle = Handle(submit=[accepting], delete=[job])
-        submitting = asyncio.create_task(JobService(handle).submit(job))
+        submitting = asyncio.create_task(JobsClient(handle).submit(job))
         await asyncio.sleep(0.05)
         submitting.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -156,7 +156,7 @@ def test_a_stream_goes_on_where_it_broke(monkeypatch: pytest.MonkeyPatch) -> Non
     async def test() -> None:
         broken = [[event(1), event(0, "queued"), event(2), RayActorError()], [DatabaseAway()], [event(3, "done")]]
         handle = Handle(watch=broken)
-        told = [event async for event in JobService(handle).watch("x", attend=True)]
+        told = [event async for event in JobsClient(handle).watch("x", attend=True)]
         assert [event.number for event in told] == [1, 0, 2, 3]
         assert [arguments[:3] for _, arguments in handle.asked] == [
             ("x", 0, True),
@@ -169,11 +169,11 @@ def test_a_stream_goes_on_where_it_broke(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_patience_begins_with_the_first_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     """A job that waits tells nothing for minutes; then a replica dies, and that is the first failure."""
-    monkeypatch.setattr(jobs, "LONG_S", 0.1)
+    monkeypatch.setattr(jobs_client, "LONG_CALL_S", 0.1)
 
     async def test() -> None:
         handle = Handle(watch=[[event(1), Pause(0.5), RayActorError()], [event(2, "done")]])
-        told = [event.number async for event in JobService(handle).watch("x")]
+        told = [event.number async for event in JobsClient(handle).watch("x")]
         assert told == [1, 2]
 
     run(test)
