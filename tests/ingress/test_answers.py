@@ -20,8 +20,6 @@ SHOWN = {
     "metrics": True,
     "guardrails": "off",
 }
-
-
 RESULT = {
     "width": 320,
     "height": 192,

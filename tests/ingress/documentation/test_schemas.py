@@ -23,15 +23,11 @@ from tests.ingress.documentation.documents import conforms
 from tests.ingress.stubs import StubGraph, ask, served_card
 
 Reader = Callable[[dict[str, Any]], Any]
-
-
 READERS: dict[str, Reader] = {
     "VideoRequest": lambda given: read_video(Body(given)),
     "ActionParameters": lambda given: read_action(Body(given)),
     "ImageRequest": read_image,
 }
-
-
 NAMED = [(name, field) for name, schema in components().items() if name in BODIES for field in schema["properties"]]
 
 

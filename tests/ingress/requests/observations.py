@@ -9,17 +9,9 @@ from cosmos3_core.media.files import encode_image
 from tests.parity.cases import picture
 
 PIXELS = picture(32, 48, seed=1)
-
-
 PNG = encode_image(PIXELS, "png")
-
-
 BASE64 = base64.b64encode(PNG).decode()
-
-
 URI = f"data:image/png;base64,{BASE64}"
-
-
 PARAMETERS = {"domain_name": "av", "action_chunk_size": 4, "num_inference_steps": 2, "seed": 7}
 
 

@@ -14,8 +14,6 @@ from deployments.ingress.requests.generation import Generation, read_image, read
 from tests.parity.cases import picture
 
 PNG = encode_image(picture(32, 48, seed=1), "png")
-
-
 JPEG = encode_image(picture(32, 48, seed=1), "jpeg")
 
 

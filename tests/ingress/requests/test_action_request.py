@@ -221,16 +221,12 @@ def test_an_array_among_the_parameters() -> None:
 LEAVES = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5), st.just(URI), st.binary(max_size=5)
 )
-
-
 KEYS = st.sampled_from(
     (
         *("input", "observation", "images", "image", "video", "task", "prompt", "state", "noise", "base64", "mode"),
         *("parameters", "runtime", "seed", "x", "\ud800", "input_reference", "extra_params", "request_id"),
     )
 )
-
-
 VALUES = st.recursive(
     LEAVES | st.just(np.zeros((2, 2), np.uint8)),
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(KEYS, inner, max_size=3),

@@ -176,14 +176,10 @@ def test_image_refusals(name: str, value: Any) -> None:
 NAMES = sorted(
     {*tables.VIDEO.accepted, *tables.IMAGE.accepted, *tables.VIDEO.refused, *tables.ALIASES, *tables.CONTAINERS}
 )
-
-
 TEXTS = st.one_of(
     st.text(max_size=12),
     st.sampled_from(["0", "-1", "5", "1e999", "nan", "[]", "{}", "null", "[[1]]", '{"seed": []}', "true", "9" * 70]),
 )
-
-
 VALUES = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), TEXTS),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES) | TEXTS, inner, max_size=3),

@@ -129,11 +129,7 @@ def test_any_bytes(content: bytes) -> None:
 SCALARS = st.one_of(
     st.none(), st.booleans(), st.integers(-(2**63), 2**63), st.floats(), st.text(max_size=4), st.binary(max_size=9)
 )
-
-
 NAMES = st.sampled_from(["__ndarray__", "__npgeneric__", "nd", "data", "dtype", "type", "shape", "kind", "x"])
-
-
 DTYPES = st.sampled_from(["<f4", "|u1", "|O", "f8", "bool"])
 
 

@@ -24,8 +24,6 @@ from tests.ingress.requests.observations import PARAMETERS, PIXELS, URI, envelop
 from tests.ingress.stubs import StubGraph, StubJobs, ask, served_card
 
 JSON = {"content-type": "application/json"}
-
-
 ROWS = (np.arange(36).reshape(4, 9) / 36).astype(np.float32)
 
 
