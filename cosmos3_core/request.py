@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +16,12 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from cosmos3_core.errors import RequestError
 from cosmos3_core.geometry import MAX_FRAMES
-from cosmos3_core.modes import Mode
+from cosmos3_core.modes import MediaKind, Mode
 from cosmos3_core.presets import NegativeMetadata
 from cosmos3_core.sampling.schedule import ScheduleKind
 
-MEDIA_FIELDS = ("image", "video")
+MEDIA_FIELDS: tuple[str, ...] = get_args(MediaKind)
+"""The fields that hold media, each named after the kind that it holds."""
 MAX_PROMPT_CHARACTERS = 100_000
 MAX_ACTION = 1000.0
 DEFAULT_CHUNK = 16

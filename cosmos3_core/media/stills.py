@@ -15,6 +15,9 @@ from PIL import Image, ImageOps
 from cosmos3_core.media.checks import MediaError, check_frame, check_range, check_size
 from cosmos3_core.media.source import IMAGE_FORMATS, Source, opened
 
+DEFAULT_QUALITY = 95
+"""Quality of lossy files where the caller names none, from 1 to 100."""
+
 
 def decode_image(source: Source) -> NDArray[np.uint8]:
     """Decode a still, or an animation's first frame: JPEG, PNG, WEBP, BMP, GIF, TIFF to RGB uint8 [H, W, 3].
@@ -45,7 +48,9 @@ def pixels_of(image: Image.Image) -> NDArray[np.uint8]:
     return np.repeat(grey[:, :, None], 3, axis=2)
 
 
-def encode_image(pixels: NDArray[np.uint8], format: Literal["png", "jpeg", "webp"], quality: int = 95) -> bytes:
+def encode_image(
+    pixels: NDArray[np.uint8], format: Literal["png", "jpeg", "webp"], quality: int = DEFAULT_QUALITY
+) -> bytes:
     """Encode a still.
 
     Args:

@@ -17,12 +17,11 @@ import httpx
 
 from cosmos3_core.errors import CosmosError
 from cosmos3_core.modes import Mode
-from cosmos3_core.request import Event, Finished, Started, Step
+from cosmos3_core.request import MEDIA_FIELDS, Event, Finished, Started, Step
 
 CONNECT_S = 5.0
 ANSWER_S = 600.0
 OnEvent = Callable[[Event], None]
-MEDIA = ("image", "video")
 
 
 class ServerError(CosmosError):
@@ -133,7 +132,7 @@ class Client:
     def _submit(self, fields: dict[str, Any]) -> dict[str, Any]:
         # Always multipart, as other clients send it.
         parts: list[Any] = [(name, (None, _as_text(value))) for name, value in _sendable(fields).items()]
-        media = [Path(fields[name]) for name in MEDIA if fields.get(name) is not None]
+        media = [Path(fields[name]) for name in MEDIA_FIELDS if fields.get(name) is not None]
         parts += [("input_reference", (path.name, path.read_bytes())) for path in media]
         return self._json("POST", "/v1/videos", files=parts)
 
@@ -215,7 +214,7 @@ def _decoded(kind: str, data: dict[str, Any]) -> Event | None:
 
 def _sendable(fields: dict[str, Any]) -> dict[str, Any]:
     """Fields as the routes take them: `size` for width and height, no media."""
-    sent = {name: value for name, value in fields.items() if value is not None and name not in MEDIA}
+    sent = {name: value for name, value in fields.items() if value is not None and name not in MEDIA_FIELDS}
     if "width" in sent and "height" in sent:
         sent["size"] = f"{sent.pop('width')}x{sent.pop('height')}"
     return sent

@@ -1,1 +1,1 @@
-"""The HTTP surface: routes by topic, over stage handles. It validates, asks and streams, and computes nothing."""
+"""The HTTP API: routes by topic. It validates requests, calls the other deployments and streams their answers."""

@@ -1,6 +1,6 @@
 """The JSON that clients get, as types: handlers build it and `/openapi.json` describes it. It knows no HTTP.
 
-Names and meanings are those of OpenAI, vLLM-Omni, SGLang and NIM; the keys that are ours alone say so.
+Names and meanings are those of OpenAI, vLLM-Omni, SGLang and NIM; the docstrings say which keys are our own.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ class ErrorDetail(TypedDict):
 
     Attributes:
         message: what is wrong and what would be right.
-        type: a name for the kind of error.
-        param: the field at fault, by the client's own name of it.
+        type: the name of the kind of error.
+        param: the wrong field, by the name that the client used.
         code: the HTTP status.
-        request_id: the request's `X-Request-Id`, which the server's log has too.
+        request_id: the request's `X-Request-Id`, which the server's log contains too.
     """
 
     message: str
@@ -33,7 +33,7 @@ class ErrorDetail(TypedDict):
 
 
 class ErrorEnvelope(TypedDict):
-    """The answer to a request that fails."""
+    """The answer to a failed request."""
 
     error: ErrorDetail
 
@@ -42,7 +42,7 @@ class JobError(TypedDict):
     """Why a job failed.
 
     Attributes:
-        code: the HTTP status that a synchronous request would have had.
+        code: the HTTP status that a synchronous request would have got.
         message: what went wrong.
     """
 
@@ -54,12 +54,12 @@ class ActionObject(TypedDict):
     """Predicted actions in the model's normalised space.
 
     Attributes:
-        data: rows of numbers, one row per transition.
-        shape: of the data, `[rows, width]`.
-        dtype: that the numbers were computed in.
+        data: the actions, one row of numbers per transition.
+        shape: the shape of `data`, `[rows, width]`.
+        dtype: the type that the numbers were computed in.
         raw_action_dim: the width.
         action_mode: policy or inverse_dynamics.
-        domain_id: the embodiment.
+        domain_id: the embodiment's id.
     """
 
     data: list[list[float]]
@@ -74,30 +74,30 @@ class VideoObject(TypedDict):
     """A video job.
 
     Attributes:
-        id: of the job.
+        id: the job's id.
         object: always `video`.
-        model: that makes it.
-        prompt: as sent.
+        model: the name of the model.
+        prompt: the prompt that was sent.
         status: queued, in_progress, completed or failed.
         progress: percent.
-        size: `<width>x<height>`, as sent until it is known.
-        seconds: as sent, or `4`.
+        size: `<width>x<height>` as sent; if none was sent, the video's size once it is completed.
+        seconds: the length that was sent, or `4`.
         quality: always `default`.
         created_at, completed_at, expires_at: Unix time in seconds.
-        error: where it failed.
+        error: the reason of a failure.
         remixed_from_video_id: always null.
-        media_type, file_name: of the content.
-        fps, num_frames, duration_s: as asked until it is completed.
-        inference_time_s, stage_durations: seconds, in all and by stage.
-        peak_memory_mb: of the busiest device.
-        metrics: bytes handed from stage to stage, where `return_stage_metrics` asked for them.
-        action: where the mode predicts actions.
-        seed: that was used.
-        guardrails: `off` where nothing was checked.
-        latents_sha256: hash by modality; equal hashes are bit-identical results.
-        tries: how often it was started.
+        media_type, file_name: the type and the name of the job's file.
+        fps, num_frames, duration_s: the video's rate and length; until the job is completed, as requested.
+        inference_time_s, stage_durations: seconds, in total and by stage.
+        peak_memory_mb: the largest amount of memory used on one device.
+        metrics: bytes passed from stage to stage, if `return_stage_metrics` was set.
+        action: the actions, if the mode predicts any.
+        seed: the seed that was used.
+        guardrails: `off` if nothing was checked.
+        latents_sha256: a hash per modality; equal hashes mean bit-identical results.
+        tries: the number of times that the job was started.
         interruptions: the tries that ended because a process died.
-        queue_position: how many jobs go first; null once it is started.
+        queue_position: the number of jobs that wait before it; null once it is started.
     """
 
     id: str
@@ -133,12 +133,12 @@ class VideoObject(TypedDict):
 
 
 class VideoPage(TypedDict):
-    """Some of the video jobs.
+    """A page of video jobs.
 
     Attributes:
         object: always `list`.
         data: the jobs.
-        first_id, last_id: of the page; `last_id` is the next page's `after`.
+        first_id, last_id: ids of its first and last job; `last_id` is the next page's `after`.
         has_more: whether there is a next page.
     """
 
@@ -150,7 +150,7 @@ class VideoPage(TypedDict):
 
 
 class VideoDeleted(TypedDict):
-    """A job's end: it is stopped, and its file is gone."""
+    """A deleted job: it was stopped, and its file was removed."""
 
     id: str
     object: Literal["video.deleted"]
@@ -158,13 +158,13 @@ class VideoDeleted(TypedDict):
 
 
 class GeneratedImage(TypedDict):
-    """An image.
+    """A generated image.
 
     Attributes:
         b64_json: the file as base64.
         url, revised_prompt: always null.
-        seed: that was used.
-        latents_sha256: hash by modality; equal hashes are bit-identical results.
+        seed: the seed that was used.
+        latents_sha256: a hash per modality; equal hashes mean bit-identical results.
     """
 
     b64_json: str
@@ -175,14 +175,14 @@ class GeneratedImage(TypedDict):
 
 
 class ImagesAnswer(TypedDict):
-    """Images.
+    """Generated images.
 
     Attributes:
         created: Unix time in seconds.
         data: the images.
-        output_format, size: of each.
+        output_format, size: the format and the size of each image.
         cot_output: always null.
-        metrics: `stage_durations` and `peak_memory_mb`, and `handed_over_bytes` where `return_stage_metrics` asked.
+        metrics: `stage_durations`, `peak_memory_mb` and, if `return_stage_metrics` was set, `handed_over_bytes`.
     """
 
     created: int
@@ -194,16 +194,16 @@ class ImagesAnswer(TypedDict):
 
 
 class PredictedAction(TypedDict):
-    """Predicted actions as SGLang calls them.
+    """Predicted actions in SGLang's form.
 
     Attributes:
         type: always `continuous`.
-        values: rows of numbers in the model's normalised space; in msgpack an array, unless a list is asked for.
-        shape: of the values, `[rows, width]`.
-        dtype: that the numbers were computed in.
+        values: rows of numbers in the model's normalised space; in msgpack an array, unless a list was requested.
+        shape: the shape of `values`, `[rows, width]`.
+        dtype: the type that the numbers were computed in.
         raw_action_dim: the width.
         action_mode: policy or inverse_dynamics.
-        domain_id: the embodiment.
+        domain_id: the embodiment's id.
     """
 
     type: Literal["continuous"]
@@ -216,7 +216,7 @@ class PredictedAction(TypedDict):
 
 
 class Prediction(TypedDict):
-    """The actions for one observation; there is one."""
+    """The actions for the request's one observation."""
 
     index: int
     input_index: int
@@ -227,10 +227,10 @@ class ActionsAnswer(TypedDict):
     """Predicted actions.
 
     Attributes:
-        id: the request's `request_id`, or one of ours.
+        id: the request's `request_id`, or an id of our own.
         object: always `action.generation`.
         created: Unix time in seconds.
-        model: that made it.
+        model: the name of the model.
         data: one prediction.
     """
 
@@ -252,8 +252,8 @@ class Unhealthy(TypedDict):
 
     Attributes:
         status: always `unhealthy`.
-        reason: all of it as one text.
-        stages: why, by stage.
+        reason: the reasons of all stages as one text.
+        stages: the reason for each stage that is not ready.
     """
 
     status: Literal["unhealthy"]
@@ -262,7 +262,7 @@ class Unhealthy(TypedDict):
 
 
 class NimHealth(TypedDict):
-    """Liveness or readiness in NIM's words."""
+    """Liveness or readiness in NIM's form."""
 
     object: Literal["health.response"]
     message: str
@@ -276,12 +276,12 @@ class Version(TypedDict):
 
 
 class Abilities(TypedDict):
-    """What a model does here; ours alone.
+    """What a model can do on this server; a key of our own.
 
     Attributes:
-        chat: whether it chats.
-        modes: of generation.
-        sound: whether it makes soundtracks.
+        chat: whether it answers chats.
+        modes: the generation modes that it serves.
+        sound: whether it generates soundtracks.
     """
 
     chat: bool
@@ -293,14 +293,14 @@ class ModelEntry(TypedDict):
     """A served model.
 
     Attributes:
-        id: its name.
+        id: the model's name.
         object: always `model`.
-        created: always the same.
+        created: a constant.
         owned_by: always `cosmos3`.
         root: the checkpoint.
         parent, permission: empty.
-        abilities: what it does here.
-        max_model_len: longest chat in tokens, where it chats.
+        abilities: what the model can do on this server.
+        max_model_len: the longest chat in tokens, if it answers chats.
     """
 
     id: str
@@ -328,5 +328,5 @@ def video_page(jobs: list[VideoObject], has_more: bool) -> VideoPage:
 
 
 def video_deleted(job_id: str) -> VideoDeleted:
-    """The end of a job."""
+    """The answer to a request that deletes a job."""
     return {"id": job_id, "object": "video.deleted", "deleted": True}

@@ -1,4 +1,4 @@
-"""Who sends a request: API keys where the operator wants any, and idempotency keys. Pure ASGI."""
+"""Who sends a request: API keys, if the operator has set any, and idempotency keys. Pure ASGI."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from deployments.ingress.errors import ApiError
 from deployments.settings import KeySettings
 
 GUARDED = ("/v1", "/v2", "/inference", "/cohere")
-"""The paths that vLLM guards (spec http_api 1.1)."""
+"""Prefixes of the paths that need a key; the same as in vLLM (spec http_api 1.1)."""
 OPEN = ("/v1/health/",)
-"""Probes carry no keys, and learn nothing here that `/health` would not tell."""
+"""Prefixes of paths that need none: probes send no keys, and these tell no more than `/health` does."""
 IDEMPOTENCY_KEY = "Idempotency-Key"
 POLICY_VIOLATION = 1008
 _PRINTABLE = re.compile(r"[\x20-\x7e]{1,255}")
@@ -28,11 +28,11 @@ _PRINTABLE = re.compile(r"[\x20-\x7e]{1,255}")
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks.
+    """Who sends a request.
 
     Attributes:
-        api_key: the name of its key; empty where none is wanted.
-        idempotency_key: what it calls its request.
+        api_key: the name of the caller's API key; empty if the server needs none.
+        idempotency_key: the key that makes repetitions of the request one request.
     """
 
     api_key: str = ""
@@ -43,7 +43,7 @@ def caller_of(request: Request) -> Caller:
     """The caller of a request that `ApiKeys` has let through.
 
     Raises:
-        ApiError: 400 for an idempotency key that is none.
+        ApiError: 400, the idempotency key is malformed.
     """
     key = request.headers.get(IDEMPOTENCY_KEY)
     if key is not None and not _PRINTABLE.fullmatch(key):
@@ -56,11 +56,11 @@ class ApiKeys:
     """Lets only requests with a known key reach the guarded paths; without keys it guards nothing.
 
     Args:
-        app: what it guards.
-        keys: the known ones.
+        app: the application that it guards.
+        keys: the known keys.
 
     Raises:
-        RuntimeError: the variable that should hold a key is not set.
+        RuntimeError: an environment variable that should hold a key is not set.
     """
 
     def __init__(self, app: ASGIApp, keys: Iterable[KeySettings]) -> None:
@@ -73,7 +73,7 @@ class ApiKeys:
             self._keys
             and scope["type"] in ("http", "websocket")
             and scope.get("method") != "OPTIONS"
-            and is_guarded(_route(scope))
+            and is_guarded(_route_path(scope))
         ):
             name = self._name(Headers(scope=scope).get("authorization", ""))
             if name is None:
@@ -85,7 +85,7 @@ class ApiKeys:
     def _name(self, authorization: str) -> str | None:
         scheme, _, key = authorization.partition(" ")
         given = hashlib.sha256(key.strip().encode()).digest()
-        # All of them are compared, so that the time tells nothing about which one was near.
+        # Always compares with every key, so that the time it takes says nothing about the keys.
         matches = [name for name, known in self._keys.items() if hmac.compare_digest(known, given)]
         return matches[0] if matches and scheme.lower() == "bearer" else None
 
@@ -99,15 +99,15 @@ def _digest(key: KeySettings) -> bytes:
     return hashlib.sha256(value.encode()).digest()
 
 
-def _route(scope: Scope) -> str:
-    """The path as the table of routes has it: a front that is mounted below a prefix gets its requests with it."""
+def _route_path(scope: Scope) -> str:
+    """The path as it is in the table of routes: without the prefix below which the application is mounted."""
     path: str = scope["path"]
     root: str = scope.get("root_path", "").rstrip("/")
     return path[len(root) :] if root and path.startswith(f"{root}/") else path
 
 
 def is_guarded(path: str) -> bool:
-    """Whether a path asks for a key where there are keys."""
+    """Whether requests for a path need a key, if any keys are set."""
     return not path.startswith(OPEN) and any(path == prefix or path.startswith(f"{prefix}/") for prefix in GUARDED)
 
 
@@ -115,6 +115,6 @@ async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": POLICY_VIOLATION})
         return
-    # A string and no envelope: what vLLM's clients know.
+    # Not the usual envelope, because vLLM answers with this string.
     answer = JSONResponse({"error": "Unauthorized"}, 401, headers={"WWW-Authenticate": "Bearer"})
     await answer(scope, receive, send)

@@ -1,4 +1,4 @@
-"""The Starlette application: the table of routes, and what holds for all of them."""
+"""The Starlette application: the table of routes, the middleware and the error handlers."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from deployments.ingress.api_keys import ApiKeys
+from deployments.ingress.documentation import openapi, page
 from deployments.ingress.errors import ApiError, as_api_error
 from deployments.ingress.graph import Graph
 from deployments.ingress.middleware import RequestContext, request_id_of
-from deployments.ingress.reference import openapi
-from deployments.ingress.reference import page as docs_page
 from deployments.ingress.routes import actions, chat, health, images, metrics, models, video_jobs, videos
 from deployments.logs import log
 
@@ -41,12 +40,17 @@ ROUTES = [
     Route("/metrics", metrics.metrics),
     Route("/v1/metrics", metrics.metrics),
     Route("/openapi.json", openapi.openapi_json),
-    Route("/docs", docs_page.docs),
+    Route("/docs", page.docs),
 ]
 
 
 def create_app(graph: Graph, echo_request_id: bool = True) -> Starlette:
-    """The application over a graph."""
+    """An application that serves a graph.
+
+    Args:
+        graph: the deployments behind it.
+        echo_request_id: whether answers carry the request's id; under Serve, Serve adds it.
+    """
     app = Starlette(
         routes=ROUTES,
         middleware=[
@@ -73,7 +77,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
     }.get(error.status_code, error.detail)
     headers = dict(error.headers or {})
     if error.status_code == 405:
-        # Starlette names those of the first route alone.
+        # Starlette names only the methods of the first route with this path.
         headers["Allow"] = ", ".join(sorted(_methods(request.url.path)))
     return ApiError(error.status_code, message, headers=headers).response(request_id_of(request))
 

@@ -1,4 +1,4 @@
-"""The Ingress deployment: a Starlette application per replica. It holds no state of its own."""
+"""The Ingress deployment: a Starlette application per replica, without any state of its own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from deployments.settings import FrontSettings, ServedModels
 
 
 class Ingress:
-    """Deployment: `serve.ingress()` without an argument asks it for its application."""
+    """Deployment: `serve.ingress()` without an argument takes the application from `__serve_build_asgi_app__`."""
 
     def __init__(self, settings: FrontSettings, jobs: Any) -> None:
         self.graph = Graph(settings, jobs.options(_by_reference=True))

@@ -1,4 +1,4 @@
-"""Errors as clients of vLLM and vLLM-Omni know them: one JSON envelope, and one place that makes it.
+"""Errors as clients get them, and the one JSON envelope that they have, which is that of vLLM and vLLM-Omni:
 
 `{"error": {"message", "type", "param", "code", "request_id"}}`, where `code` is the HTTP status as an integer.
 """
@@ -22,7 +22,7 @@ from deployments.redaction import encodable, without_media, without_paths
 RETRY_AFTER = {"Retry-After": "5"}
 MAX_REPORTED = 10
 MAX_MESSAGE = 2000
-MAX_SHOWN = 80
+MAX_EXCERPT = 80
 
 
 class ApiError(Exception):
@@ -31,9 +31,9 @@ class ApiError(Exception):
     Attributes:
         status: HTTP status code.
         message: what is wrong and what would be right.
-        param: the field at fault, if one is.
-        kind: the envelope's `type`; the status' reason phrase by default.
-        headers: sent along, such as `Retry-After`.
+        param: the wrong field, if there is one.
+        kind: the envelope's `type`; by default the status' reason phrase.
+        headers: headers of the answer, such as `Retry-After`.
     """
 
     def __init__(
@@ -70,15 +70,15 @@ class ApiError(Exception):
 
 
 def bad_field(error: RequestError, names: Mapping[str, str] | None = None) -> ApiError:
-    """A refusal by the core as an answer; `names` maps the core's fields to the names the client used."""
+    """A refusal by the core as an API error; `names` maps the core's fields to the names that the client used."""
     name = (names or {}).get(error.field, error.field)
     return ApiError(400, f"{name} {error.reason}", param=name)
 
 
 def bad_fields(error: ValidationError, names: Mapping[str, str] | None = None) -> ApiError:
-    """pydantic's findings in our own words, at most ten of them; `param` names the first.
+    """pydantic's errors in our own words, at most ten of them; `param` names the first.
 
-    `names` maps the schema's fields to the names the client used.
+    `names` maps the schema's fields to the names that the client used.
     """
     problems = [(_place(found["loc"], names or {}), _sentence(dict(found))) for found in error.errors()]
     reported = [f"{field} {sentence}".strip() for field, sentence in problems[:MAX_REPORTED]]
@@ -95,28 +95,27 @@ def _place(parts: tuple[int | str, ...], names: Mapping[str, str]) -> str:
 def _sentence(found: dict[str, Any]) -> str:
     if found["type"] == "missing":
         return "is missing"
-    said = str(found["msg"]).removeprefix("Value error, ")
+    message = str(found["msg"]).removeprefix("Value error, ")
+    expectation = message if message.startswith(("must", "is ")) else message[0].lower() + message[1:]
     value = found.get("input")
-    shown = _shown(value) if isinstance(value, (str, int, float)) else None
-    expectation = said if said.startswith(("must", "is ")) else said[0].lower() + said[1:]
-    return expectation if shown is None else f"is {shown}: {expectation}"
+    return f"is {_excerpt(value)}: {expectation}" if isinstance(value, (str, int, float)) else expectation
 
 
-def _shown(value: str | float) -> str:
-    if isinstance(value, str) and len(value) > MAX_SHOWN:
-        return f"{value[:MAX_SHOWN]!r}..."
-    return repr(value)[:MAX_SHOWN]
+def _excerpt(value: str | float) -> str:
+    if isinstance(value, str) and len(value) > MAX_EXCERPT:
+        return f"{value[:MAX_EXCERPT]!r}..."
+    return repr(value)[:MAX_EXCERPT]
 
 
 def unwrapped(error: BaseException) -> BaseException:
-    """What was raised in the other process."""
+    """The exception that was raised in the other process."""
     while isinstance(error, RayTaskError) and isinstance(error.cause, BaseException):
         error = error.cause
     return error
 
 
 def as_api_error(error: BaseException) -> ApiError:
-    """A failure behind the ingress as an answer."""
+    """A failure behind the ingress as an API error."""
     error = unwrapped(error)
     if isinstance(error, ApiError):
         return error
@@ -125,7 +124,7 @@ def as_api_error(error: BaseException) -> ApiError:
     if isinstance(error, BackPressureError):
         return ApiError(429, "the queue is full; try again later", headers=RETRY_AFTER)
     if isinstance(error, IdempotencyMismatch):
-        message = "Idempotency-Key came with another request before; a new request needs a key of its own"
+        message = "Idempotency-Key was used for another request before; send a new key with a new request"
         return ApiError(422, message, param="Idempotency-Key")
     if isinstance(error, (DeploymentUnavailableError, RayError, RayServeException)):
         log.warning("a stage is not available: %s: %s", type(error).__name__, error)

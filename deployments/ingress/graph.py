@@ -1,4 +1,4 @@
-"""What the ingress can ask of the graph behind it: models, chats, health, figures, and, through `jobs`, jobs."""
+"""What the ingress calls in the graph behind it: models, chats, health, figures and, through `jobs`, jobs."""
 
 from __future__ import annotations
 
@@ -13,16 +13,18 @@ from typing import Any
 from ray import serve
 
 from deployments.ingress.errors import as_api_error
-from deployments.ingress.jobs import JobService
+from deployments.ingress.jobs_client import JobsClient
 from deployments.logs import log
 from deployments.model import ModelCard
+from deployments.names import FRONT
 from deployments.settings import FrontSettings, ServedModels
 from deployments.wire.chat_answer import ChatAnswer
-from deployments.wire.handles import FRONT, answer_of, items_of, stage
+from deployments.wire.handles import answer_of, items_of, stage
 from deployments.wire.media_store import MediaStore
 
 REFRESH_S = 10.0
-SEARCH_S = 0.5
+# While the card of a configured application is missing.
+MISSING_REFRESH_S = 0.5
 STATUS_AGE_S = 1.0
 STAGES = ("Jobs", "Encoder", "Reasoner", "Generator", "Decoder")
 
@@ -36,37 +38,37 @@ class ServedCard:
 
 
 class Graph:
-    """Handles of the other deployments, and what is known of the models."""
+    """The other deployments, and the cards of the models that they serve."""
 
     def __init__(self, settings: FrontSettings, jobs: Any) -> None:
         self.settings = settings
         self.media = MediaStore(settings.media_url)
-        self.jobs = JobService(jobs)
+        self.jobs = JobsClient(jobs)
         self.configured = ServedModels()
         self._cards: dict[str, ServedCard] = {}
-        self._been_ready: set[str] = set()
-        self._search: asyncio.Task[None] | None = None
+        self._once_ready: set[str] = set()
+        self._refreshing: asyncio.Task[None] | None = None
         self._status: tuple[float, serve.schema.ServeStatus] | None = None
 
     # Models
 
     def configure(self, models: ServedModels) -> None:
-        """Learn which applications serve models; their cards are fetched in the background."""
+        """Set the applications that serve models; their cards are fetched in the background."""
         self.configured = models
         wanted = {model.application for model in models.models}
         self._cards = {name: card for name, card in self._cards.items() if name in wanted}
-        self._been_ready &= wanted
-        if self._search is not None:
-            self._search.cancel()
-        # A context of its own: a task made inside a request would be cancelled with that request.
-        self._search = asyncio.create_task(self._keep_cards(), context=contextvars.Context())
+        self._once_ready &= wanted
+        if self._refreshing is not None:
+            self._refreshing.cancel()
+        # In a context of its own, because Serve cancels a task of a request's context together with that request.
+        self._refreshing = asyncio.create_task(self._refresh_cards(), context=contextvars.Context())
 
-    async def _keep_cards(self) -> None:
+    async def _refresh_cards(self) -> None:
         while True:
             fetching = (self._fetch_card(model.application) for model in self.configured.models)
-            # Not even a fetch that is cancelled may end the search.
+            # Exceptions are returned, so that not even a cancelled fetch ends this loop.
             await asyncio.gather(*fetching, return_exceptions=True)
-            await asyncio.sleep(SEARCH_S if self.missing() else REFRESH_S)
+            await asyncio.sleep(MISSING_REFRESH_S if self.missing() else REFRESH_S)
 
     async def _fetch_card(self, application: str) -> None:
         try:
@@ -74,40 +76,40 @@ class Graph:
                 async with asyncio.timeout(REFRESH_S):
                     card = await stage("Model", application).describe.remote()
                 self._cards[application] = ServedCard(card, application)
-        except Exception as error:  # Whatever it is, the next round may do better, and there must be one.
+        except Exception as error:  # Any failure may pass, so the next round tries again.
             log.debug("no card of %s yet: %s", application, error)
 
     def missing(self) -> list[str]:
-        """Configured applications that have not said yet what they serve."""
+        """Configured applications whose cards have not been fetched yet."""
         return [model.application for model in self.configured.models if model.application not in self._cards]
 
     def models(self) -> list[ServedCard]:
-        """The models, those that do everything first, because clients take the first one for anything."""
+        """The models, those that both chat and generate first, because clients use the first one for everything."""
         known = [self._cards[m.application] for m in self.configured.models if m.application in self._cards]
         return sorted(known, key=lambda served: -(served.card.chats + served.card.generates))
 
     async def ready_models(self) -> list[ServedCard]:
-        """Those of which every stage has been ready; one whose stage is being replaced stays among them."""
+        """The models whose stages have all been ready once; replacing a stage does not remove a model from them."""
         models = self.models()
-        if any(served.application not in self._been_ready for served in models):
+        if any(served.application not in self._once_ready for served in models):
             waiting = {name.partition("/")[0] for name in await self.unready()}
             for served in models:
                 needed = {FRONT, served.application, *([served.card.decoder] if served.card.generates else [])}
                 if needed.isdisjoint(waiting):
-                    self._been_ready.add(served.application)
-        return [served for served in models if served.application in self._been_ready]
+                    self._once_ready.add(served.application)
+        return [served for served in models if served.application in self._once_ready]
 
     # Chat
 
     async def chat(self, application: str, request_id: str, body: dict[str, Any]) -> ChatAnswer:
-        """A whole answer."""
-        answer: ChatAnswer = await _asked(stage("Reasoner", application).chat.remote(request_id, body))
+        """The whole answer to a chat."""
+        answer: ChatAnswer = await _call(stage("Reasoner", application).chat.remote(request_id, body))
         return answer
 
     async def chat_stream(
         self, application: str, request_id: str, body: dict[str, Any]
     ) -> AsyncGenerator[ChatAnswer | str, None]:
-        """An error, or the answer piece by piece."""
+        """The answer to a chat piece by piece, or an error."""
         reasoner = stage("Reasoner", application).options(stream=True)
         async with aclosing(_stream(reasoner.chat_stream.remote(request_id, body))) as stream:
             async for part in stream:
@@ -123,15 +125,15 @@ class Graph:
         return self._status[1]
 
     async def unready(self) -> dict[str, str]:
-        """What is not ready yet, with the reason; empty when every configured stage is."""
+        """Why each stage that is not ready is not; empty once every configured stage is ready."""
         applications = (await self.status()).applications
         wanted = {FRONT} | {model.application for model in self.configured.models}
         wanted |= {served.card.decoder for served in self._cards.values() if served.card.generates}
         reasons = {name: "is not deployed" for name in wanted if name not in applications}
         for name, overview in applications.items():
             for deployment, state in overview.deployments.items():
-                # One that changes its number of replicas still serves with those it has. Serve types their states as an
-                # enumeration, and gives its values.
+                # A deployment that changes its number of replicas still serves with those that run. Serve declares
+                # their states as an enumeration, but sends its values.
                 serves = state.status.value == "HEALTHY" or any(
                     count for kind, count in state.replica_states.items() if kind == "RUNNING"
                 )
@@ -142,18 +144,20 @@ class Graph:
         return reasons | {name: "has not described itself" for name in self.missing() if name not in reasons}
 
     async def figures(self) -> list[tuple[str, str, int, dict[str, float]]]:
-        """Application, deployment, number of the replica, and its figures; silent ones are left out."""
+        """Application, deployment, replica's number and figures of every replica that answers."""
         applications = (await self.status()).applications
-        asked = [
+        deployments = [
             (application, deployment)
             for application, overview in applications.items()
             for deployment in overview.deployments
             if deployment in STAGES
         ]
-        answers = await asyncio.gather(*(asyncio.to_thread(_broadcast, *names) for names in asked))
+        answers = await asyncio.gather(
+            *(asyncio.to_thread(_broadcast, application, deployment) for application, deployment in deployments)
+        )
         return [
             (application, deployment, number, figures)
-            for (application, deployment), replicas in zip(asked, answers, strict=True)
+            for (application, deployment), replicas in zip(deployments, answers, strict=True)
             for number, figures in enumerate(replicas)
         ]
 
@@ -161,13 +165,13 @@ class Graph:
 def _broadcast(application: str, deployment: str) -> list[dict[str, float]]:
     try:
         results: list[dict[str, float]] = stage(deployment, application).broadcast("stats").results(timeout_s=2)
-    except Exception as error:  # A replica that starts or dies just now says nothing.
+    except Exception as error:  # A replica that is starting or dying does not answer.
         log.debug("no figures of %s/%s: %s", application, deployment, error)
         return []
     return results
 
 
-async def _asked(response: Any) -> Any:
+async def _call(response: Any) -> Any:
     try:
         return await answer_of(response)
     except Exception as error:

@@ -1,4 +1,4 @@
-"""A file of the media store as an answer: with ranges and an ETag, whether it lies on a disk or in an object store."""
+"""A file of the media store as a response with ranges and an ETag, from a disk or from an object store."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from deployments.ingress.errors import ApiError
 from deployments.wire.media_store import local_path, media_size, read_media
 
 CHUNK_BYTES = 2**20
-# Several ranges in one answer are for viewers of documents; a server may answer with the whole file instead.
+# A single range. If a client asks for several of a file in an object store, it gets the whole file, which RFC 9110
+# allows: viewers of documents ask for several, players of video do not.
 _RANGE = re.compile(r"(\d{0,40})-(\d{0,40})", re.ASCII)
 MAX_RANGES = 16
 
@@ -26,10 +27,10 @@ async def media_response(request: Request, uri: str, media_type: str, name: str)
     """The file behind a URI.
 
     Raises:
-        ApiError: 404 where it is gone.
+        ApiError: 404, the file no longer exists.
     """
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    _forget_odd_range(request)
+    _drop_malformed_range(request)
     path = local_path(uri)
     if path is not None:
         found = await asyncio.to_thread(_file_at, path)
@@ -38,22 +39,22 @@ async def media_response(request: Request, uri: str, media_type: str, name: str)
     size = None if path is not None else await asyncio.to_thread(media_size, uri)
     if size is None:
         raise ApiError(404, "the file of this generation is gone")
-    # Its headers anew, without what was forgotten.
+    # A new object, because Starlette caches the headers of the old one.
     return _remote(Request(request.scope), uri, size, media_type, headers)
 
 
-def _forget_odd_range(request: Request) -> None:
-    """A range that is none asks for nothing (RFC 9110, 14.2): the whole file answers it."""
+def _drop_malformed_range(request: Request) -> None:
+    """Remove a malformed Range header, so that the answer is the whole file (RFC 9110, 14.2)."""
     unit, _, ranges = request.headers.get("range", "").partition("=")
-    asked = [part for part in ranges.split(",", MAX_RANGES) if part.strip()]
-    if unit.lower() != "bytes" or not asked or not all(map(_is_range, asked)):
+    requested = [part for part in ranges.split(",", MAX_RANGES) if part.strip()]
+    if unit.lower() != "bytes" or not requested or not all(map(_is_range, requested)):
         headers = request.scope["headers"]
         request.scope["headers"] = [(name, value) for name, value in headers if name.lower() != b"range"]
 
 
 def _is_range(text: str) -> bool:
-    asked = _RANGE.fullmatch(text.strip())
-    first, last = asked.groups() if asked else ("", "")
+    matched = _RANGE.fullmatch(text.strip())
+    first, last = matched.groups() if matched else ("", "")
     return bool(first or last) and not (first and last and int(first) > int(last))
 
 
@@ -66,13 +67,13 @@ def _file_at(path: Path) -> os.stat_result | None:
 
 
 def _remote(request: Request, uri: str, size: int, media_type: str, headers: dict[str, str]) -> Response:
-    # A result's URI is never written again, so it names the content.
+    # A result is never overwritten, so its URI identifies its content.
     etag = f'"{hashlib.sha256(uri.encode()).hexdigest()[:32]}"'
     headers = headers | {"ETag": etag, "Accept-Ranges": "bytes", "Content-Type": media_type}
-    asked = _RANGE.fullmatch(request.headers.get("range", "").partition("=")[2])
-    if asked is None or request.headers.get("if-range", etag) != etag:
+    matched = _RANGE.fullmatch(request.headers.get("range", "").partition("=")[2])
+    if matched is None or request.headers.get("if-range", etag) != etag:
         return _stream(request, uri, 0, size, 200, headers)
-    first, last = asked.groups()
+    first, last = matched.groups()
     start = int(first) if first else max(0, size - int(last))
     end = min(size, int(last) + 1) if first and last else size
     if start >= end:

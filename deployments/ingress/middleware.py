@@ -1,4 +1,4 @@
-"""Around every request: its id and a count. Pure ASGI, so that nothing is buffered."""
+"""Middleware of every request: its id and its metrics. Pure ASGI, so that nothing is buffered."""
 
 from __future__ import annotations
 
@@ -16,22 +16,23 @@ from deployments.logs import logs_for
 
 HEADER = "x-request-id"
 _ACCEPTABLE = re.compile(r"[\x20-\x7e]{1,255}")
-"""Serve sends back whatever came, so the id in an error and in the log had better be the same."""
+"""Serve sends a client's id back as it came, so a valid one is used in errors and in the log as well."""
 
 
 def request_id_of(request: Request) -> str:
-    """The id of a request: the client's where it sent a sound one, else one of ours."""
+    """The id of a request: the client's if it sent a valid one, else one of our own."""
     request_id: str = request.scope["state"]["request_id"]
     return request_id
 
 
 class RequestContext:
-    """Gives each request its id, in the scope, in the log and in the answer.
+    """Gives each request its id, in the scope, the log and the answer, and counts the answer.
 
     Args:
-        app: what it wraps.
-        echo: whether to send the id back; under Serve, Serve does.
-        on_error: answers what no handler expected; Starlette's own place for that lies outside of all middleware.
+        app: the application that it wraps.
+        echo: whether to send the id back; under Serve, Serve does so.
+        on_error: makes the answer to an unexpected exception. Starlette's own handler for these runs outside of all
+            middleware, so its answers would have no id.
     """
 
     def __init__(self, app: ASGIApp, echo: bool, on_error: Callable[[Request, Exception], Response]) -> None:

@@ -1,4 +1,4 @@
-"""Wait for work while its client waits: hanging up, or waiting too long, ends both."""
+"""Work that a client waits for. It is cancelled if the client hangs up or the time limit passes."""
 
 from __future__ import annotations
 
@@ -18,56 +18,56 @@ NO_RETRY = {"x-should-retry": "false"}
 
 
 async def while_connected(request: Request, work: Coroutine[Any, Any, T], limit: float | None = None) -> T:
-    """The result of some work; a client that hangs up, or a limit in seconds that passes, cancels it.
+    """The result of some work, which is cancelled if the client hangs up or after `limit` seconds.
 
     Raises:
-        ApiError: 504 after the limit, 499 when the client hung up.
+        ApiError: 504 after the limit, 499 if the client hung up.
     """
-    task, gone = asyncio.create_task(work), asyncio.create_task(_hung_up(request))
-    both: set[asyncio.Task[Any]] = {task, gone}
+    task, hung_up = asyncio.create_task(work), asyncio.create_task(_disconnected(request))
+    tasks: set[asyncio.Task[Any]] = {task, hung_up}
     try:
-        await asyncio.wait(both, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(tasks, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
         if task.done():
             return task.result()
-        if gone.done():
+        if hung_up.done():
             raise ApiError(499, "the client hung up", kind="ClientClosedRequest")
         message = f"not finished within {limit:g} s; POST /v1/videos makes a job that can be polled"
         raise ApiError(504, message, headers=NO_RETRY)
     finally:
-        gone.cancel()
+        hung_up.cancel()
         task.cancel()
-        await asyncio.wait(both, timeout=1)
+        await asyncio.wait(tasks, timeout=1)
 
 
-async def _hung_up(request: Request) -> None:
+async def _disconnected(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
 
 
-async def finished(graph: Graph, request: Request, jobs: list[Job]) -> list[Job]:
-    """Run jobs side by side and return them completed; the first that fails ends the others.
+async def run_jobs(graph: Graph, request: Request, jobs: list[Job]) -> list[Job]:
+    """Run jobs concurrently and return them completed; if one fails, the others are removed.
 
     Raises:
-        ApiError: 504 after the operator's limit, 499 when the client hung up, or the failure of a job.
+        ApiError: 504 after the operator's limit, 499 if the client hung up, or the failure of a job.
     """
-    return await while_connected(request, _all_completed(graph, jobs), graph.settings.sync_timeout_s)
+    return await while_connected(request, _run_all(graph, jobs), graph.settings.sync_timeout_s)
 
 
-async def _all_completed(graph: Graph, jobs: list[Job]) -> list[Job]:
+async def _run_all(graph: Graph, jobs: list[Job]) -> list[Job]:
     try:
         async with asyncio.TaskGroup() as group:
-            running = [group.create_task(_completed(graph, job)) for job in jobs]
+            running = [group.create_task(_run(graph, job)) for job in jobs]
     except BaseException as error:
-        # Those that had completed are of no use without the others.
+        # A client gets all results or none, so the completed jobs are removed as well.
         for job in jobs:
-            graph.jobs.let_go(job)
+            graph.jobs.discard(job)
         while isinstance(error, BaseExceptionGroup):
             error = error.exceptions[0]
         raise error from None
     return [task.result() for task in running]
 
 
-async def _completed(graph: Graph, job: Job) -> Job:
+async def _run(graph: Graph, job: Job) -> Job:
     stored = await graph.jobs.submit(job)
     async with aclosing(graph.jobs.watch(stored.id, attend=True)) as events:
         async for event in events:

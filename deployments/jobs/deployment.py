@@ -28,8 +28,9 @@ from deployments.jobs.job import EventKind, Job, JobEvent, JobKind, Page
 from deployments.jobs.sweep import Sweep
 from deployments.jobs.watching import ATTENDED_S, LISTENERS_PERIOD_S, Watchers
 from deployments.logs import log
+from deployments.names import FRONT
 from deployments.settings import FrontSettings
-from deployments.wire.handles import FRONT, stage
+from deployments.wire.handles import stage
 from deployments.wire.media_store import delete_media
 
 AsyncCall = Callable[[], Awaitable[object]]

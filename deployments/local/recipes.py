@@ -13,8 +13,8 @@ import yaml
 from pydantic import ValidationError
 
 from cosmos3_core.errors import CosmosError
+from deployments.names import FRONT
 
-FRONT = "front"
 # Installed as package data, and in a checkout of the repository.
 FOLDERS = (Path(__file__).parents[1] / "serve_configs", Path(__file__).parents[2] / "serve_configs")
 

@@ -1,4 +1,4 @@
-"""A chat's answer on its way from the Reasoner to the ingress."""
+"""A chat's answer from the Reasoner to the ingress."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 
 @dataclass(frozen=True)
 class ChatAnswer:
-    """A whole answer or an error, as vLLM made it.
+    """A whole answer or an error from vLLM.
 
     Attributes:
-        status: HTTP status code.
-        body: JSON object.
+        status: the HTTP status code.
+        body: the JSON object.
     """
 
     status: int

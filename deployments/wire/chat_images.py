@@ -1,4 +1,4 @@
-"""Where the images of a chat request are: found as data URIs, replaced by what stands for them."""
+"""Finds the images in a chat request, which are data URIs, and replaces them by other content parts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MAX_IMAGES = 8
 
 
 def parts_of(body: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every content part of a chat's messages that is an object, with its path such as `messages.0.content.1`."""
+    """Every content part of a chat's messages that is an object, with its path, such as `messages.0.content.1`."""
     messages = body.get("messages")
     for index, message in enumerate(messages if isinstance(messages, list) else []):
         content = message.get("content") if isinstance(message, dict) else None
@@ -26,7 +26,7 @@ def data_of(url: Any, field: str) -> bytes:
     """The bytes of a base64 data URI.
 
     Raises:
-        RequestError: it is another scheme or no base64.
+        RequestError: the URL has another scheme or is not valid base64.
     """
     try:
         return read_data_uri(url if isinstance(url, str) else "").content
@@ -35,13 +35,13 @@ def data_of(url: Any, field: str) -> bytes:
 
 
 def image_url(part: dict[str, Any]) -> Any:
-    """The URL of an image part in either of its spellings."""
+    """The URL of an image part in either of its two forms."""
     value = part.get(IMAGE)
     return value.get("url") if isinstance(value, dict) else value
 
 
 def is_image(part: dict[str, Any]) -> bool:
-    """Whether a content part is an image by URL; parts without a type are what their keys say."""
+    """Whether a content part is an image URL. The keys of a part decide if it has no type."""
     return part.get("type", IMAGE) == IMAGE and IMAGE in part
 
 
@@ -51,7 +51,7 @@ def image_parts(body: dict[str, Any]) -> list[bytes]:
 
 
 def with_parts(body: dict[str, Any], replacements: list[dict[str, Any]]) -> dict[str, Any]:
-    """The body with its images replaced in order; the body itself where there is nothing to replace."""
+    """The body with its images replaced in order; without replacements, the same object."""
     if not replacements:
         return body
     remaining = iter(replacements)

@@ -1,4 +1,4 @@
-"""Base64 data URIs: the only form in which media stand inside JSON. Nothing else is read, and nothing is fetched."""
+"""Base64 data URIs, the only form of media in JSON. Other URIs are refused; nothing is fetched."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _SCHEME_CHARACTERS = 64
 
 @dataclass(frozen=True)
 class DataUri:
-    """What a data URI holds.
+    """The content of a data URI.
 
     Attributes:
-        family: what it says of itself before the slash, such as `image`, in lower case; empty where it says nothing.
+        family: the part of its media type before the slash, such as `image`, in lower case; empty if it has none.
         content: the bytes.
     """
 
@@ -24,11 +24,11 @@ class DataUri:
 
 
 def read_data_uri(text: str) -> DataUri:
-    """The content of a base64 data URI: the standard alphabet, padded, nothing else.
+    """Read a base64 data URI in the standard alphabet with padding.
 
     Raises:
-        ValueError: the rest of a sentence that begins with the field's name: a URL, a path or other text, or no strict
-            base64. What was sent is not repeated in it.
+        ValueError: the text is a URL, a path or anything else, or not strict base64. The message is the rest of a
+            sentence that begins with the field's name, and does not repeat what was sent.
     """
     scheme, colon, _ = text[:_SCHEME_CHARACTERS].partition(":")
     if scheme.lower() != "data" or not colon:

@@ -11,9 +11,6 @@ from typing import Any
 
 from ray import serve
 
-FRONT = "front"
-"""The application of Ingress and Jobs."""
-
 
 def stage(deployment: str, application: str) -> Any:
     """A handle of a deployment, which may not be there yet: calls wait for it.

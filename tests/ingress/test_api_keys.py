@@ -1,4 +1,4 @@
-"""API keys and idempotency keys, over an application that says who called it."""
+"""API keys and idempotency keys, with an application that answers with its caller."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class _State:
 
 
 @pytest.mark.parametrize("root", ["/cosmos", "/a/b/", "/v1", "/health"])
-def test_a_front_below_a_prefix_is_guarded_as_well(root: str) -> None:
+def test_an_application_below_a_prefix_is_guarded(root: str) -> None:
     reached = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -68,7 +68,7 @@ def test_a_front_below_a_prefix_is_guarded_as_well(root: str) -> None:
 
 
 @pytest.mark.parametrize("header", ["", "Bearer EMPTY", "Bearer not-used", "nonsense"])
-def test_without_keys_everybody_is_let_in(header: str) -> None:
+def test_without_keys_every_request_is_allowed(header: str) -> None:
     answer = ask((), authorization=header) if header else ask(())
     assert (answer.status_code, answer.json()) == (200, ["", None])
 
@@ -81,7 +81,7 @@ def test_a_known_key_is_named(header: str) -> None:
 @pytest.mark.parametrize(
     "header", ["", "Bearer", "Bearer wrong", "Basic alice's key", "alice's key", f"Bearer {ALICE.sha256}"]
 )
-def test_others_are_refused_as_vllm_refuses_them(header: str) -> None:
+def test_other_keys_are_refused_as_by_vllm(header: str) -> None:
     answer = ask((ALICE,), authorization=header)
     assert (answer.status_code, answer.json()) == (401, {"error": "Unauthorized"})
     assert answer.headers["www-authenticate"] == "Bearer"
@@ -103,11 +103,11 @@ def test_others_are_refused_as_vllm_refuses_them(header: str) -> None:
         ("/v1/health", "GET", 401),
     ],
 )
-def test_what_is_guarded(path: str, method: str, status: int) -> None:
+def test_guarded_paths(path: str, method: str, status: int) -> None:
     assert ask((ALICE,), path, method).status_code == status
 
 
-def test_a_key_out_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     key = KeySettings(name="bob", environment="BOBS_KEY")
     with pytest.raises(RuntimeError, match="bob is read from BOBS_KEY, which is not set"):
         ApiKeys(_State(None), [key])
@@ -115,7 +115,7 @@ def test_a_key_out_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ask((ALICE, key), authorization="Bearer bob's key").json() == ["bob", None]
 
 
-def test_a_socket_without_a_key_is_closed() -> None:
+def test_a_websocket_without_a_key_is_closed() -> None:
     async def test() -> list[Message]:
         sent: list[Message] = []
 

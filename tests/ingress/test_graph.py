@@ -1,4 +1,4 @@
-"""What the ingress makes of Serve's view of the graph."""
+"""Readiness, derived from Serve's status."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def application(deployments: Deployments) -> ApplicationStatusOverview:
         name: DeploymentStatusOverview(
             status=schema.DeploymentStatus(status),
             status_trigger=schema.DeploymentStatusTrigger("UNSPECIFIED"),
-            # As the controller sends them: plain text.
+            # The controller sends them as plain text.
             replica_states=cast(Any, states),
             message="",
         )
@@ -47,11 +47,11 @@ def graph_of(card: ServedCard, tmp_path: Path, **applications: Deployments) -> G
     graph = Graph(FrontSettings(data=tmp_path), None)
     graph.configured = ServedModels(models=(ServedModel(application="app"),))
     graph._cards = {"app": card}
-    see(graph, **applications)
+    set_status(graph, **applications)
     return graph
 
 
-def see(graph: Graph, **applications: Deployments) -> None:
+def set_status(graph: Graph, **applications: Deployments) -> None:
     found = {name: application(deployments) for name, deployments in applications.items()}
     graph._status = (time.monotonic() + 1e6, ServeStatus(applications=found))
 
@@ -67,7 +67,7 @@ def see(graph: Graph, **applications: Deployments) -> None:
         ({}, False),
     ],
 )
-def test_a_model_is_listed_once_all_of_it_runs(
+def test_a_model_is_listed_once_all_its_stages_run(
     deployments: Deployments, ready: bool, card: ServedCard, tmp_path: Path
 ) -> None:
     graph = graph_of(card, tmp_path, front=UP, decoder=UP, app=deployments)
@@ -75,12 +75,12 @@ def test_a_model_is_listed_once_all_of_it_runs(
     assert (asyncio.run(graph.unready()) == {}) is ready
 
 
-def test_a_model_waits_for_its_decoder_and_stays_listed_when_a_stage_is_replaced(
+def test_a_model_waits_for_its_decoder_and_stays_listed_while_a_stage_is_replaced(
     card: ServedCard, tmp_path: Path
 ) -> None:
     graph = graph_of(card, tmp_path, front=UP, app=UP)
     assert asyncio.run(graph.ready_models()) == []
-    see(graph, front=UP, app=UP, decoder=UP)
+    set_status(graph, front=UP, app=UP, decoder=UP)
     assert asyncio.run(graph.ready_models()) == [card]
-    see(graph, front=UP, app={"Generator": ("UNHEALTHY", {})}, decoder=UP)
+    set_status(graph, front=UP, app={"Generator": ("UNHEALTHY", {})}, decoder=UP)
     assert asyncio.run(graph.ready_models()) == [card] and asyncio.run(graph.unready())

@@ -1,4 +1,4 @@
-"""Files as answers, out of a folder and out of an object store, which fsspec's memory stands for."""
+"""Files as responses, from a folder and from an object store, for which fsspec's memory file system is used."""
 
 from __future__ import annotations
 
@@ -61,14 +61,14 @@ def test_the_whole_file(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
         (f"bytes=1000-{2**63 - 1}", 1000, 1024),
     ],
 )
-def test_a_part_of_it(uri: str, asked: str, start: int, end: int) -> None:
+def test_a_range(uri: str, asked: str, start: int, end: int) -> None:
     answer = get(uri, Range=asked)
     assert (answer.status_code, answer.content) == (206, CONTENT[start:end])
     assert answer.headers["content-range"] == f"bytes {start}-{end - 1}/1024"
     assert answer.headers["content-length"] == str(end - start)
 
 
-def test_a_part_that_is_not_there(uri: str) -> None:
+def test_a_range_beyond_the_file(uri: str) -> None:
     answer = get(uri, Range="bytes=5000-6000")
     assert answer.status_code == 416 and answer.headers["content-range"] == "bytes */1024"
 
@@ -77,28 +77,28 @@ def test_a_part_that_is_not_there(uri: str) -> None:
     "asked",
     ["bytes=abc", "items=0-1", "bytes", "bytes=", "bytes=-", "bytes=5-2", f"bytes={'9' * 5000}-", "bytes=0-1-2"],
 )
-def test_what_is_no_range_asks_for_the_whole(uri: str, asked: str) -> None:
+def test_a_malformed_range_gets_the_whole_file(uri: str, asked: str) -> None:
     answer = get(uri, Range=asked)
     assert (answer.status_code, answer.content) == (200, CONTENT)
 
 
-def test_several_parts(uri: str) -> None:
+def test_several_ranges(uri: str) -> None:
     answer = get(uri, Range="bytes=0-9, 20-29")
     assert answer.status_code in (200, 206) and CONTENT[20:30] in answer.content
 
 
-def test_a_part_of_a_file_that_has_changed_is_the_whole(uri: str) -> None:
+def test_a_range_of_a_changed_file_gets_the_whole_file(uri: str) -> None:
     etag = get(uri).headers["etag"]
     assert get(uri, Range="bytes=0-9", If_Range='"another"').status_code == 200
     assert get(uri, Range="bytes=0-9", If_Range=etag).status_code == 206
 
 
-def test_its_head(uri: str) -> None:
+def test_head(uri: str) -> None:
     answer = get(uri, "HEAD")
     assert (answer.status_code, answer.content, answer.headers["content-length"]) == (200, b"", "1024")
 
 
-def test_a_file_that_is_gone(uri: str) -> None:
+def test_a_deleted_file(uri: str) -> None:
     delete_media(uri)
     answer = get(uri)
     assert answer.status_code == 404 and "is gone" in answer.json()["error"]["message"]

@@ -1,4 +1,4 @@
-"""What surrounds every request: its id in the scope, in the log and in the answer, and a count."""
+"""Every request has an id in its scope, its log and its answer, and is counted."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from deployments import logs
 from deployments.ingress.middleware import RequestContext, request_id_of
 from deployments.ingress.routes.metrics import HttpMetrics
 
-BAD_IDS = ["", "é", "a" * 256, "a\tb", "\x7f"]
+INVALID_IDS = ["", "é", "a" * 256, "a\tb", "\x7f"]
 
 
 async def _tell(request: Request) -> Response:
@@ -77,29 +77,29 @@ def is_ours(request_id: str) -> bool:
 
 
 @pytest.mark.parametrize("given", ["abc", "A-1_b.c:d", "a" * 255, "0", "a b", "tenant/7", '"', "a,b;c"])
-def test_a_sound_id_is_the_clients(given: str) -> None:
+def test_a_valid_id_is_kept(given: str) -> None:
     answer = ask(app_of(), given=given)
     assert answer.json() == {"id": given, "log": given}
     assert answer.headers["x-request-id"] == given
 
 
-@pytest.mark.parametrize("given", BAD_IDS)
-def test_a_bad_id_is_replaced(given: str) -> None:
+@pytest.mark.parametrize("given", INVALID_IDS)
+def test_an_invalid_id_is_replaced(given: str) -> None:
     answer = ask(app_of(), given=given)
     assert is_ours(answer.json()["id"])
     assert answer.headers["x-request-id"] == answer.json()["id"] == answer.json()["log"]
 
 
 @given(st.binary(max_size=20).filter(lambda given: b"\n" not in given))
-def test_no_id_that_could_break_a_header_or_a_log_line(given: bytes) -> None:
+def test_no_id_breaks_a_header_or_a_log_line(given: bytes) -> None:
     found = ask(app_of(), given=given).json()["id"]
-    # A server strips the blanks around a header's value.
+    # A server strips the whitespace around a header's value.
     assert is_ours(found) or found.encode().strip() == given.strip()
     assert found.isascii() and found.isprintable()
 
 
-def test_an_id_that_ends_with_a_line_is_replaced() -> None:
-    # No server lets it through; Serve's proxy and uvicorn are two of them.
+def test_an_id_that_ends_with_a_line_break_is_replaced() -> None:
+    # Servers such as Serve's proxy and uvicorn refuse it before it gets here.
     assert is_ours(ask(app_of(), given=b"abc\n").json()["id"])
 
 
@@ -114,7 +114,7 @@ def test_without_echo_the_answer_has_no_id() -> None:
     assert "x-request-id" not in answer.headers
 
 
-def test_an_id_that_is_there_already_is_not_doubled() -> None:
+def test_an_id_that_a_handler_has_set_is_replaced() -> None:
     async def named(request: Request) -> Response:
         return Response(headers={"X-Request-Id": "other"})
 
@@ -123,12 +123,12 @@ def test_an_id_that_is_there_already_is_not_doubled() -> None:
     assert ask(app, "/", "abc").headers.get_list("x-request-id") == ["abc"]
 
 
-def test_a_stream_knows_its_request_to_the_end() -> None:
+def test_a_stream_is_logged_with_its_id_to_the_end() -> None:
     answer = ask(app_of(), "/stream", "abc")
     assert answer.text == "1abc2abc" and answer.headers["x-request-id"] == "abc"
 
 
-def test_the_log_is_free_again_afterwards() -> None:
+def test_the_log_has_no_id_afterwards() -> None:
     ask(app_of(), given="abc")
     assert logs._subject.get() == "-"
 
@@ -156,7 +156,7 @@ def test_times_are_observed() -> None:
     assert 0 < app.state.metrics.registry.get_sample_value("cosmos3_http_seconds_sum", labels) < 60
 
 
-def test_a_client_that_hangs_up_before_an_answer_is_counted_with_zero() -> None:
+def test_a_client_that_hangs_up_before_an_answer_is_counted_as_status_0() -> None:
     async def scenario() -> dict[tuple[str, str, str], float]:
         app, begun = Starlette(middleware=[Middleware(RequestContext, echo=True, on_error=_failed)]), asyncio.Event()
         app.state.metrics = HttpMetrics()
@@ -178,7 +178,7 @@ def test_a_client_that_hangs_up_before_an_answer_is_counted_with_zero() -> None:
 
 
 @pytest.mark.parametrize("kind", ["lifespan", "websocket"])
-def test_what_is_no_request_passes_through(kind: str) -> None:
+def test_other_connections_pass_through(kind: str) -> None:
     seen: list[Scope] = []
 
     async def inner(scope: Scope, receive: Receive, send: Send) -> None:
@@ -199,7 +199,7 @@ async def _asgi(app: Any, scope: dict[str, Any]) -> None:
     await app(scope, receive, send)
 
 
-def test_an_answer_to_the_unexpected_has_its_id_and_its_count() -> None:
+def test_an_answer_to_an_unexpected_error_has_its_id_and_is_counted() -> None:
     app = app_of()
     answer = ask(app, "/break", "abc")
     assert answer.status_code == 500
@@ -207,7 +207,7 @@ def test_an_answer_to_the_unexpected_has_its_id_and_its_count() -> None:
     assert answer.headers["x-request-id"] == "abc"
 
 
-def test_methods_that_nobody_knows_make_no_series_of_their_own() -> None:
+def test_unknown_methods_share_one_series() -> None:
     app = app_of()
     for index in range(5):
         ask(app, method=f"X{index}")

@@ -1,4 +1,4 @@
-"""Waiting for work on behalf of a client: the result, the client's end, the operator's limit."""
+"""Work that a client waits for: its result, a client that hangs up, the operator's limit."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from deployments.ingress.waiting import while_connected
 
 
 class Work:
-    """Something that takes a while and knows when it was stopped."""
+    """Work that takes a while and records whether it was cancelled."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
@@ -52,7 +52,7 @@ def test_a_client_that_hangs_up_stops_the_work() -> None:
     assert refused.value.status == 499 and work.cancelled
 
 
-def test_the_limit_stops_the_work_and_says_that_a_retry_is_of_no_use() -> None:
+def test_the_limit_stops_the_work_and_tells_the_client_not_to_retry() -> None:
     work = Work(60)
     with pytest.raises(ApiError, match=r"within 0\.05 s; POST /v1/videos") as refused:
         wait(work, limit=0.05)
@@ -60,7 +60,7 @@ def test_the_limit_stops_the_work_and_says_that_a_retry_is_of_no_use() -> None:
     assert refused.value.headers["x-should-retry"] == "false"
 
 
-def test_failures_pass() -> None:
+def test_failures_are_raised() -> None:
     async def fail() -> None:
         raise ApiError(400, "no", param="size")
 

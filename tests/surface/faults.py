@@ -1,4 +1,4 @@
-"""Faults of the machine under a graph, made on purpose."""
+"""Faults of the machine, made on purpose."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 @contextmanager
 def nowhere_to_write(data: Path) -> Iterator[None]:
-    """A file stands where the folder of a graph's results was; those that were there come back."""
+    """Replace the folder of a graph's results by a file, so that no result can be written; restore it at the end."""
     outputs = data / "media" / "outputs"
     aside = outputs.with_name("aside")
     outputs.mkdir(parents=True, exist_ok=True)

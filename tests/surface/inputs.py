@@ -1,4 +1,4 @@
-"""What the cookbooks send, at sizes for a tiny checkpoint on a CPU: their pictures, clips and prompts, or stand-ins."""
+"""Inputs of the cookbooks (pictures, clips, prompts) or substitutes, at sizes for a tiny checkpoint on a CPU."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from examples import assets
 Upload = tuple[str, bytes, str]
 
 TINY: dict[str, Any] = {"prompt": "a robot", "size": "64x64", "num_frames": 5, "num_inference_steps": 1, "seed": 1}
-"""The least that can be asked of the video routes."""
+"""The smallest request of the video routes."""
 LONG: dict[str, Any] = {"prompt": "a robot", "size": "512x320", "num_frames": 45, "num_inference_steps": 200}
-"""Minutes of work on a slow core, half a minute on a fast one, in steps that both make within a second or two."""
+"""Half a minute of work on a fast core and minutes on a slow one, with steps of at most two seconds."""
 TOO_LARGE: dict[str, Any] = {"prompt": "a robot", "size": "1280x720", "num_frames": 189, "num_inference_steps": 1}
-"""More than the shared graph's Generator may hold: `tests.graph.starting.RESIDENT_BYTES`."""
+"""A request larger than the memory limit of the shared graph's Generator, `tests.graph.starting.RESIDENT_BYTES`."""
 
 
 def compact_prompt(name: str) -> str:
@@ -42,7 +42,7 @@ def jpeg(name: str, width: int, height: int) -> Upload:
 
 
 def mp4(name: str, width: int, height: int, frames: int, fps: float, start: int = 0) -> Upload:
-    """Some frames of a clip at a size, as a file part; a clip that is too short is played again."""
+    """Some frames of a clip at a size, as a file part; a clip that is too short is repeated."""
     clip = assets.video(name)
     chosen = (Image.fromarray(clip[(start + n) % len(clip)]).resize((width, height)) for n in range(frames))
     file = io.BytesIO()
@@ -51,11 +51,11 @@ def mp4(name: str, width: int, height: int, frames: int, fps: float, start: int 
 
 
 def as_parts(fields: dict[str, Any], **uploads: Upload) -> list[tuple[str, Any]]:
-    """Fields as the parts of a multipart form, whether a file is among them or not; objects become JSON text."""
+    """Fields and files as the parts of a multipart form; objects become JSON text."""
     texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in fields.items()}
     return [(name, (None, text)) for name, text in texts.items()] + list(uploads.items())
 
 
 def without(fields: dict[str, Any], *names: str) -> dict[str, Any]:
-    """The fields but those."""
+    """The fields without some of them."""
     return {name: value for name, value in fields.items() if name not in names}

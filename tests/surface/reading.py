@@ -1,4 +1,4 @@
-"""What clients read back: envelopes of errors, jobs while they run, videos."""
+"""Reads the answers that clients get: errors, jobs while they run, videos."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from cosmos3_core.media.clips import VideoClip, decode_video
 
 POLL_S = 0.05
 JOB_ID = re.compile(r"video_gen_[0-9a-f]{32}")
-# A path of the server's disk; our own routes may be named.
+# A path of the server's disk; routes may be named.
 _ABSOLUTE_PATH = re.compile(r"(?<![\w.])/(?!v1/)[\w.-]+/[\w.-]+")
 
 
 def error_of(response: httpx.Response, status: int) -> dict[str, Any]:
-    """The error of an answer that has a status, in vLLM's envelope, with nothing in it that is not for clients."""
+    """The error of an answer with this status: in vLLM's envelope, and without paths of the server."""
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/json"
     envelope = response.json()
@@ -33,28 +33,28 @@ def error_of(response: httpx.Response, status: int) -> dict[str, Any]:
     return error
 
 
-def polled(http: httpx.Client, job: str, patience_s: float = 100.0) -> list[dict[str, Any]]:
-    """Everything that a client which polls hears of a job, to its end."""
-    heard: list[dict[str, Any]] = []
-    deadline = time.monotonic() + patience_s
-    while not heard or heard[-1]["status"] in ("queued", "in_progress"):
-        assert time.monotonic() < deadline, heard[-1:]
+def polled(http: httpx.Client, job: str, timeout_s: float = 100.0) -> list[dict[str, Any]]:
+    """All states of a job that a polling client gets, up to the final one."""
+    states: list[dict[str, Any]] = []
+    deadline = time.monotonic() + timeout_s
+    while not states or states[-1]["status"] in ("queued", "in_progress"):
+        assert time.monotonic() < deadline, states[-1:]
         answer = http.get(f"/v1/videos/{job}")
         assert answer.status_code == 200, answer.text
-        heard.append(answer.json())
+        states.append(answer.json())
         time.sleep(POLL_S)
-    return heard
+    return states
 
 
 def completed(http: httpx.Client, job: str) -> dict[str, Any]:
-    """A job, polled until it is completed."""
+    """The final state of a job, polled until it is completed."""
     end = polled(http, job)[-1]
     assert end["status"] == "completed", end["error"]
     return end
 
 
 def video_in(response: httpx.Response) -> VideoClip:
-    """The video that an answer is; it names no field of the request as unknown."""
+    """The video in an answer that reports no ignored fields."""
     assert response.status_code == 200, response.text
     assert response.headers["content-type"] == "video/mp4"
     assert "x-ignored-fields" not in response.headers
@@ -69,6 +69,6 @@ def sound_of(content: bytes) -> tuple[str, int, int]:
 
 
 def stage_durations(response: httpx.Response) -> dict[str, float]:
-    """The header that tells them."""
+    """The durations in an answer's header."""
     durations: dict[str, float] = json.loads(response.headers["x-stage-durations"])
     return durations

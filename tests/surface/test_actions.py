@@ -1,4 +1,4 @@
-"""Actions on the video routes: worlds that follow them, actions read off a video, and what cannot be combined."""
+"""Actions on the video routes: forward and inverse dynamics, policies, and combinations that are refused."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ AV_PARAMS: dict[str, Any] = {
 IMAGE = jpeg("av_0", 160, 96)
 
 
-def test_c34_a_world_that_follows_actions(http: httpx.Client) -> None:
+def test_c34_forward_dynamics(http: httpx.Client) -> None:
     """C34 at 160x96 and with 2 steps: 60 actions, 61 frames, at the size of the image that was sent."""
     rows = assets.action("av_traj_forward")
     assert rows.shape == (60, 9)
@@ -46,7 +46,7 @@ def test_c34_a_world_that_follows_actions(http: httpx.Client) -> None:
     assert clip.frames.shape == (61, 96, 160, 3) and clip.fps == 10
 
 
-def test_c35_actions_read_off_a_video(http: httpx.Client) -> None:
+def test_c35_inverse_dynamics(http: httpx.Client) -> None:
     """C35 at 160x96 and with 2 steps: 60 rows of 9 numbers for 61 frames."""
     extra = AV_PARAMS | {"action_mode": "inverse_dynamics", "raw_action_dim": 9}
     file = mp4("av_0", 160, 96, frames=61, fps=10)
@@ -66,14 +66,14 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "an unknown domain": ({"action_mode": "policy", "domain_name": "boat", "raw_action_dim": 9}, "domain_name"),
     "no domain": ({"action_mode": "policy", "raw_action_dim": 9}, "domain_name"),
     "forward dynamics without actions": ({"action_mode": "forward_dynamics", "domain_name": "av"}, "action"),
-    "an action mode that is none": ({"action_mode": "text2video", "domain_name": "av"}, "action_mode"),
+    "another mode as an action mode": ({"action_mode": "text2video", "domain_name": "av"}, "action_mode"),
 }
 
 
 @pytest.mark.parametrize("route", ["/v1/videos", "/v1/videos/sync"])
 @pytest.mark.parametrize("name", WRONG)
 def test_c36_incomplete_actions(name: str, route: str, http: httpx.Client) -> None:
-    """C36: found before any stage hears of it."""
+    """C36: refused before any stage gets the request."""
     extra, field = WRONG[name]
     parts = as_parts(without(TINY, "num_frames") | {"extra_params": extra}, input_reference=IMAGE)
     assert error_of(http.post(route, files=parts), 400)["param"] == field
@@ -81,14 +81,14 @@ def test_c36_incomplete_actions(name: str, route: str, http: httpx.Client) -> No
 
 @pytest.mark.parametrize("domain", ["av", "droid_lerobot", "umi"])
 def test_c36_inverse_dynamics_without_a_width(domain: str, http: httpx.Client) -> None:
-    """C36, and inverse dynamics as well (section 4.3)."""
+    """C36 for inverse dynamics (section 4.3)."""
     extra = {"action_mode": "inverse_dynamics", "domain_name": domain, "action_chunk_size": 4}
     parts = as_parts(TINY | {"extra_params": extra}, input_reference=mp4("av_0", 64, 64, frames=5, fps=10))
     assert error_of(http.post("/v1/videos", files=parts), 400)["param"] == "raw_action_dim"
 
 
-def test_c36_a_known_width_need_not_be_said(http: httpx.Client) -> None:
-    """C36 is about `action_mode`, vLLM-Omni's field; by our own `mode`, the width follows from an embodiment of one."""
+def test_c36_a_known_width_may_be_left_out(http: httpx.Client) -> None:
+    """C36 holds for `action_mode`, vLLM-Omni's field; with our own `mode`, an embodiment's known width is used."""
     extra = {"mode": "policy", "domain_name": "av", "action_chunk_size": 4, "image_size": 256}
     created = http.post(
         "/v1/videos", files=as_parts(without(TINY, "size") | {"extra_params": extra}, input_reference=IMAGE)
@@ -97,23 +97,23 @@ def test_c36_a_known_width_need_not_be_said(http: httpx.Client) -> None:
 
 
 POLICY = {"action_mode": "policy", "domain_name": "av", "raw_action_dim": 9, "action_chunk_size": 4}
-APART: dict[str, tuple[dict[str, Any], str]] = {
+REFUSED_TOGETHER: dict[str, tuple[dict[str, Any], str]] = {
     "actions and sound": ({"generate_sound": True, "extra_params": POLICY}, "generate_sound"),
     "transfer and an image": ({"extra_params": {"edge": {"control_weight": 1.0}}}, "edge"),
 }
 
 
 @pytest.mark.parametrize("route", ["/v1/videos", "/v1/videos/sync"])
-@pytest.mark.parametrize("name", APART)
-def test_c37_what_cannot_be_combined(name: str, route: str, http: httpx.Client) -> None:
+@pytest.mark.parametrize("name", REFUSED_TOGETHER)
+def test_c37_combinations_that_are_refused(name: str, route: str, http: httpx.Client) -> None:
     """C37; sound on the image route is in test_images.py, and transfer is not served with or without an image."""
-    fields, param = APART[name]
+    fields, param = REFUSED_TOGETHER[name]
     answer = http.post(route, files=as_parts(TINY | fields, input_reference=IMAGE))
     assert error_of(answer, 400)["param"] == param
 
 
 def test_c37_each_alone_is_served(http: httpx.Client) -> None:
-    """C37: it is the combination that is refused: sound alone is served, and so is the policy."""
+    """C37: only the combination is refused: sound alone is served, and so is the policy."""
     video_in(http.post("/v1/videos/sync", files=as_parts(TINY | {"generate_sound": True}, input_reference=IMAGE)))
     policy = without(TINY, "size") | {"extra_params": POLICY | {"image_size": 256}}
     video_in(http.post("/v1/videos/sync", files=as_parts(policy, input_reference=IMAGE)))

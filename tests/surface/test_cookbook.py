@@ -1,7 +1,7 @@
 """The requests that NVIDIA's cookbooks send (spec/http_api.md, appendix A), with fewer steps and smaller frames.
 
-Their inputs are NVIDIA's own where COSMOS3_ASSETS names their folder. The graph's operator has switched guardrails off;
-the cookbooks ask for them in some requests, and those answers say that nothing was checked.
+The inputs are NVIDIA's own if COSMOS3_ASSETS names their folder. The shared graph runs with guardrails off; some of the
+requests ask for them, and the answers say that nothing was checked.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ DYNAMICS: dict[str, Any] = {
 
 
 class GenerationFailed(Exception):
-    """What the notebooks raise."""
+    """The exception that the notebooks raise."""
 
 
 def sync(http: httpx.Client, fields: dict[str, Any], **uploads: Upload) -> httpx.Response:
-    """Post a form as the notebooks do, numbers as text, and want an MP4 back."""
+    """Post a form as the notebooks do, with numbers as text, and get an MP4."""
     answer = http.post("/v1/videos/sync", files=as_parts(fields, **uploads), headers={"Accept": "video/mp4"})
     answer.raise_for_status()
     return answer
@@ -117,12 +117,12 @@ def test_a05_video_to_video(http: httpx.Client) -> None:
 
 
 def test_a06_driving_in_three_directions(http: httpx.Client) -> None:
-    """A6 at 160x96 with 16 of 60 actions; the asset holds one of three trajectories, the others turn it aside."""
+    """A6 at 160x96 with 16 of 60 actions; the asset has one of three trajectories, the others are shifted copies."""
     rows = assets.action("av_traj_forward")[:16]
-    aside = np.zeros_like(rows)
-    aside[:, 0] = 0.5
-    ends = {}
-    for name, action in {"forward": rows, "left": rows - aside, "right": rows + aside}.items():
+    shift = np.zeros_like(rows)
+    shift[:, 0] = 0.5
+    hashes = {}
+    for name, action in {"forward": rows, "left": rows - shift, "right": rows + shift}.items():
         extra = {"action_mode": "forward_dynamics", "domain_name": "av", "action_chunk_size": 16, "image_size": 256}
         extra |= {"view_point": "ego_view", "action": action.tolist(), "guardrails": False}
         fields = DYNAMICS | {"prompt": f"drive {name}", "size": "160x96", "extra_params": extra}
@@ -130,8 +130,8 @@ def test_a06_driving_in_three_directions(http: httpx.Client) -> None:
         clip = decode_video(content(http, job))
         assert clip.frames.shape == (17, 96, 160, 3) and clip.fps == 10
         assert job["action"] is None
-        ends[name] = job["latents_sha256"]["vision"]
-    assert len(set(ends.values())) == 3
+        hashes[name] = job["latents_sha256"]["vision"]
+    assert len(set(hashes.values())) == 3
 
 
 @pytest.mark.parametrize(
@@ -145,9 +145,9 @@ def test_a06_driving_in_three_directions(http: httpx.Client) -> None:
 def test_a07_a08_chunk_after_chunk(
     domain: str, fps: int, size: tuple[int, int], image: str, view_point: str, http: httpx.Client
 ) -> None:
-    """A7 at 160x96, A8 at half its size: the last frame of each video, with index 16, is the next one's first.
+    """A7 at 160x96, A8 at half its size: the last frame of each video, with index 16, is the first of the next one.
 
-    Both with the actions of A8, which are as wide as those of A7.
+    Both use the actions of A8, which have the same width as those of A7.
     """
     rows, (width, height) = assets.action("umi"), size
     assert rows.shape == (32, 10)
@@ -163,7 +163,7 @@ def test_a07_a08_chunk_after_chunk(
 
 @pytest.mark.parametrize("start", [0, 30])
 def test_a09_actions_of_a_drive(start: int, http: httpx.Client) -> None:
-    """A9 at a tier of 256 with 8 of 60 actions, of two parts of a drive; no size, and the content is not fetched."""
+    """A9 at a tier of 256 with 8 of 60 actions, for two parts of a drive; no size, and the content is not fetched."""
     extra = {"action_mode": "inverse_dynamics", "domain_name": "av", "action_chunk_size": 8, "image_size": 256}
     extra |= {"view_point": "ego_view", "raw_action_dim": 9, "guardrails": False}
     fields = DYNAMICS | {"prompt": "drive", "num_frames": 9, "extra_params": extra}
@@ -178,7 +178,7 @@ def test_a10_readiness(http: httpx.Client) -> None:
     assert answer.json()["data"]
 
 
-def test_a11_the_ends_of_polling(http: httpx.Client) -> None:
-    """A11: a failed job reaches the notebooks' own branch for it, because it is told with status 200."""
+def test_a11_polling_a_failed_job(http: httpx.Client) -> None:
+    """A11: a failed job reaches the notebooks' own branch for it, because the answer has status 200."""
     with pytest.raises(GenerationFailed, match="resident_bytes"):
         awaited(http, submitted(http, TOO_LARGE))

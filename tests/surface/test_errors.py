@@ -1,4 +1,4 @@
-"""C59: every kind of refusal and failure looks alike and gives nothing away."""
+"""C59: every kind of refusal and failure has the same form and discloses nothing."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ from tests.surface.faults import nowhere_to_write
 from tests.surface.inputs import TINY, TOO_LARGE, as_parts
 from tests.surface.reading import error_of, polled
 
-SECRET = b"bytes of somebody's face, which are no picture"
+SECRET = b"bytes of somebody's face, which are not a picture"
 UPLOAD = ("/etc/passwd", SECRET, "image/png")
 URI = f"data:image/png;base64,{base64.b64encode(SECRET).decode()}"
-Request = tuple[str, str, dict[str, Any]]
-REQUESTS: dict[str, tuple[int, Request]] = {
+Arguments = tuple[str, str, dict[str, Any]]
+"""Method, path and options of a request."""
+REQUESTS: dict[str, tuple[int, Arguments]] = {
     "a wrong field": (400, ("POST", "/v1/videos", {"json": TINY | {"fps": 0}})),
     "a field as an object": (400, ("POST", "/v1/images/generations", {"json": {"prompt": {"image": URI}}})),
-    "an upload that is no picture": (400, ("POST", "/v1/videos", {"files": as_parts(TINY, input_reference=UPLOAD)})),
-    "a data URI that is no picture": (400, ("POST", "/v1/videos/sync", {"json": TINY | {"image_reference": URI}})),
+    "an upload that is not a picture": (400, ("POST", "/v1/videos", {"files": as_parts(TINY, input_reference=UPLOAD)})),
+    "a data URI that is not a picture": (400, ("POST", "/v1/videos/sync", {"json": TINY | {"image_reference": URI}})),
     "base64 in place of a size": (400, ("POST", "/v1/videos", {"json": TINY | {"size": URI}})),
-    "JSON that is none": (400, ("POST", "/v1/images/generations", {"content": b"{" + SECRET})),
+    "malformed JSON": (400, ("POST", "/v1/images/generations", {"content": b"{" + SECRET})),
     "a path in place of a picture": (400, ("POST", "/v1/videos", {"json": TINY | {"image_reference": "/etc/passwd"}})),
     "no such chat model": (404, ("POST", "/v1/chat/completions", {"json": {"model": "/etc/x", "messages": []}})),
     "no such route": (404, ("GET", "/v1/no/such/route", {})),
@@ -35,13 +36,16 @@ REQUESTS: dict[str, tuple[int, Request]] = {
     "another method": (405, ("PUT", "/v1/videos", {"content": SECRET})),
     "base64 in place of a model": (400, ("POST", "/v1/videos", {"json": TINY | {"model": URI}})),
     "base64 in place of an aspect": (400, ("POST", "/v1/videos", {"json": TINY | {"aspect_ratio": URI}})),
-    "no picture to see actions in": (400, ("POST", "/v1/actions/generations", {"json": TINY | {"video": URI}})),
+    "a video of actions that is not a video": (
+        400,
+        ("POST", "/v1/actions/generations", {"json": TINY | {"video": URI}}),
+    ),
 }
 
 
 @pytest.mark.parametrize("name", REQUESTS)
 def test_c59_refusals(name: str, http: httpx.Client) -> None:
-    """C59: what a request can be refused for; 401 is in tests/chaos, with the keys."""
+    """C59: the reasons for which a request can be refused; 401 is in tests/chaos/test_keys.py."""
     status, (method, path, options) = REQUESTS[name]
     headers = {"X-Request-Id": f"surface-{status}"}
     if options.get("content", b"").startswith(b"{"):
@@ -49,17 +53,17 @@ def test_c59_refusals(name: str, http: httpx.Client) -> None:
     answer = http.request(method, path, headers=headers, **options)
     error_of(answer, status)
     assert answer.headers.get_list("x-request-id") == [f"surface-{status}"]
-    gives_nothing_away(answer)
+    discloses_no_media(answer)
 
 
-def gives_nothing_away(answer: httpx.Response) -> None:
-    """No media in an answer, neither as they were sent nor decoded."""
+def discloses_no_media(answer: httpx.Response) -> None:
+    """No media in an answer, neither as sent nor decoded."""
     assert SECRET[:20] not in answer.content
     assert base64.b64encode(SECRET)[:20] not in answer.content
 
 
 def test_c59_405_names_the_methods(http: httpx.Client) -> None:
-    """C59: what would be allowed."""
+    """C59: the allowed methods are named."""
     assert http.put("/v1/videos").headers["allow"] == "GET, HEAD, POST"
 
 
@@ -92,7 +96,7 @@ def test_c59_content_of_a_failed_job(http: httpx.Client) -> None:
 
 @pytest.mark.parametrize("path", ["/v1/videos/sync", "/v1/images/generations"])
 def test_c59_a_failure_of_the_server(path: str, http: httpx.Client, graph_data: Path) -> None:
-    """C59: 500, of a disk that does not take the result; it names no folder, and nothing invites a retry."""
+    """C59: 500 if the result cannot be written; the message names no folder, and the client is told not to retry."""
     fields = {name: TINY[name] for name in ("prompt", "size", "num_inference_steps")}
     with nowhere_to_write(graph_data):
         answer = http.post(path, json=fields, headers={"X-Request-Id": "surface-500"})

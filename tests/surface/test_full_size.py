@@ -1,4 +1,4 @@
-"""The cases whose numbers are for GPUs, at those numbers: the tiny checkpoint, its stages on one card."""
+"""Cases at their full sizes, which need a GPU: the tiny checkpoint with its stages on one card."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_c10_the_size_follows_the_image(http: httpx.Client) -> None:
     assert width * height == pytest.approx(1280 * 720, rel=0.05)
 
 
-def test_c34_a_world_that_follows_actions(http: httpx.Client) -> None:
+def test_c34_forward_dynamics(http: httpx.Client) -> None:
     """C34 at 832x480, the size of the cookbook's image."""
     extra = {"action_mode": "forward_dynamics", "action": assets.action("av_traj_forward").tolist()}
     fields = DYNAMICS | {"size": "832x480", "extra_params": DRIVE | extra}
@@ -121,7 +121,7 @@ def test_c34_a_world_that_follows_actions(http: httpx.Client) -> None:
     assert clip.frames.shape == (61, 480, 832, 3) and clip.fps == 10 and end["size"] == "832x480"
 
 
-def test_c35_actions_read_off_a_video(http: httpx.Client) -> None:
+def test_c35_inverse_dynamics(http: httpx.Client) -> None:
     """C35 at 832x480."""
     extra = DRIVE | {"action_mode": "inverse_dynamics", "raw_action_dim": 9}
     file = mp4("av_0", 832, 480, frames=61, fps=10)

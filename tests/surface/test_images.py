@@ -34,8 +34,8 @@ def image_in(answer: httpx.Response) -> bytes:
 def test_c04_the_cookbooks_image(http: httpx.Client) -> None:
     """C4, with 2 steps instead of 35: a PNG of the size that was asked for.
 
-    No guardrail model can be loaded, so the operator of a graph that serves without one says so: `guardrails: true`
-    cannot be honoured there, and the answer says that nothing was checked.
+    No guardrail model can be loaded, so the shared graph runs with guardrails off: `guardrails: true` has no effect,
+    and the answer says that nothing was checked.
     """
     extra = {"use_resolution_template": False, "guardrails": True}
     body = COOKBOOK | {"prompt": compact_prompt("t2i_robot_draping"), "extra_args": extra}
@@ -46,8 +46,8 @@ def test_c04_the_cookbooks_image(http: httpx.Client) -> None:
     assert answer.headers["x-guardrails"] == "off" and "x-ignored-fields" not in answer.headers
 
 
-def test_c04_extra_args_are_read_and_win(http: httpx.Client) -> None:
-    """C4: `extra_args` is honoured: a wrong value is refused by name, a right one decides, an unknown one is named."""
+def test_c04_extra_args_take_precedence(http: httpx.Client) -> None:
+    """C4: in `extra_args`, a wrong value is refused by name, a right one takes precedence, unknown fields are named."""
     refused = http.post(PATH, json=SMALL | {"extra_args": {"guardrails": "perhaps"}})
     assert error_of(refused, 400)["param"] == "guardrails"
     answer = http.post(PATH, json=SMALL | {"seed": 1, "extra_args": {"seed": 2, "no_such_field": 1}})
@@ -81,7 +81,7 @@ def test_c37_no_sound_with_images(where: str, http: httpx.Client) -> None:
 
 
 def test_c41_a_seed_decides_every_pixel(http: httpx.Client) -> None:
-    """C41 at 64x64 and one step: the same seed gives the same file; 0 is a seed, and none is a drawn one."""
+    """C41 at 64x64 and one step: the same seed gives the same file; 0 is a seed, and without one it is drawn."""
 
     def image(**seed: int) -> tuple[bytes, int]:
         answer = http.post(PATH, json=SMALL | seed)
@@ -92,5 +92,5 @@ def test_c41_a_seed_decides_every_pixel(http: httpx.Client) -> None:
     assert other[0] != first[0] and other[1] == 1
     drawn, drawn_again = image(), image()
     assert len({first[0], drawn[0], drawn_again[0]}) == 3
-    # What was drawn is told, so that the image can be made again.
+    # The answer has the drawn seed, so that the image can be reproduced.
     assert image(seed=drawn[1]) == drawn

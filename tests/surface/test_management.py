@@ -1,4 +1,4 @@
-"""What is asked of a server beside generations: its models, its health, its figures."""
+"""The routes that do not generate: models, health and metrics."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SYNC = {"method": "POST", "route": "/v1/videos/sync", "status": "200"}
 
 
 def test_c01_the_first_model_serves_every_route(http: httpx.Client) -> None:
-    """C1: models without a key; the first id is taken by chat, videos and images."""
+    """C1: models are listed without a key; chat, videos and images take the first id."""
     listed = http.get("/v1/models")
     assert listed.status_code == 200 and listed.json()["object"] == "list"
     model = listed.json()["data"][0]["id"]
@@ -29,11 +29,10 @@ def test_c01_the_first_model_serves_every_route(http: httpx.Client) -> None:
         assert named == model
 
 
-def test_c46_health_as_nim_words_it(http: httpx.Client) -> None:
+def test_c46_health_in_nims_form(http: httpx.Client) -> None:
     """C46, health only: three keys each.
 
-    A graph that is loading answers 503 (tests/ingress/test_app.py);
-    `/v1/metadata` belongs to the surface of NIM, which is another issue.
+    A graph that is still starting answers 503 (tests/ingress/routes/test_health.py). `/v1/metadata` is not served.
     """
     for path, message, status in (
         ("/v1/health/live", "Service is live", "live"),

@@ -19,7 +19,7 @@ from tests.graph.events import submitted
 from tests.surface.inputs import TINY, TOO_LARGE, jpeg
 from tests.surface.reading import JOB_ID, completed
 
-# OpenAI has shut Sora down and marks the methods for videos; they work, also in the version held here.
+# OpenAI has shut Sora down and has deprecated the methods for videos; they still work in the pinned version.
 pytestmark = pytest.mark.filterwarnings("ignore:The Sora API is scheduled:DeprecationWarning")
 
 
@@ -104,8 +104,8 @@ def test_download_and_delete(openai: OpenAI, http: httpx.Client, tmp_path: Path)
             gone(job)
 
 
-def test_a_failed_job_is_an_answer_and_no_exception(openai: OpenAI) -> None:
-    """The reason why a failed job answers 200: `poll` is documented to return it."""
+def test_a_failed_job_is_an_answer_and_not_an_exception(openai: OpenAI) -> None:
+    """This is why a failed job answers 200: `poll` is documented to return it."""
     extra = {name: TOO_LARGE[name] for name in ("num_frames", "num_inference_steps")}
     video = openai.videos.create_and_poll(prompt="a robot", size="1280x720", extra_body=extra)
     assert video.status == "failed"

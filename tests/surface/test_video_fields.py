@@ -1,4 +1,4 @@
-"""The fields of the video routes: what is wrong is refused by the client's own name of it, on both routes alike."""
+"""The fields of the video routes: both routes refuse wrong values by the client's own name of the field."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ OUT_OF_RANGE: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("route", ROUTES)
-def test_c23_extra_params_that_are_no_json(route: str, http: httpx.Client) -> None:
-    """C23: `extra_params` cut off, as curl does at a semicolon."""
+def test_c23_extra_params_that_are_not_json(route: str, http: httpx.Client) -> None:
+    """C23: `extra_params` is truncated, as curl does at a semicolon."""
     error = error_of(http.post(route, files=as_parts(TINY | {"extra_params": "{bad"})), 400)
     assert error["param"] == "extra_params" and "Invalid JSON in form field" in error["message"]
 
 
 @pytest.mark.parametrize("route", ROUTES)
-def test_c24_extra_params_that_are_no_object(route: str, http: httpx.Client) -> None:
-    """C24: `extra_params` a list; the message says what was expected and what came."""
+def test_c24_extra_params_that_are_not_an_object(route: str, http: httpx.Client) -> None:
+    """C24: `extra_params` is a list; the message says what was expected and what was sent."""
     error = error_of(http.post(route, files=as_parts(TINY | {"extra_params": "[1]"})), 400)
     assert error["param"] == "extra_params"
     assert "expected an object" in error["message"] and "got a list" in error["message"]
@@ -45,7 +45,7 @@ def test_c24_extra_params_that_are_no_object(route: str, http: httpx.Client) -> 
 @pytest.mark.parametrize("where", ["a form", "JSON", "extra_params"])
 @pytest.mark.parametrize("field", OUT_OF_RANGE)
 def test_c25_values_out_of_range(field: str, where: str, route: str, http: httpx.Client) -> None:
-    """C25: each is refused by its name, wherever it stands."""
+    """C25: each is refused by its name, in whatever place it is sent."""
     wrong = {field: OUT_OF_RANGE[field]}
     fields = TINY | {"generate_sound": "true"}
     if where == "extra_params":
@@ -81,7 +81,7 @@ def test_c27_two_references(second: Any, route: str, http: httpx.Client) -> None
 def test_c28_control_videos(kind: str | None, route: str, http: httpx.Client) -> None:
     """C28: `control_reference` with no type, with a wrong one, and with a right one.
 
-    Transfer is not served yet, so the third is refused as well. Each message lists the types that there are elsewhere.
+    Transfer is not served yet, so the third is refused as well. Each message lists the types that other servers have.
     """
     fields = TINY if kind is None else TINY | {"control_type": kind}
     error = error_of(http.post(route, files=as_parts(fields, control_reference=VIDEO)), 400)
@@ -90,7 +90,7 @@ def test_c28_control_videos(kind: str | None, route: str, http: httpx.Client) ->
 
 
 def test_c29_two_mebibytes_in_a_text_field(http: httpx.Client) -> None:
-    """C29: a data URI beyond the limit that Starlette sets for a field."""
+    """C29: a data URI larger than Starlette's default limit for a field."""
     noise = np.random.default_rng(0).integers(0, 256, (800, 960, 3), np.uint8)
     uri = f"data:image/png;base64,{base64.b64encode(encode_image(noise, 'png')).decode()}"
     assert len(uri) > 2 * 2**20

@@ -1,4 +1,4 @@
-"""`/v1/videos` and all below it: a job from its creation to its removal, and lists of jobs."""
+"""`/v1/videos` and everything below it: a job from its creation to its removal, and lists of jobs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CLIP: dict[str, Any] = {"prompt": "a robot", "size": "160x96", "num_frames": 18,
 
 @pytest.fixture
 def running(http: httpx.Client) -> Iterator[str]:
-    """A job that is being denoised and has long to go."""
+    """A job that is being denoised and has many steps left."""
     job = submitted(http, LONG | {"num_inference_steps": 99})
     deadline = time.monotonic() + 60
     while http.get(f"/v1/videos/{job}").json()["progress"] == 0:
@@ -34,8 +34,8 @@ def running(http: httpx.Client) -> Iterator[str]:
     http.delete(f"/v1/videos/{job}")
 
 
-def test_c12_c13_c15_a_job_to_its_end(http: httpx.Client) -> None:
-    """C12, C13, C15 at 160x96 with 8 steps: its record at each time, its file in whole and in part."""
+def test_c12_c13_c15_a_job_until_it_is_completed(http: httpx.Client) -> None:
+    """C12, C13, C15 at 160x96 with 8 steps: its state over time, its whole file and a part of it."""
     created = http.post("/v1/videos", files=as_parts(CLIP))
     assert created.status_code == 200
     job = created.json()
@@ -44,12 +44,12 @@ def test_c12_c13_c15_a_job_to_its_end(http: httpx.Client) -> None:
     assert (job["size"], job["prompt"], job["model"]) == ("160x96", "a robot", "cosmos3-tiny")
     assert job["error"] is None is job["completed_at"] and job["file_name"] is None
 
-    heard = [job, *polled(http, job["id"])]
+    states = [job, *polled(http, job["id"])]
     order = ["queued", "in_progress", "completed"]
-    assert [status for status, _ in itertools.groupby(one["status"] for one in heard)] == order
-    progress = [one["progress"] for one in heard]
+    assert [status for status, _ in itertools.groupby(state["status"] for state in states)] == order
+    progress = [state["progress"] for state in states]
     assert progress == sorted(progress) and 0 < progress[-2] < 100 == progress[-1]
-    end = heard[-1]
+    end = states[-1]
     assert end["file_name"] == f"{job['id']}.mp4" and end["completed_at"] >= end["created_at"]
     # 18 frames are rounded up to 4k + 1.
     assert (end["num_frames"], end["fps"], end["duration_s"]) == (21, 12, 21 / 12)
@@ -67,7 +67,7 @@ def test_c12_c13_c15_a_job_to_its_end(http: httpx.Client) -> None:
 
 
 def test_c14_no_content_while_it_runs(http: httpx.Client, running: str) -> None:
-    """C14: content of a job that runs."""
+    """C14: the content of a running job."""
     error = error_of(http.get(f"/v1/videos/{running}/content"), 404)
     assert error["message"] == "Generation is still in-progress"
     assert http.get(f"/v1/videos/{running}").json()["status"] == "in_progress"
@@ -77,13 +77,13 @@ def test_c14_no_content_while_it_runs(http: httpx.Client, running: str) -> None:
     ("query", "field"),
     [({"limit": "101"}, "limit"), ({"limit": "-1"}, "limit"), ({"limit": "x"}, "limit"), ({"order": "up"}, "order")],
 )
-def test_c18_lists_that_cannot_be(query: dict[str, str], field: str, http: httpx.Client) -> None:
-    """C18: a limit out of range, an order that is none."""
+def test_c18_wrong_parameters_of_a_list(query: dict[str, str], field: str, http: httpx.Client) -> None:
+    """C18: a limit out of range, an unknown order."""
     assert error_of(http.get("/v1/videos", params=query), 400)["param"] == field
 
 
 def test_c18_empty_pages(http: httpx.Client) -> None:
-    """C18: nothing comes after a job that does not exist; a limit of 0 tells whether there is anything."""
+    """C18: no job follows a job that does not exist; a limit of 0 tells whether there are any jobs."""
     submitted(http, TINY)
     nothing: dict[str, Any] = {"object": "list", "data": [], "first_id": None, "last_id": None}
     assert http.get("/v1/videos", params={"after": "unknown"}).json() == nothing | {"has_more": False}
@@ -91,7 +91,7 @@ def test_c18_empty_pages(http: httpx.Client) -> None:
 
 
 def test_c19_deleting_a_running_job(http: httpx.Client, client: Client, running: str) -> None:
-    """C19: it is gone at once, the Generator makes at most one more step of it and is free for the next job."""
+    """C19: it is removed at once, and the Generator makes at most one more step of it before the next job."""
     before = client.figures()
     answer = http.delete(f"/v1/videos/{running}")
     assert answer.status_code == 200
@@ -105,7 +105,7 @@ def test_c19_deleting_a_running_job(http: httpx.Client, client: Client, running:
 
 @pytest.mark.parametrize("path", ["", "/content", "/events", "/manifest"])
 def test_c20_no_such_job(path: str, http: httpx.Client) -> None:
-    """C20: deleting, and reading, what is not there."""
+    """C20: reading and deleting a job that does not exist."""
     unknown = f"/v1/videos/video_gen_{'0' * 32}{path}"
     assert error_of(http.get(unknown), 404)["message"] == "Video not found"
     if not path:
@@ -113,15 +113,16 @@ def test_c20_no_such_job(path: str, http: httpx.Client) -> None:
 
 
 def test_c21_a_job_that_a_stage_refuses(http: httpx.Client) -> None:
-    """C21: only the Generator knows what it can hold.
+    """C21: only the Generator knows its memory limit.
 
-    With `failed_job_answer: error` the status code is the error's, as on vLLM-Omni (tests/ingress/test_videos.py).
+    With `failed_job_answer: error` the status is that of the error, as on vLLM-Omni: see
+    tests/ingress/routes/test_video_jobs.py.
     """
     job = submitted(http, TOO_LARGE)
     end = failed(http, job, 400)
     assert "resident_bytes" in end["error"]["message"]
     assert "resident_bytes" in error_of(http.get(f"/v1/videos/{job}/content"), 422)["message"]
-    # Whoever waits hears the same at once, and that the same again would not help.
+    # A client that waits gets the same error at once, and is told not to retry.
     waited = http.post("/v1/videos/sync", files=as_parts(TOO_LARGE))
     assert "resident_bytes" in error_of(waited, 400)["message"]
     assert waited.headers["x-should-retry"] == "false"
@@ -130,7 +131,7 @@ def test_c21_a_job_that_a_stage_refuses(http: httpx.Client) -> None:
 
 
 def test_c21_a_job_whose_file_cannot_be_written(http: httpx.Client, graph_data: Path) -> None:
-    """C21: the Decoder finds nowhere to write; the next job is served again."""
+    """C21: the Decoder cannot write its file; the next job is served again."""
     with nowhere_to_write(graph_data):
         job = submitted(http, TINY)
         failed(http, job, 500)
@@ -139,7 +140,7 @@ def test_c21_a_job_whose_file_cannot_be_written(http: httpx.Client, graph_data: 
 
 
 def failed(http: httpx.Client, job: str, code: int) -> dict[str, Any]:
-    """A job once it has failed, as OpenAI's clients expect it: status 200, and the reason inside."""
+    """The final state of a failed job in the form that OpenAI's clients expect: status 200, with the reason in it."""
     end = polled(http, job)[-1]
     assert end["status"] == "failed" and end["error"]["code"] == code, end
     assert end["error"]["message"] and "/media/" not in end["error"]["message"]
@@ -148,7 +149,7 @@ def failed(http: httpx.Client, job: str, code: int) -> dict[str, Any]:
 
 
 def test_c22_json_in_place_of_a_form(http: httpx.Client) -> None:
-    """C22: `extra_params` is an object, and what it holds wins."""
+    """C22: `extra_params` is an object, and its fields take precedence."""
     extra = {"seed": 5, "guardrails": False, "num_frames": 9}
     created = http.post("/v1/videos", json=TINY | {"extra_params": extra})
     assert created.status_code == 200 and created.json()["status"] == "queued"

@@ -54,8 +54,8 @@ def test_c08_the_readmes_video(http: httpx.Client) -> None:
     assert float(answer.headers["x-peak-memory-mb"]) > 1
 
 
-def test_better_qualities_are_nearer_to_the_frames(http: httpx.Client) -> None:
-    """vLLM-Omni's two values of `quality`: the same latents, in larger files."""
+def test_higher_qualities_make_larger_files(http: httpx.Client) -> None:
+    """The same latents give larger files at higher values of `quality`."""
     answers = [http.post(PATH, files=as_parts(TINY | {"quality": word})) for word in ("auto", "high", "lossless")]
     assert all(video_in(answer).frames.shape == (5, 64, 64, 3) for answer in answers)
     assert len({answer.headers["x-latents-sha256"] for answer in answers}) == 1
@@ -77,7 +77,7 @@ def test_sizes_and_lengths_that_vllm_omni_takes(http: httpx.Client) -> None:
 def test_c10_the_size_follows_the_image(image: tuple[int, int], size: tuple[int, int], http: httpx.Client) -> None:
     """C10 at a tier of 256, whose sizes have the usual aspects.
 
-    With nothing said of the size at all, the area is that of 720p, which is in test_full_size.py.
+    Without any size in the request, the area is that of 720p, which test_full_size.py tests.
     """
     file = ("x.png", encode_image(picture("humanoid_robot", *image), "png"), "image/png")
     fields = without(TINY, "size") | {"extra_params": {"resolution": "256"}}
@@ -85,8 +85,8 @@ def test_c10_the_size_follows_the_image(image: tuple[int, int], size: tuple[int,
     assert clip.frames.shape == (5, size[1], size[0], 3)
 
 
-def test_c11_a_video_goes_on(http: httpx.Client) -> None:
-    """C11 at 128x80: latent frames 0 and 1 are given, which are five frames of the video, whatever the seed."""
+def test_c11_a_video_is_continued(http: httpx.Client) -> None:
+    """C11 at 128x80: latent frames 0 and 1, which are five frames of the video, are kept with every seed."""
     file = mp4("av_0", 128, 80, frames=9, fps=10)
 
     def clip(seed: int, given: list[int]) -> Any:
@@ -103,7 +103,7 @@ def test_c11_a_video_goes_on(http: httpx.Client) -> None:
 
 
 def test_c39_too_long_for_a_client_that_waits(http: httpx.Client, client: Client) -> None:
-    """C39: the limit of the shared graph passes, the work is cancelled between two steps, nothing invites a retry."""
+    """C39: after the graph's limit the work is cancelled between two steps, and the client is told not to retry."""
     before = settled(client)
     answer = http.post(PATH, files=as_parts(LONG))
     assert "/v1/videos" in error_of(answer, 504)["message"]
@@ -112,8 +112,8 @@ def test_c39_too_long_for_a_client_that_waits(http: httpx.Client, client: Client
 
 
 @contextmanager
-def asked(graph: RunningGraph, files: list[tuple[str, Any]]) -> Iterator[None]:
-    """A client that has asked for a video and hangs up at the end of the block."""
+def pending_request(graph: RunningGraph, files: list[tuple[str, Any]]) -> Iterator[None]:
+    """A client that requests a video and hangs up at the end of the block."""
     url = httpx.URL(graph.url)
     request = httpx.Request("POST", url.join(PATH), files=files)
     connection = HTTPConnection(url.host, url.port or 80)
@@ -125,13 +125,13 @@ def asked(graph: RunningGraph, files: list[tuple[str, Any]]) -> Iterator[None]:
 
 
 def test_c40_a_client_that_hangs_up(graph: RunningGraph, graph_data: Path, client: Client) -> None:
-    """C40: the generation stops before its next step, its files are gone, and the next one is served."""
+    """C40: the generation stops before its next step, its files are removed, and the next request is served."""
 
     def files() -> set[Path]:
         return {path for path in (graph_data / "media").rglob("*_gen_*") if path.is_file()}
 
     before, files_before = settled(client), files()
-    with asked(graph, as_parts(LONG, input_reference=jpeg("humanoid_robot", 512, 320))):
+    with pending_request(graph, as_parts(LONG, input_reference=jpeg("humanoid_robot", 512, 320))):
         eventually(client, lambda figures: figures[STEPS] > before[STEPS], timeout=60)
         assert any(path.parent.name == "inputs" for path in files() - files_before)
         made = client.figures()[STEPS] - before[STEPS]
@@ -146,7 +146,7 @@ def test_c40_a_client_that_hangs_up(graph: RunningGraph, graph_data: Path, clien
 
 
 def test_c41_a_seed_decides_every_byte(http: httpx.Client) -> None:
-    """C41 at 64x64 and one step: equal files of an equal seed; 0 is a seed, and without one it is 42."""
+    """C41 at 64x64 and one step: the same seed gives the same file; 0 is a seed, and the default is 42."""
 
     def video(**seed: int) -> tuple[bytes, str]:
         answer = http.post(PATH, files=as_parts(without(TINY, "seed") | seed))

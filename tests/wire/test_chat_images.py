@@ -1,4 +1,4 @@
-"""Images in the messages of a chat: where they are, what they hold, and what replaces them."""
+"""Images in the messages of a chat: how they are found, read and replaced."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def refused(body: dict[str, Any]) -> RequestError:
     return caught.value
 
 
-def test_parts_come_with_their_places() -> None:
+def test_parts_come_with_their_paths() -> None:
     body = chat("words", [text("a"), "not an object", text("b")], None, [text("c")])
     found = [(path, part["text"]) for path, part in parts_of(body)]
     assert found == [
@@ -70,7 +70,7 @@ def test_images_come_in_order() -> None:
         {"image_url": uri(b"1")},
     ],
 )
-def test_spellings_of_an_image(part: dict[str, Any]) -> None:
+def test_forms_of_an_image(part: dict[str, Any]) -> None:
     assert is_image(part) and image_url(part) == uri(b"1")
     assert image_parts(chat([part])) == [b"1"]
 
@@ -79,7 +79,7 @@ def test_spellings_of_an_image(part: dict[str, Any]) -> None:
     "part",
     [{}, {"type": "image_url"}, text("a"), {"type": "text", "text": "a", "image_url": "b"}, {"type": ["image_url"]}],
 )
-def test_other_parts_are_no_images(part: dict[str, Any]) -> None:
+def test_other_parts_are_not_images(part: dict[str, Any]) -> None:
     assert not is_image(part)
     assert image_parts(chat([part])) == []
 
@@ -99,7 +99,7 @@ def test_headers_of_data_uris(header: str) -> None:
 
 
 @given(st.binary(max_size=100))
-def test_any_bytes_come_back(content: bytes) -> None:
+def test_any_bytes_round_trip(content: bytes) -> None:
     assert image_parts(chat([image(content)])) == [content]
 
 
@@ -120,7 +120,7 @@ def test_any_bytes_come_back(content: bytes) -> None:
         ("data:image/png;base64,Zm9v=Zm9v", "is not valid base64"),
     ],
 )
-def test_what_is_refused(url: Any, says: str) -> None:
+def test_refused_urls(url: Any, says: str) -> None:
     error = refused(chat("words", [text("a"), {"type": "image_url", "image_url": {"url": url}}]))
     assert error.field == "messages.1.content.1.image_url"
     assert says in error.reason
@@ -131,23 +131,23 @@ def test_what_is_refused(url: Any, says: str) -> None:
     "body",
     [{}, {"messages": None}, {"messages": "a"}, {"messages": {}}, {"messages": [None, 1, [], "a"]}, chat(None, 1, {})],
 )
-def test_messages_of_another_form_have_no_images(body: dict[str, Any]) -> None:
+def test_malformed_messages_have_no_images(body: dict[str, Any]) -> None:
     assert image_parts(body) == [] and with_parts(body, []) is body
 
 
-def test_images_are_replaced_where_they_were() -> None:
+def test_images_are_replaced_in_place() -> None:
     body = chat([image(b"1"), text("a")], "words", [text("b"), "c", image(b"2")])
     before, one, two = copy.deepcopy(body), {"type": "e", "e": 1}, {"type": "e", "e": 2}
     assert with_parts(body, [one, two]) == chat([one, text("a")], "words", [text("b"), "c", two])
     assert body == before
 
 
-def test_nothing_to_replace_is_the_body_itself() -> None:
+def test_without_replacements_the_body_is_unchanged() -> None:
     body = chat([text("a")])
     assert with_parts(body, []) is body
 
 
-def test_what_else_a_message_says_stays() -> None:
+def test_other_keys_of_a_message_are_kept() -> None:
     body = {"messages": [{"role": "user", "name": "x", "content": [image(b"1")]}], "seed": 1}
     assert with_parts(body, [text("a")]) == {
         "messages": [{"role": "user", "name": "x", "content": [text("a")]}],
@@ -155,7 +155,7 @@ def test_what_else_a_message_says_stays() -> None:
     }
 
 
-def test_messages_that_are_no_objects_are_left_to_the_engine() -> None:
+def test_messages_that_are_not_objects_are_kept() -> None:
     body = {"messages": ["words", {"role": "user", "content": [image(b"1")]}]}
     assert with_parts(body, [text("a")])["messages"] == ["words", {"role": "user", "content": [text("a")]}]
 

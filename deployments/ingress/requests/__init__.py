@@ -1,1 +1,1 @@
-"""From a request's bytes to a checked job: bodies, fields, media references."""
+"""From a request's bytes to a job: bodies, fields, media references, checks."""

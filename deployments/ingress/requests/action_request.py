@@ -1,6 +1,7 @@
-"""What a body of `/v1/actions/generations` asks for, as SGLang's clients write it: one observation, one prediction.
+"""Reads the body of `/v1/actions/generations` in SGLang's form: one observation, one prediction.
 
-The model sees one picture and an instruction. It has no place for the robot's state, so that is passed over and named.
+The model takes one picture and an instruction. It has no input for the robot's state, so that field is ignored, and the
+answer says so.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ from deployments.ingress.requests.coercions import is_harmless
 from deployments.ingress.requests.generation import NAME_CHARACTERS, Generation, header_safe, read_action
 
 MAX_LISTED = 2**16
-"""Numbers of an array among the parameters, which become a list."""
-_ONE = "this route predicts for one at a time, so send a request for each"
+"""The most numbers that an array among the parameters may have; it is converted to a list."""
+_ONE = "this route takes one at a time, so send a request for each"
 
 OutputFormat = Literal["list", "numpy"]
 Instruction = Annotated[str | list[str] | None, Field(examples=["pick up the cup"])]
@@ -57,15 +58,15 @@ class _Part(BaseModel):
 
 
 class Observation(_Part):
-    """What the robot perceives. One picture or video; several views have to be put into one picture.
+    """What the robot perceives: one picture or video. Several views have to be combined into one picture.
 
     Attributes:
         images: pictures by the names of their cameras.
-        image, input_reference: a picture; `input_reference` may be a video.
-        video: for inverse dynamics.
+        image, input_reference: a picture; `input_reference` may also be a video.
+        video: a video for inverse dynamics.
         prompt, task: the instruction.
-        state: passed over; the model has no place for it.
-        session_id, step_id, reset: without effect; nothing is kept from one request to the next.
+        state: ignored; the model has no input for it.
+        session_id, step_id, reset: accepted without effect; the server keeps nothing between requests.
     """
 
     images: dict[str, Picture] | None = None
@@ -81,7 +82,7 @@ class Observation(_Part):
 
 
 class ActionInput(Observation):
-    """What to predict from. It wins over what its `observation` says.
+    """What to predict from. Its own fields take precedence over those of its `observation`.
 
     Attributes:
         task, prompt: the instruction.
@@ -95,8 +96,8 @@ class Runtime(_Part):
     """The form of the answer.
 
     Attributes:
-        response_format: envelope.
-        output_format: of the values in msgpack: numpy, an array, or list. JSON has lists.
+        response_format: always `envelope`.
+        output_format: the form of the values in msgpack: `numpy`, an array, or `list`. In JSON they are lists.
     """
 
     response_format: Literal["envelope"] = "envelope"
@@ -104,11 +105,11 @@ class Runtime(_Part):
 
 
 class ActionEnvelope(_Part):
-    """A request for actions; without `input`, its fields are those of the video routes.
+    """A request for actions. A body without `input` has the fields of the video routes instead.
 
     Attributes:
-        model: name of a served model; without it the first one that generates.
-        request_id: becomes the answer's id.
+        model: the name of a served model; by default the first one that generates.
+        request_id: the answer's id.
         input: what to predict from.
         parameters: the fields of the video routes.
         runtime: the form of the answer.
@@ -123,12 +124,12 @@ class ActionEnvelope(_Part):
 
 @dataclass(frozen=True)
 class ActionCall:
-    """A request for actions, read.
+    """A request for actions as it was read.
 
     Attributes:
-        generation: what shall be made.
-        request_id: what the client calls it.
-        output_format: of the values, where the client says it.
+        generation: what to generate.
+        request_id: the id that the client gave it.
+        output_format: the form of the values, if the client named one.
     """
 
     generation: Generation
@@ -137,21 +138,21 @@ class ActionCall:
 
 
 def read_actions(body: Body) -> ActionCall:
-    """What a body asks for, enveloped or as the fields of the video routes. Decodes media, so call it in a thread.
+    """Read a body: an envelope, or the fields of the video routes. It decodes media, so call it in a thread.
 
     Raises:
-        ApiError: 400, naming the field as the client did.
+        ApiError: 400, with the client's name of the field.
     """
     if "input" not in body.fields:
-        return ActionCall(read_action(Body(_lists("", body.fields), body.uploads)))
+        return ActionCall(read_action(Body(_with_lists("", body.fields), body.uploads)))
     try:
         envelope = ActionEnvelope.model_validate(body.fields)
     except ValidationError as error:
         raise bad_fields(error) from None
-    return _enveloped(envelope)
+    return _read_envelope(envelope)
 
 
-def _enveloped(envelope: ActionEnvelope) -> ActionCall:
+def _read_envelope(envelope: ActionEnvelope) -> ActionCall:
     parts = {
         "": envelope,
         "input.": envelope.input,
@@ -160,7 +161,7 @@ def _enveloped(envelope: ActionEnvelope) -> ActionCall:
     }
     unknown = [prefix + name for prefix, part in parts.items() for name in _unknown(prefix, part)]
     states = [f"{prefix}state" for prefix, part in parts.items() if getattr(part, "state", None) is not None]
-    fields = _lists("parameters.", envelope.parameters)
+    fields = _with_lists("parameters.", envelope.parameters)
     names = {"input_reference": "input.observation.images"}
     if envelope.model is not None:
         fields["model"] = envelope.model
@@ -175,7 +176,7 @@ def _enveloped(envelope: ActionEnvelope) -> ActionCall:
             uploads[field] = [medium]
         else:
             fields[field] = medium
-    with _called(names):
+    with _refusals_named(names):
         generation = read_action(Body(fields, uploads))
     ignored = header_safe([*states, *unknown, *(f"parameters.{name}" for name in generation.ignored)])
     known_as = {field: names.get(name, name) for field, name in generation.names.items()}
@@ -193,23 +194,23 @@ def _unknown(prefix: str, part: _Part) -> Iterator[str]:
 
 
 def _instruction(given: ActionInput) -> tuple[str, str | None]:
-    """The instruction and the name to call it by."""
+    """The name of the field that holds the instruction, and the instruction."""
     places = {
         "input.task": given.task,
         "input.prompt": given.prompt,
         "input.observation.prompt": given.observation.prompt,
         "input.observation.task": given.observation.task,
     }
-    for place, said in places.items():
-        if isinstance(said, list) and len(said) != 1:
-            raise ApiError(400, f"{place} holds {len(said)} instructions; {_ONE}", param=place)
-        if said:
-            return place, said[0] if isinstance(said, list) else said
+    for place, text in places.items():
+        if isinstance(text, list) and len(text) != 1:
+            raise ApiError(400, f"{place} holds {len(text)} instructions; {_ONE}", param=place)
+        if text:
+            return place, text[0] if isinstance(text, list) else text
     return "input.task", None
 
 
 def _references(given: ActionInput) -> Iterator[tuple[str, str, Any]]:
-    """The one picture or video: its place, the video routes' name of the field, and what it is given as."""
+    """The one picture or video: its place, the video routes' name of its field, and its value."""
     found: list[tuple[str, str, Any]] = []
     for prefix, part in (("input.", given), ("input.observation.", given.observation)):
         pictures = {f"images.{camera[:NAME_CHARACTERS]}": picture for camera, picture in (part.images or {}).items()}
@@ -228,18 +229,18 @@ def _references(given: ActionInput) -> Iterator[tuple[str, str, Any]]:
 
 
 def _medium(place: str, value: Any) -> Any:
-    """An upload, or what the video routes read themselves."""
+    """An upload, or a value in a form that the video routes read."""
     try:
         if isinstance(value, list) and len(value) == 1:
             value = value[0]
         if isinstance(value, list):
             raise ValueError(f"holds {len(value)} observations; {_ONE}")
         if isinstance(value, np.ndarray):
-            return Upload(place, _encoded(value), "image/png")
+            return Upload(place, _encoded_array(value), "image/png")
         if isinstance(value, bytes):
             return Upload(place, value)
         if isinstance(value, dict) and ("base64" in value or "b64_json" in value):
-            return _decoded(place, value)
+            return _decoded_base64(place, value)
         if not isinstance(value, (str, dict)):
             raise ValueError(f'is {json_type(value)}; expected {{"base64": ..., "mime_type": ...}} or a data URI')
         return value
@@ -247,7 +248,7 @@ def _medium(place: str, value: Any) -> Any:
         raise ApiError(400, f"{place} {error}", param=place) from None
 
 
-def _encoded(array: NDArray[Any]) -> bytes:
+def _encoded_array(array: NDArray[Any]) -> bytes:
     if array.ndim == 4 and len(array) != 1:
         raise ValueError(f"holds {len(array)} observations; {_ONE}")
     frame = array[0] if array.ndim == 4 else array
@@ -259,7 +260,7 @@ def _encoded(array: NDArray[Any]) -> bytes:
         raise ValueError(f"cannot be used: {error}") from None
 
 
-def _decoded(place: str, wrapped: dict[str, Any]) -> Upload | str:
+def _decoded_base64(place: str, wrapped: dict[str, Any]) -> Upload | str:
     text = wrapped.get("base64", wrapped.get("b64_json"))
     if not isinstance(text, str):
         raise ValueError(f"has {json_type(text)} as its base64; expected text")
@@ -271,8 +272,8 @@ def _decoded(place: str, wrapped: dict[str, Any]) -> Upload | str:
         raise ValueError("is not valid base64; expected the standard alphabet with padding, no spaces") from None
 
 
-def _lists(place: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The same with lists for arrays, as the video routes' fields know them."""
+def _with_lists(place: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields with their arrays converted to lists, which the video routes take."""
 
     def listed(name: str, value: Any) -> Any:
         if isinstance(value, np.ndarray):
@@ -288,8 +289,8 @@ def _lists(place: str, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @contextmanager
-def _called(names: Mapping[str, str]) -> Iterator[None]:
-    """Let refusals name fields by where the client put them."""
+def _refusals_named(names: Mapping[str, str]) -> Iterator[None]:
+    """Replace the names of fields in refusals by the places where the client put them."""
     try:
         yield
     except ApiError as error:

@@ -1,7 +1,7 @@
-"""What of a chat request goes on to vLLM: messages rebuilt from what we know, fields that cannot harm.
+"""Makes chat requests safe for vLLM: rebuilds their messages and refuses harmful fields.
 
-vLLM reads more from a content part than its type says, such as tensors under other keys. So parts are made anew here
-from the two kinds that are served, and fields that reach past the model's own sampling are refused.
+vLLM reads more from a content part than its type says, such as tensors under other keys. So every part is rebuilt here
+as one of the two kinds that are served, and fields that control more than sampling are refused.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from deployments.ingress.errors import ApiError, bad_field
 from deployments.wire.chat_images import IMAGE, MAX_IMAGES, data_of, image_url, is_image, parts_of
 
 MAX_CHOICES = 16
-# What a ViT's patches bear; beyond it the image processors raise.
+# Beyond this, transformers' image processors raise.
 MAX_ASPECT = 200
 TEXT_TYPES = ("text", "input_text", "output_text", "thinking")
 GUIDED = ("guided_json", "guided_regex", "guided_choice", "guided_grammar", "guided_decoding_backend")
@@ -32,10 +32,10 @@ REFUSED = {
 
 
 def read_chat(body: dict[str, Any]) -> dict[str, Any]:
-    """The body as vLLM gets it. Decodes images, so call it in a thread.
+    """The body for vLLM. It decodes images, so call it in a thread.
 
     Raises:
-        ApiError: 400, naming the field.
+        ApiError: 400, with the name of the field.
     """
     _check_fields(body)
     messages = body.get("messages")
@@ -66,7 +66,7 @@ def _check_fields(body: dict[str, Any]) -> None:
 
 def _message(message: Any, path: str) -> dict[str, Any]:
     if not isinstance(message, dict):
-        raise RequestError(path, "is no object; expected role and content")
+        raise RequestError(path, "is not an object; expected role and content")
     content = message.get("content")
     if isinstance(content, list):
         parts = [_part(part, f"{path}.content.{number}") for number, part in enumerate(content)]
@@ -80,7 +80,7 @@ def _part(part: Any, path: str) -> dict[str, Any]:
     if isinstance(part, str):
         return {"type": "text", "text": part}
     if not isinstance(part, dict):
-        raise RequestError(path, "is no object; expected a text or image_url part")
+        raise RequestError(path, "is not an object; expected a text or image_url part")
     if is_image(part):
         url = image_url(part)
         _check_image(url, f"{path}.{IMAGE}")
@@ -97,4 +97,6 @@ def _check_image(url: Any, field: str) -> None:
     except MediaError as error:
         raise RequestError(field, f"cannot be read: {error}") from error
     if max(height, width) > MAX_ASPECT * min(height, width):
-        raise RequestError(field, f"is {width}x{height}; expected sides that differ at most {MAX_ASPECT} times")
+        raise RequestError(
+            field, f"is {width}x{height}; expected a longer side of at most {MAX_ASPECT} times the shorter one"
+        )

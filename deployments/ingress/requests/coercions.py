@@ -1,6 +1,6 @@
-"""How one field's value is read, and the JSON schema that says so to clients.
+"""How a field's value is read, and the JSON schema that describes it to clients.
 
-Forms send all values as text, so every coercion takes text too; its schema describes the form that JSON has for it.
+Forms send all values as text, so every coercion takes text too; its schema describes the value's form in JSON.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from cosmos3_core.modes import Mode
-from deployments.ingress.requests.body import JsonError, json_type, parse_json
+from deployments.ingress.requests.body import json_type
+from deployments.ingress.requests.strict_json import JsonError, parse_json
 
 T = TypeVar("T")
 JsonSchema = dict[str, Any]
@@ -24,9 +25,9 @@ class Coercion(Generic[T]):
     """A way to read a value.
 
     Attributes:
-        read: returns the value, or None for one that is passed over, or raises ValueError with the rest of a sentence
+        read: returns the value, or None if the value is to be ignored; raises ValueError with the rest of a sentence
             that begins with the field's name.
-        schema: JSON schema of what it takes.
+        schema: the JSON schema of the values that it takes.
     """
 
     read: Callable[[Any], T]
@@ -36,19 +37,19 @@ class Coercion(Generic[T]):
         """Read a value."""
         return self.read(value)
 
-    def saying(self, description: str = "", **facts: Any) -> Coercion[T]:
-        """The same with more in its schema; a fact that is None removes what the core's schema says there."""
-        said = {"description": description} if description else {}
-        return replace(self, schema=self.schema | said | facts)
+    def with_schema(self, description: str = "", **keywords: Any) -> Coercion[T]:
+        """The same coercion with more keywords in its schema; None removes a keyword of the core's schema."""
+        described = {"description": description} if description else {}
+        return replace(self, schema=self.schema | described | keywords)
 
 
 def takes(**schema: Any) -> Callable[[Callable[[Any], T]], Coercion[T]]:
-    """Makes a reading function a coercion with this schema."""
+    """Turns a function that reads values into a coercion with this schema."""
 
-    def made(read: Callable[[Any], T]) -> Coercion[T]:
+    def coercion(read: Callable[[Any], T]) -> Coercion[T]:
         return Coercion(read, schema)
 
-    return made
+    return coercion
 
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
@@ -60,7 +61,7 @@ _NUMBER_CHARACTERS = 64
 
 @takes(type="string")
 def text(value: Any) -> str:
-    """Text that can be encoded."""
+    """Text that UTF-8 can encode."""
     if not isinstance(value, str):
         raise ValueError(f"is {json_type(value)}; expected text")
     try:
@@ -72,11 +73,11 @@ def text(value: Any) -> str:
 
 @takes(type="boolean")
 def flag(value: Any) -> bool:
-    """A boolean in any spelling that forms use."""
+    """A boolean in any spelling that is common in forms."""
     spelling = value.strip().lower() if isinstance(value, str) and len(value) <= _NUMBER_CHARACTERS else value
     if isinstance(spelling, (str, int)) and str(spelling).lower() in _BOOLEANS:
         return _BOOLEANS[str(spelling).lower()]
-    raise ValueError(f"is {shown(value)}; expected true or false")
+    raise ValueError(f"is {excerpt(value)}; expected true or false")
 
 
 @takes(type="number")
@@ -85,13 +86,13 @@ def number(value: Any) -> float:
     if isinstance(value, str) and len(value) <= _NUMBER_CHARACTERS and _NUMBER.fullmatch(value.strip()):
         value = float(value)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < 1e300:
-        raise ValueError(f"is {shown(value)}; expected a number")
+        raise ValueError(f"is {excerpt(value)}; expected a number")
     return float(value)
 
 
 @takes(type="integer")
 def whole(value: Any) -> int:
-    """A whole number; 35.0 counts as one."""
+    """A whole number; 35.0 counts as 35."""
     if isinstance(value, str) and len(value) <= _NUMBER_CHARACTERS and _INTEGER.fullmatch(value.strip()):
         return int(value)
     if isinstance(value, int) and not isinstance(value, bool):
@@ -101,7 +102,7 @@ def whole(value: Any) -> int:
     except ValueError:
         approximate = 0.5
     if not approximate.is_integer():
-        raise ValueError(f"is {shown(value)}; expected a whole number")
+        raise ValueError(f"is {excerpt(value)}; expected a whole number")
     return int(approximate)
 
 
@@ -110,22 +111,22 @@ def within(low: int, high: int) -> Coercion[int]:
 
     @takes(type="integer", minimum=low, maximum=high)
     def ranged(value: Any) -> int:
-        asked = whole(value)
-        if not low <= asked <= high:
-            raise ValueError(f"is {shown(asked)}; expected {low if low == high else f'{low} to {high}'}")
-        return asked
+        found = whole(value)
+        if not low <= found <= high:
+            raise ValueError(f"is {excerpt(found)}; expected {low if low == high else f'{low} to {high}'}")
+        return found
 
     return ranged
 
 
 def choice(**spellings: str) -> Coercion[str]:
-    """One of a few words, in any case; the values are what they mean."""
+    """One of a few words, in upper or lower case; each maps to its meaning."""
 
     @takes(type="string", enum=list(spellings))
     def chosen(value: Any) -> str:
         word = text(value).lower()
         if word not in spellings:
-            raise ValueError(f"is {shown(value)}; expected {' or '.join(spellings)}")
+            raise ValueError(f"is {excerpt(value)}; expected {' or '.join(spellings)}")
         return spellings[word]
 
     return chosen
@@ -133,12 +134,12 @@ def choice(**spellings: str) -> Coercion[str]:
 
 @takes(type="string", pattern="^(auto|[0-9]{1,6}x[0-9]{1,6})$", examples=["1280x720"])
 def size(value: Any) -> tuple[int, ...]:
-    """Width and height from `"1280x720"`; nothing from `"auto"`, which means the default."""
+    """Width and height from `"1280x720"`; empty for `"auto"`, which means the default."""
     if value == "auto":
         return ()
     matched = _SIZE.fullmatch(value) if isinstance(value, str) else None
     if matched is None:
-        raise ValueError(f"is {shown(value)}; expected <width>x<height> such as 1280x720")
+        raise ValueError(f"is {excerpt(value)}; expected <width>x<height> such as 1280x720")
     return int(matched[1]), int(matched[2])
 
 
@@ -147,25 +148,25 @@ def seconds(value: Any) -> float:
     """A length in seconds."""
     length = number(value)
     if length <= 0:
-        raise ValueError(f"is {shown(value)}; expected more than 0")
+        raise ValueError(f"is {excerpt(value)}; expected more than 0")
     return length
 
 
 @takes(type=["string", "integer"], examples=["480"])
 def tier(value: Any) -> str:
-    """A size tier such as 480."""
+    """A size tier, such as 480."""
     return str(whole(value)) if isinstance(value, int) else text(value)
 
 
 @takes(type="integer")
 def seed(value: Any) -> int:
-    """A seed, or a list of one."""
+    """A seed, or a list with one seed."""
     return whole(value[0] if isinstance(value, list) and len(value) == 1 else value)
 
 
 @takes(type=["integer", "boolean"])
 def deterministic_seed(value: Any) -> int | None:
-    """Some clients send a switch under this name; our seeds are deterministic without it."""
+    """A seed. Some clients send a boolean under this name, which is ignored: our seeds are always deterministic."""
     if isinstance(value, bool) or (isinstance(value, str) and value.lower() in ("true", "false")):
         return None
     return seed(value)
@@ -176,7 +177,7 @@ def deterministic_seed(value: Any) -> int | None:
     examples=[[0, 1], 0, "0,1"],
 )
 def whole_numbers(value: Any) -> list[int]:
-    """Whole numbers, as a list, as JSON text of one, as `"0,1"`, or a single one."""
+    """Whole numbers: a list, JSON text of a list, `"0,1"`, or a single number."""
     return [whole(part) for part in _parts(value)]
 
 
@@ -197,7 +198,7 @@ def interval(value: Any) -> tuple[float, float]:
 
 @takes(type="array", items={"type": "array", "items": {"type": "number"}}, examples=[[[0.0, 0.5], [0.1, 0.5]]])
 def rows(value: Any) -> Any:
-    """A matrix of numbers, as lists or as JSON text."""
+    """A matrix of numbers: lists, or JSON text of them."""
     if isinstance(value, str):
         value = structure(value, list)
     try:
@@ -208,7 +209,7 @@ def rows(value: Any) -> Any:
 
 
 def structure(value: Any, expected: type[dict[Any, Any]] | type[list[Any]]) -> Any:
-    """An object or a list, as such or as JSON text."""
+    """An object or a list, or JSON text of one."""
     if isinstance(value, str):
         try:
             value = parse_json(value)
@@ -222,11 +223,11 @@ def structure(value: Any, expected: type[dict[Any, Any]] | type[list[Any]]) -> A
 
 @takes(type="string", enum=[known.value for known in Mode])
 def mode(value: Any) -> Mode:
-    """A generation mode by any of its names."""
+    """A generation mode by its name or an alias."""
     try:
         return Mode(text(value))
     except ValueError:
-        raise ValueError(f"is {shown(value)}; expected one of {', '.join(Mode)}") from None
+        raise ValueError(f"is {excerpt(value)}; expected one of {', '.join(Mode)}") from None
 
 
 @takes(type="string", enum=[known.value for known in Mode if known.is_action])
@@ -238,13 +239,13 @@ def action_mode(value: Any) -> Mode:
     except ValueError:
         asked = None
     if asked is None or not asked.is_action:
-        raise ValueError(f"is {shown(value)}; expected one of {', '.join(modes)}")
+        raise ValueError(f"is {excerpt(value)}; expected one of {', '.join(modes)}")
     return asked
 
 
 @takes(type=["boolean", "string"])
 def image_system_prompt_switch(value: Any) -> bool | None:
-    """The switch, which on other servers' image routes is the name of a prompt style; we have no such styles."""
+    """A boolean. On other servers' image routes the field is the name of a prompt style, which is ignored."""
     try:
         return flag(value)
     except ValueError:
@@ -253,8 +254,8 @@ def image_system_prompt_switch(value: Any) -> bool | None:
         raise
 
 
-def shown(value: Any) -> str:
-    """A client's value for a message: short, escaped, and never the content of media."""
+def excerpt(value: Any) -> str:
+    """A client's value for an error message: shortened, escaped, and never the content of media."""
     if isinstance(value, str):
         return repr(value[:60]) if len(value) <= 60 else f"{value[:60]!r}..."
     if isinstance(value, (bool, float)) or (isinstance(value, int) and abs(value) < 10**60):
@@ -263,12 +264,12 @@ def shown(value: Any) -> str:
 
 
 def is_absent(value: Any) -> bool:
-    """Whether a value says nothing: null, or empty."""
+    """Whether a value counts as left out: null or empty."""
     return value is None or value in ("", [], {})
 
 
 def is_harmless(value: Any) -> bool:
-    """Whether a value of a feature we do not have asks for nothing."""
+    """Whether a value switches a feature off, so that it does not matter that the feature is not supported."""
     if isinstance(value, str):
         return value.strip().lower() in ("", "false", "0", "no", "off", "null", "none", "{}", "[]")
     return is_absent(value) or value is False or value == 0

@@ -1,4 +1,4 @@
-"""The fields of the generation routes: which are served, under which names, and why others are refused."""
+"""The fields of the generation routes: which are accepted, under which names, and why others are refused."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from cosmos3_core.modes import Mode
+from cosmos3_core.modes import MediaKind, Mode
 from deployments.ingress.requests import coercions as read
 from deployments.ingress.requests.coercions import Coercion, JsonSchema
-from deployments.ingress.requests.references import Kind, Media, read_reference
+from deployments.ingress.requests.references import URL_KEYS, Media, read_reference
 from deployments.wire.data_uri import EXAMPLE
 
 FILLER = "video_params"
-"""An object whose keys are fields too, where nothing else gives them."""
+"""The name of an object of further fields. Fields outside of it take precedence."""
 CONTAINERS = ("extra_args", "extra_params")
-"""Objects whose keys are fields too and win over those outside, the later ones over the earlier."""
+"""The names of objects of further fields. They take precedence over fields outside, the later over the earlier."""
 
 ALIASES = {
     "steps": "num_inference_steps",
@@ -62,7 +62,7 @@ COSMETIC = frozenset(
         "preencode_batch_frames",
     }
 )
-"""Fields that other servers know and that change nothing in what Cosmos 3 makes."""
+"""Fields of other servers that do not change what Cosmos 3 generates."""
 
 _TRANSFER = "asks for transfer from a control video (edge, blur, depth, seg, wsm), which is not served"
 _PATH = "names a file or an address for the server to read, which it does not do; upload it as input_reference"
@@ -92,37 +92,39 @@ PIXEL = (
 """The smallest image, for examples."""
 
 
-def _reference(kind: Kind | None = None) -> Coercion[Media | None]:
+def _reference(kind: MediaKind | None = None) -> Coercion[Media | None]:
     what = kind or "image or video"
     address: JsonSchema = {"type": "string", "pattern": "^data:"}
     wrapped: list[JsonSchema] = [
         {"type": "object", "properties": {key: address}, "required": [key], "additionalProperties": False}
-        for key in ("image_url", "video_url")
-        if kind is None or key.startswith(kind)
+        for key, promised in URL_KEYS.items()
+        if kind in (None, promised)
     ]
-    said = f"The {what} to start from: an upload in a form, or {EXAMPLE}. Give one reference."
+    description = f"The {what} to start from: an upload in a form, or {EXAMPLE}. Send one reference."
     examples = [] if kind == "video" else [PIXEL]
     return Coercion(
         partial(read_reference, kind=kind),
-        {"description": said, "anyOf": [address, *wrapped], "examples": examples},
+        {"description": description, "anyOf": [address, *wrapped], "examples": examples},
     )
 
 
 def _mode(modes: list[Mode]) -> Coercion[Mode]:
     names = [mode.value for mode in modes]
-    return read.mode.saying("What to make; without it, what the inputs imply.", enum=names)
+    return read.mode.with_schema("What to generate; by default, what the inputs imply.", enum=names)
 
 
-_COUNT = "How many to make."
+_COUNT = "How many to generate."
 _COMMON: dict[str, Coercion[Any]] = {
     "prompt": read.text,
-    "model": read.text.saying("Name of a served model; without it the first one that generates."),
+    "model": read.text.with_schema("Name of a served model; by default the first one that generates."),
     "negative_prompt": read.text,
-    "size": read.size.saying("Width and height in pixels, floored to multiples of 16; wins over width and height."),
+    "size": read.size.with_schema(
+        "Width and height in pixels, floored to multiples of 16; takes precedence over width and height."
+    ),
     "width": read.whole,
     "height": read.whole,
     "resolution": read.tier,
-    "aspect_ratio": read.text.saying(examples=["16,9"]),
+    "aspect_ratio": read.text.with_schema(examples=["16,9"]),
     "fps": read.number,
     "num_frames": read.whole,
     "num_inference_steps": read.whole,
@@ -131,7 +133,7 @@ _COMMON: dict[str, Coercion[Any]] = {
     "flow_shift": read.number,
     "schedule": read.text,
     "seed": read.seed,
-    "deterministic_seed": read.deterministic_seed.saying("The seed, or a switch that changes nothing."),
+    "deterministic_seed": read.deterministic_seed.with_schema("The seed, or a boolean, which is ignored."),
     "max_sequence_length": read.whole,
     "preset": read.text,
     "use_system_prompt": read.flag,
@@ -139,10 +141,10 @@ _COMMON: dict[str, Coercion[Any]] = {
     "use_resolution_template": read.flag,
     "use_duration_template": read.flag,
     "negative_metadata_mode": read.text,
-    "guardrails": read.flag.saying("False asks for none; see the answer's X-Guardrails."),
-    "return_stage_metrics": read.flag.saying("Adds the bytes that went from stage to stage to the answer's metrics."),
-    "service_class": read.choice(interactive="interactive", standard="standard", batch="batch").saying(
-        "How urgent it is; without it, interactive where the client waits, else standard."
+    "guardrails": read.flag.with_schema("False switches them off; see the answer's X-Guardrails."),
+    "return_stage_metrics": read.flag.with_schema("Adds the bytes passed from stage to stage to the answer's metrics."),
+    "service_class": read.choice(interactive="interactive", standard="standard", batch="batch").with_schema(
+        "How urgent the request is; by default interactive if the client waits, else standard."
     ),
 }
 _VIDEO_ONLY: dict[str, Coercion[Any]] = {
@@ -154,32 +156,37 @@ _VIDEO_ONLY: dict[str, Coercion[Any]] = {
     "condition_frame_indexes_vision": read.whole_numbers,
     "condition_video_keep": read.text,
     "mode": _mode([mode for mode in Mode if not mode.is_image]),
-    "action_mode": read.action_mode.saying("The mode, where it is one with actions."),
+    "action_mode": read.action_mode.with_schema("The mode, if it is one with actions."),
     "action": read.rows,
     "action_chunk_size": read.whole,
-    "action_fps": read.number.saying("The same as fps: frames and actions have one rate.", exclusiveMinimum=0),
+    "action_fps": read.number.with_schema("The same as fps: frames and actions have one rate.", exclusiveMinimum=0),
     "domain_name": read.text,
     "domain_id": read.whole,
     "raw_action_dim": read.whole,
     "view_point": read.text,
-    "webhook_url": read.text.saying("Is sent a signed POST when the job ends; only of POST /v1/videos."),
-    "seconds": read.seconds.saying("Length of the video, where num_frames does not give it."),
+    "webhook_url": read.text.with_schema("URL that gets a signed POST when the job ends; only for POST /v1/videos."),
+    "seconds": read.seconds.with_schema("Length of the video, if num_frames is not given."),
 }
 
 
 @dataclass(frozen=True)
 class Schema:
-    """One route's fields: how those it serves are read, and why others are refused."""
+    """The fields of one route.
+
+    Attributes:
+        accepted: how each accepted field is read.
+        refused: why each refused field is refused.
+    """
 
     accepted: Mapping[str, Coercion[Any]]
     refused: Mapping[str, str]
 
     def coercion(self, name: str) -> Coercion[Any] | None:
-        """How a field is read, by the name that a client uses for it; None for one that is not served."""
+        """How a field is read, by its name or an alias; None if it is not accepted."""
         return self.accepted.get(name) or self.accepted.get(ALIASES.get(name, name))
 
     def refusal(self, name: str) -> str | None:
-        """Why a field is refused, by the name that a client uses for it."""
+        """Why a field is refused, by its name or an alias; None if it is not."""
         return self.refused.get(name) or self.refused.get(ALIASES.get(name, name))
 
 
@@ -187,9 +194,9 @@ VIDEO = Schema(
     _COMMON
     | _VIDEO_ONLY
     | {
-        "num_outputs_per_prompt": read.within(1, 10).saying("One is made, however many are asked for."),
-        "quality": read.choice(standard="standard", auto="standard", high="high", lossless="lossless").saying(
-            "Of the MP4's compression; not every player shows lossless ones."
+        "num_outputs_per_prompt": read.within(1, 10).with_schema("One is generated, whatever the number."),
+        "quality": read.choice(standard="standard", auto="standard", high="high", lossless="lossless").with_schema(
+            "Quality of the MP4; not every player supports lossless ones."
         ),
     },
     _REFUSED,
@@ -198,9 +205,11 @@ ACTION = Schema(
     {
         **VIDEO.accepted,
         **dict.fromkeys(("mode", "action_mode"), _mode([mode for mode in Mode if mode.predicts_action])),
-        "num_outputs_per_prompt": read.within(1, 1).saying(_COUNT),
-        "quality": read.choice(standard="standard", auto="standard").saying("There is no file."),
-        "candidate_count": read.within(1, 1).saying("How many predictions to make."),
+        "num_outputs_per_prompt": read.within(1, 1).with_schema(_COUNT),
+        "quality": read.choice(standard="standard", auto="standard").with_schema(
+            "Without effect: the answer has no file."
+        ),
+        "candidate_count": read.within(1, 1).with_schema("How many predictions to make."),
     },
     _REFUSED | {"noise": "is not taken; the noise follows from seed"},
 )
@@ -208,20 +217,20 @@ IMAGE = Schema(
     _COMMON
     | {
         "mode": _mode([Mode.TEXT_TO_IMAGE]),
-        "seed": read.seed.saying(
-            "Of the first image's noise, each further image takes the next one; else drawn.", default=None
+        "seed": read.seed.with_schema(
+            "Seed of the first image; each further image takes the next one. By default it is drawn.", default=None
         ),
-        "use_system_prompt": read.image_system_prompt_switch.saying(
-            "Whether the model gets a system message; names of prompt styles are passed over."
+        "use_system_prompt": read.image_system_prompt_switch.with_schema(
+            "Whether the model gets a system message; names of prompt styles are ignored."
         ),
-        "num_outputs_per_prompt": read.within(1, 10).saying(_COUNT, default=1),
-        "response_format": read.choice(b64_json="b64_json", file="file").saying(
+        "num_outputs_per_prompt": read.within(1, 10).with_schema(_COUNT, default=1),
+        "response_format": read.choice(b64_json="b64_json", file="file").with_schema(
             "Base64 in JSON, or the file itself, which is a ZIP for several images.", default="b64_json"
         ),
-        "output_format": read.choice(png="png", jpeg="jpeg", jpg="jpeg", webp="webp").saying(
-            "Of each image.", default="png"
+        "output_format": read.choice(png="png", jpeg="jpeg", jpg="jpeg", webp="webp").with_schema(
+            "Format of each image.", default="png"
         ),
-        "output_compression": read.within(0, 100).saying("Quality of JPEG and WEBP.", default=100),
+        "output_compression": read.within(0, 100).with_schema("Quality of JPEG and WEBP.", default=100),
     },
     _REFUSED | dict.fromkeys(_VIDEO_ONLY.keys() - {"seconds", "mode"}, _NO_IMAGE),
 )

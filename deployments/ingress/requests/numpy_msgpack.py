@@ -1,7 +1,7 @@
-"""msgpack with numpy's arrays in it, as robot clients send them. It unpickles nothing and knows nothing of requests.
+"""msgpack with numpy arrays, as robot clients send it. It never unpickles, and knows nothing about requests.
 
-An array is a map of `__ndarray__`, `data` (its bytes), `dtype` and `shape`, a number one of `__npgeneric__`, `data` and
-`dtype`. The package msgpack-numpy has `nd`, `type`, `shape` and `data` instead; that is read too.
+An array is a map with the keys `__ndarray__`, `data` (its bytes), `dtype` and `shape`; a number is a map with
+`__npgeneric__`, `data` and `dtype`. The form of the package msgpack-numpy is read too: `nd`, `type`, `shape`, `data`.
 """
 
 from __future__ import annotations
@@ -14,26 +14,26 @@ import msgpack
 import numpy as np
 from numpy.typing import NDArray
 
-from deployments.ingress.requests.body import MAX_JSON_DEPTH, deeper_than
+from deployments.ingress.requests.strict_json import MAX_DEPTH, deeper_than
 
 MEDIA_TYPE = "application/msgpack"
 MEDIA_TYPES = (MEDIA_TYPE, "application/x-msgpack", "application/vnd.msgpack")
 MAX_BYTES = 64 * 2**20
-# A list is allocated by the length that it claims, before any of its entries is seen.
+# msgpack allocates a list by its declared length before it has read any of its entries.
 MAX_ENTRIES = 2**16
 MAX_DIMENSIONS = 8
 _DTYPE = re.compile(r"[<>|=]?(b1|[iu][1248]|f[248])|bool|u?int(8|16|32|64)|float(16|32|64)")
 
 
 class MsgpackError(ValueError):
-    """Bytes that are not the msgpack we accept; the message holds nothing of the content."""
+    """Bytes that are not the msgpack that we accept; the message holds nothing of the content."""
 
 
 def unpack(content: bytes) -> Any:
-    """A value, its arrays read-only views of numpy and its numpy numbers plain ones; keys of maps become text.
+    """Read a value. Arrays become read-only numpy arrays, numpy scalars plain numbers, and keys of maps text.
 
     Raises:
-        MsgpackError: malformed, a key that is no text or comes twice, an extension type, or an array of objects.
+        MsgpackError: malformed, a key that is not text or is repeated, an extension type, or an array of objects.
     """
     limits = {"max_array_len": MAX_ENTRIES, "max_map_len": MAX_ENTRIES}
     try:
@@ -46,21 +46,21 @@ def unpack(content: bytes) -> Any:
         raise MsgpackError("holds text that is not UTF-8") from None
     except (msgpack.UnpackException, ValueError) as error:
         raise MsgpackError(str(error).rstrip(".")) from None
-    if deeper_than(value, MAX_JSON_DEPTH):
+    if deeper_than(value, MAX_DEPTH):
         raise MsgpackError("nested too deeply")
     return value
 
 
 def pack(value: Any) -> bytes:
-    """A value as msgpack, its arrays in the `__ndarray__` form."""
-    packed: bytes = msgpack.packb(value, default=_marked)
+    """Write a value; arrays get the `__ndarray__` form."""
+    packed: bytes = msgpack.packb(value, default=_array_map)
     return packed
 
 
-def _marked(value: Any) -> dict[bytes, Any]:
+def _array_map(value: Any) -> dict[bytes, Any]:
     if not isinstance(value, np.ndarray) or not _DTYPE.fullmatch(value.dtype.str):
         raise TypeError(f"a {type(value).__name__} has no form in msgpack")
-    # Bytes as keys, as the clients' own packers write them.
+    # The keys are bytes, as in the clients' own packers.
     return {b"__ndarray__": True, b"data": value.tobytes(), b"dtype": value.dtype.str, b"shape": value.shape}
 
 
@@ -84,16 +84,16 @@ def _key(key: Any) -> str:
     try:
         return key if isinstance(key, str) else str(key, "utf-8")
     except (TypeError, UnicodeDecodeError):
-        raise MsgpackError("a map has a key that is no text") from None
+        raise MsgpackError("a map has a key that is not text") from None
 
 
 def _array(entries: dict[str, Any]) -> NDArray[Any]:
     dtype, shape, data = _dtype(entries), entries.get("shape"), entries.get("data")
     whole = isinstance(shape, list) and all(type(length) is int and length >= 0 for length in shape)
     if not isinstance(shape, list) or not whole or len(shape) > MAX_DIMENSIONS:
-        raise MsgpackError(f"an array has a shape that is no list of up to {MAX_DIMENSIONS} lengths")
+        raise MsgpackError(f"an array has a shape that is not a list of up to {MAX_DIMENSIONS} lengths")
     if not isinstance(data, bytes) or len(data) != dtype.itemsize * math.prod(shape):
-        raise MsgpackError(f"an array's data are not as many bytes as {dtype.name} {shape} has")
+        raise MsgpackError(f"an array's data does not have as many bytes as {dtype.name} {shape}")
     return np.ndarray(shape, dtype, data)
 
 
@@ -106,12 +106,12 @@ def _number(entries: dict[str, Any]) -> Any:
             with np.errstate(over="ignore"):
                 number = dtype.type(data)
     except (TypeError, ValueError, OverflowError):
-        raise MsgpackError(f"a number is no {dtype.name}") from None
+        raise MsgpackError(f"a number is not a valid {dtype.name}") from None
     return number.item()
 
 
 def _dtype(entries: dict[str, Any]) -> np.dtype[Any]:
     name = entries.get("dtype", entries.get("type"))
     if not isinstance(name, str) or not _DTYPE.fullmatch(name):
-        raise MsgpackError("an array or number has a dtype that is not taken; expected a boolean, integer or float")
+        raise MsgpackError("an array or number has a dtype that is not supported; expected a boolean, integer or float")
     return np.dtype(name)

@@ -1,22 +1,24 @@
-"""Reference images and videos of a request: uploads and data URIs, always as bytes.
+"""Reads the reference image or video of a request: an upload or a data URI.
 
-Nothing is fetched and nothing a client wrote is opened: a text is either a data URI or refused.
+It fetches no URL and opens no path: a text is either a data URI or refused.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, get_args
 
 from cosmos3_core.media.checks import MediaError, TooManyPixels
 from cosmos3_core.media.clips import decode_video
 from cosmos3_core.media.stills import decode_image
-from deployments.ingress.requests.body import JsonError, Upload, json_type, parse_json
+from cosmos3_core.modes import MediaKind
+from cosmos3_core.request import MEDIA_FIELDS
+from deployments.ingress.requests.body import Upload, json_type
+from deployments.ingress.requests.strict_json import JsonError, parse_json
 from deployments.wire.data_uri import EXAMPLE, read_data_uri
 
-Kind = Literal["image", "video"]
-
-_KINDS: dict[str, Kind] = {"image_url": "image", "video_url": "video"}
+URL_KEYS: dict[str, MediaKind] = {f"{kind}_url": kind for kind in get_args(MediaKind)}
+"""The keys that an object may have as a reference, and the kind of media of each."""
 _FIRST_CHARACTERS = 64
 
 
@@ -24,16 +26,16 @@ _FIRST_CHARACTERS = 64
 class Media:
     """An encoded image or video."""
 
-    kind: Kind
+    kind: MediaKind
     content: bytes
 
 
-def read_reference(value: Any, kind: Kind | None = None) -> Media | None:
-    """The one medium a field refers to: an upload, a data URI, `{"image_url": ...}`, or a list or JSON text of one.
+def read_reference(value: Any, kind: MediaKind | None = None) -> Media | None:
+    """The image or video of a field: an upload, a data URI, `{"image_url": ...}`, or a list or JSON text of one.
 
     Args:
-        value: as the client sent it.
-        kind: what the field is for; None looks at the content.
+        value: the value that the client sent.
+        kind: the kind that the field takes; None takes both.
 
     Raises:
         ValueError: the rest of a sentence that begins with the field's name.
@@ -51,21 +53,21 @@ def read_reference(value: Any, kind: Kind | None = None) -> Media | None:
         raise ValueError(f"is {json_type(value)}; expected {EXAMPLE} or a file upload")
     if not content:
         raise ValueError("is empty")
-    return Media(kind or sniff(content), content)
+    return Media(kind or detect_kind(content), content)
 
 
-def _content_of(text: str, kind: Kind | None) -> bytes:
+def _content_of(text: str, kind: MediaKind | None) -> bytes:
     uri = read_data_uri(text)
-    if kind is not None and uri.family in _KINDS.values() and uri.family != kind:
+    if kind is not None and uri.family in MEDIA_FIELDS and uri.family != kind:
         raise ValueError(f"holds {_article(uri.family)}; expected {_article(kind)}")
     return uri.content
 
 
-def sniff(content: bytes) -> Kind:
-    """Whether encoded media are an image or a video, by decoding: clients' file names and types are often wrong.
+def detect_kind(content: bytes) -> MediaKind:
+    """Find out whether a file is an image or a video by decoding it: clients' file names and types are often wrong.
 
     Raises:
-        ValueError: neither.
+        ValueError: it is neither.
     """
     try:
         decode_image(content)
@@ -95,18 +97,18 @@ def _unwrapped(value: Any) -> Any:
     return value[0] if value else None
 
 
-def _named(reference: dict[str, Any], kind: Kind | None) -> tuple[Any, Kind]:
+def _named(reference: dict[str, Any], kind: MediaKind | None) -> tuple[Any, MediaKind]:
     given = {key: value for key, value in reference.items() if value is not None}
     if "file_id" in given:
         raise ValueError(f"names a file_id, which this server does not keep; send {EXAMPLE}")
-    expected = [key for key, named in _KINDS.items() if kind in (None, named)]
+    expected = [key for key, named in URL_KEYS.items() if kind in (None, named)]
     if len(given) != 1 or not set(given) <= set(expected):
         wanted = " or ".join(f'{{"{key}": ...}}' for key in expected)
         raise ValueError(f"has other keys than expected; expected {wanted}")
     key, value = given.popitem()
     if not isinstance(value, str):
         raise ValueError(f"has {json_type(value)} as its {key}; expected a data URI")
-    return value, _KINDS[key]
+    return value, URL_KEYS[key]
 
 
 def _article(kind: str) -> str:

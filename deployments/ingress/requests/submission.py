@@ -1,6 +1,6 @@
-"""From a checked request to a job: the checks that need a checkpoint and media, the media stored, the record made.
+"""Turns a request into a job: checks it against its model and its media, and stores the media.
 
-After this nothing can be wrong with a request that could have been known before.
+This finds every error that can be found before a stage computes anything.
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ import asyncio
 import hashlib
 import json
 import uuid
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from cosmos3_core.errors import RequestError
 from cosmos3_core.inputs import read_inputs
+from cosmos3_core.media.stills import DEFAULT_QUALITY
 from cosmos3_core.request import MEDIA_FIELDS, GenerationRequest
 from cosmos3_core.resolve import ResolvedRequest, resolve
 from deployments.addresses import check_url
@@ -30,26 +31,42 @@ from deployments.wire.media_store import INPUTS, OUTPUTS, SNAPSHOTS
 PREFIX: dict[JobKind, str] = {"video": "video_gen_", "image": "img_gen_"}
 
 
-async def check(graph: Graph, generation: Generation, detached: bool = False) -> tuple[ServedCard, ResolvedRequest]:
-    """Find the model and decide every number of the request, in a thread, for media are decoded.
+@dataclass(frozen=True)
+class CheckedGeneration:
+    """A request to generate that its model can serve.
+
+    Attributes:
+        generation: the request as it was read.
+        served: the model.
+        resolved: the request with every number decided.
+    """
+
+    generation: Generation
+    served: ServedCard
+    resolved: ResolvedRequest
+
+
+async def check(graph: Graph, generation: Generation, detached: bool = False) -> CheckedGeneration:
+    """Find a request's model and resolve every number; in a thread, because media are decoded.
 
     Args:
-        graph: what is served.
-        generation: as it was read.
-        detached: whether it becomes a job that nobody waits for.
+        graph: the deployments and their models.
+        generation: the request as it was read.
+        detached: whether it becomes a job that no client waits for.
 
     Raises:
         ApiError: 400, naming the field.
     """
     served = generation_model(graph, generation.model)
     if graph.settings.guardrails == "on" and generation.guardrails is not False:
-        message = "guardrails are asked for and none is loaded here; send guardrails: false"
+        message = "guardrails are requested but none is loaded here; send guardrails: false"
         raise ApiError(400, message, param="guardrails")
     _check_webhook(graph, generation, detached)
     try:
-        return served, await asyncio.to_thread(_resolve, generation.request, served)
+        resolved = await asyncio.to_thread(_resolve, generation.request, served)
     except RequestError as error:
         raise generation.refusal(error) from error
+    return CheckedGeneration(generation, served, resolved)
 
 
 def _check_webhook(graph: Graph, generation: Generation, detached: bool) -> None:
@@ -58,9 +75,11 @@ def _check_webhook(graph: Graph, generation: Generation, detached: bool) -> None
         return
     name = generation.names.get("webhook_url", "webhook_url")
     if not detached:
-        raise ApiError(400, f"{name} is given on a route that answers itself; POST /v1/videos calls back", param=name)
+        raise ApiError(400, f"{name} is given on a synchronous route; only POST /v1/videos calls webhooks", param=name)
     if webhooks is None:
-        raise ApiError(400, f"{name} is given, and this server calls no webhooks; poll, or read the events", param=name)
+        raise ApiError(
+            400, f"{name} is given, but this server calls no webhooks; poll the job or read its events", param=name
+        )
     try:
         check_url(url, webhooks.allow_private)
     except ValueError as error:
@@ -71,8 +90,9 @@ def _resolve(request: GenerationRequest, served: ServedCard) -> ResolvedRequest:
     return resolve(request, served.card.facts, read_inputs(request))
 
 
-def echo(generation: Generation, resolved: ResolvedRequest, guardrails: str, request_id: str) -> dict[str, Any]:
-    """What a video job's record shows of its request (`Job.shown`)."""
+def shown_of_video(checked: CheckedGeneration, guardrails: str, request_id: str) -> dict[str, Any]:
+    """The fields of a video request that its job shows to the client (`Job.shown`)."""
+    generation, resolved = checked.generation, checked.resolved
     return {
         "size": generation.size,
         "seconds": generation.seconds,
@@ -87,22 +107,21 @@ def echo(generation: Generation, resolved: ResolvedRequest, guardrails: str, req
 
 async def make_job(
     graph: Graph,
+    checked: CheckedGeneration,
+    *,
     kind: JobKind,
-    served: ServedCard,
-    generation: Generation,
     shown: dict[str, Any],
     caller: Caller,
-    resolved: ResolvedRequest,
-    *,
     format: FileFormat = "mp4",
-    quality: int = 95,
+    quality: int = DEFAULT_QUALITY,
     count: int = 1,
     detached: bool = False,
 ) -> Job:
-    """Store a request's media and make its record, not yet submitted.
+    """Store a request's media and make its job, which is not submitted yet.
 
-    Whoever waits is served before jobs that nobody waits for, unless the request says otherwise.
+    Unless the request names a class of service, a client that waits is served before jobs that no client waits for.
     """
+    generation, served = checked.generation, checked.served
     request = generation.request
     job_id = f"{PREFIX[kind]}{uuid.uuid4().hex}"
     given = {name: getattr(request, name) for name in MEDIA_FIELDS if getattr(request, name) is not None}
@@ -114,8 +133,8 @@ async def make_job(
     output = Output(graph.media.uri(f"{OUTPUTS}/{job_id}.{format}"), format, quality)
     fingerprint = ""
     if caller.idempotency_key is not None:
-        circumstances = (served.card.name, format, quality, detached, *([count] if count > 1 else []))
-        fingerprint = await asyncio.to_thread(_fingerprint, generation, given, *circumstances)
+        context = [served.card.name, format, quality, detached, *([count] if count > 1 else [])]
+        fingerprint = await asyncio.to_thread(_fingerprint, generation, given, context)
     service_class = generation.service_class or ("standard" if detached else "interactive")
     return Job(
         id=job_id,
@@ -134,25 +153,31 @@ async def make_job(
         shown=shown,
         service_class=service_class,
         api_key=caller.api_key,
-        gpu_seconds=served.card.gpu_seconds(resolved),
+        gpu_seconds=served.card.gpu_seconds(checked.resolved),
         idempotency_key=caller.idempotency_key,
         fingerprint=fingerprint,
     )
 
 
-def _fingerprint(generation: Generation, media: dict[str, bytes], *circumstances: object) -> str:
-    """Equal for requests that ask for the same: a hash of what was asked, where and how."""
+def _fingerprint(generation: Generation, media: dict[str, bytes], context: list[object]) -> str:
+    """A hash that is equal for requests for the same result.
+
+    Args:
+        generation: the request.
+        media: its media by field.
+        context: everything else that tells two results apart, such as the model and the file's format.
+    """
     fields = generation.request.to_fields()
     if "seed" not in generation.names:
-        # Where the client named none, each repetition may have drawn its own.
+        # If the client sent no seed, each repetition of its request may have drawn another one.
         fields.pop("seed", None)
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in media.items()}
-    asked = [fields, digests, generation.service_class, generation.webhook_url, *circumstances]
-    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+    hashed = [fields, digests, generation.service_class, generation.webhook_url, *context]
+    return hashlib.sha256(json.dumps(hashed, sort_keys=True).encode()).hexdigest()
 
 
 def notices(graph: Graph, generation: Generation) -> dict[str, str]:
-    """Headers that say what was ignored and what was not checked."""
+    """Headers that name the ignored fields and say whether guardrails are off."""
     headers = {}
     if generation.ignored:
         headers["X-Ignored-Fields"] = ", ".join(generation.ignored)

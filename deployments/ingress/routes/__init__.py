@@ -1,1 +1,1 @@
-"""The handlers of each route, one module a topic."""
+"""The handlers of the routes, one module per topic."""

@@ -1,4 +1,4 @@
-"""`/v1/actions/generations`: the actions of a policy, or those seen in a video, while the client waits."""
+"""`/v1/actions/generations`: predicts the actions of a policy, or the actions in a video, while the client waits."""
 
 from __future__ import annotations
 
@@ -17,39 +17,39 @@ from deployments.ingress.middleware import request_id_of
 from deployments.ingress.requests import numpy_msgpack
 from deployments.ingress.requests.action_request import ActionCall, read_actions
 from deployments.ingress.requests.body import Body, media_type, read_body, read_object
-from deployments.ingress.requests.submission import PREFIX, check, echo, make_job, notices
-from deployments.ingress.waiting import finished
+from deployments.ingress.requests.submission import PREFIX, check, make_job, notices, shown_of_video
+from deployments.ingress.waiting import run_jobs
 from deployments.jobs.job import Job
 
 
 async def create_actions(request: Request) -> Response:
-    """Predict actions while the client waits; the video that comes with them is dropped.
+    """Predict actions while the client waits. The video that the model generates with them is discarded.
 
-    JSON is answered in JSON, msgpack in msgpack, its values as an array.
+    The answer to JSON is JSON; the answer to msgpack is msgpack, with the values as an array.
     """
     graph: Graph = request.app.state.graph
     caller = caller_of(request)
-    call = await asyncio.to_thread(read_actions, await _body(request))
+    call = await asyncio.to_thread(read_actions, await _read_body(request))
     generation = call.generation
-    served, resolved = await check(graph, generation)
-    shown = echo(generation, resolved, graph.settings.guardrails, request_id_of(request))
-    job = await make_job(graph, "video", served, generation, shown, caller, resolved)
-    (job,) = await finished(graph, request, [job])
-    graph.jobs.let_go(job)
+    checked = await check(graph, generation)
+    shown = shown_of_video(checked, graph.settings.guardrails, request_id_of(request))
+    job = await make_job(graph, checked, kind="video", shown=shown, caller=caller)
+    (job,) = await run_jobs(graph, request, [job])
+    graph.jobs.discard(job)
     assert job.result is not None
     headers = notices(graph, generation) | {
         "X-Model": job.model,
         "X-Inference-Time-S": f"{sum(job.result['stage_seconds'].values()):.3f}",
     }
-    answer = answer_of(job, call)
+    answer = actions_answer(job, call)
     if not _wants_msgpack(request):
         return JSONResponse(answer, headers=headers)
-    content = await asyncio.to_thread(_packed, answer, call)
+    content = await asyncio.to_thread(_as_msgpack, answer, call)
     return Response(content, media_type=numpy_msgpack.MEDIA_TYPE, headers=headers)
 
 
-def answer_of(job: Job, call: ActionCall) -> ActionsAnswer:
-    """A completed job's actions as SGLang's clients know them."""
+def actions_answer(job: Job, call: ActionCall) -> ActionsAnswer:
+    """A completed job's actions in SGLang's form."""
     assert job.result is not None
     predicted: ActionObject = job.result["action"]
     action: PredictedAction = {
@@ -70,7 +70,7 @@ def answer_of(job: Job, call: ActionCall) -> ActionsAnswer:
     }
 
 
-def _packed(answer: ActionsAnswer, call: ActionCall) -> bytes:
+def _as_msgpack(answer: ActionsAnswer, call: ActionCall) -> bytes:
     packed: dict[str, Any] = dict(answer)
     if call.output_format != "list":
         (prediction,) = answer["data"]
@@ -79,7 +79,7 @@ def _packed(answer: ActionsAnswer, call: ActionCall) -> bytes:
     return numpy_msgpack.pack(packed)
 
 
-async def _body(request: Request) -> Body:
+async def _read_body(request: Request) -> Body:
     if media_type(request) in numpy_msgpack.MEDIA_TYPES:
         return Body(await read_object(request, numpy_msgpack.unpack, "msgpack", numpy_msgpack.MAX_BYTES))
     return await read_body(request)

@@ -1,4 +1,4 @@
-"""`/v1/chat/completions`: checked here, answered by vLLM's own chat serving in the Reasoner."""
+"""`/v1/chat/completions`: requests are checked here and answered by vLLM's own chat serving in the Reasoner."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DONE = "data: [DONE]\n\n"
 
 
 async def create_chat_completion(request: Request) -> Response:
-    """Answer a chat, whole or as server-sent events. Hanging up aborts it in the engine."""
+    """Answer a chat, as a whole or as server-sent events. If the client hangs up, the engine aborts the request."""
     graph: Graph = request.app.state.graph
     body = await read_json(request)
     model = body.get("model")
@@ -39,7 +39,7 @@ async def create_chat_completion(request: Request) -> Response:
 
 
 async def _stream(request: Request, stream: AsyncGenerator[ChatAnswer | str, None]) -> Response:
-    """A stream, once its first piece shows that it is one; an error before is a plain answer."""
+    """A stream once its first event has come; an error before that is a plain answer."""
     request_id = request_id_of(request)
     try:
         first = await while_connected(request, _first(stream))

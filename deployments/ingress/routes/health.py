@@ -1,4 +1,4 @@
-"""Is it alive, is it ready, which version."""
+"""Liveness, readiness and the version."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from deployments.ingress.graph import Graph
 
 
 async def health(request: Request) -> JSONResponse:
-    """200 once every configured stage is ready, else 503 and what is missing."""
+    """200 once every configured stage is ready, else 503 and the stages that are not."""
     graph: Graph = request.app.state.graph
     unready = await graph.unready()
     if not unready:

@@ -19,7 +19,7 @@ from deployments.ingress.graph import Graph
 from deployments.ingress.requests.body import read_json
 from deployments.ingress.requests.generation import ImageGeneration, read_image
 from deployments.ingress.requests.submission import check, make_job, notices
-from deployments.ingress.waiting import finished
+from deployments.ingress.waiting import run_jobs
 from deployments.jobs.job import Job
 from deployments.wire.media_store import read_media
 
@@ -27,16 +27,21 @@ SEED_SPAN = 2**63
 
 
 async def create_image(request: Request) -> Response:
-    """Generate `n` images; each further one takes the next seed."""
+    """Generate `n` images. The first image uses the request's seed, each further image the next seed."""
     graph: Graph = request.app.state.graph
     caller = caller_of(request)
     generation = await asyncio.to_thread(read_image, await read_json(request))
-    served, resolved = await check(graph, generation)
-    size = f"{resolved.canvas.width}x{resolved.canvas.height}"
+    checked = await check(graph, generation)
+    canvas = checked.resolved.canvas
+    size = f"{canvas.width}x{canvas.height}"
     shown = {"size": size, "guardrails": graph.settings.guardrails}
     jobs = [
         await make_job(
-            *(graph, "image", served, _seeded(generation, number), shown, _numbered(caller, number), resolved),
+            graph,
+            replace(checked, generation=_seeded(generation, number)),
+            kind="image",
+            shown=shown,
+            caller=_numbered(caller, number),
             format=generation.output_format,
             quality=max(1, generation.output_compression),
             count=generation.n,
@@ -44,24 +49,24 @@ async def create_image(request: Request) -> Response:
         for number in range(generation.n)
     ]
     started = time.perf_counter()
-    jobs = await finished(graph, request, jobs)
+    jobs = await run_jobs(graph, request, jobs)
     seconds = time.perf_counter() - started
     try:
         images = [await asyncio.to_thread(read_media, job.result["uri"]) for job in jobs if job.result]
     finally:
         for job in jobs:
-            graph.jobs.let_go(job)
-    headers = notices(graph, generation) | {"X-Model": served.card.name, "X-Inference-Time-S": f"{seconds:.3f}"}
+            graph.jobs.discard(job)
+    headers = notices(graph, generation) | {"X-Model": checked.served.card.name, "X-Inference-Time-S": f"{seconds:.3f}"}
     if generation.response_format == "file":
         return _files(images, generation, headers)
     return JSONResponse(_answer(images, jobs, generation, size), headers=headers)
 
 
 def _numbered(caller: Caller, number: int) -> Caller:
-    """The caller of one of several images, each of which is a job of its own."""
+    """The caller with an idempotency key for one of several images, because each image is a job."""
     if caller.idempotency_key is None:
         return caller
-    # No client can send a key with this character.
+    # A client's own key cannot contain a line break.
     return replace(caller, idempotency_key=f"{caller.idempotency_key}\n{number}")
 
 

@@ -1,4 +1,4 @@
-"""`/metrics`: the graph's own figures in Prometheus' text format. Figures of processes stay with Ray's exporter."""
+"""`/metrics`: the graph's own figures in Prometheus' text format. Ray's exporter has the figures of processes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
 class HttpMetrics:
-    """Requests of this replica, and the graph's figures, gathered at most once a second."""
+    """Metrics of this replica's requests, and the graph's figures, which are gathered at most once a second."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -34,16 +34,16 @@ class HttpMetrics:
         self._gathered: tuple[float, list[Metric]] = (-FIGURES_AGE_S, [])
 
     def count(self, scope: Scope, status: int, seconds: float) -> None:
-        """Count an answer; status 0 is a client that hung up before there was one."""
+        """Count an answer; status 0 means that the client hung up before there was one."""
         route = scope.get("route")
         path = getattr(route, "path", UNKNOWN_ROUTE)
-        # A client may send any word as a method.
+        # A client may send any word as a method, and each label value makes a time series.
         method = scope["method"] if scope["method"] in METHODS else "OTHER"
         self._requests.labels(method, path, str(status)).inc()
         self._seconds.labels(method, path).observe(seconds)
 
     async def exposition(self, graph: Graph) -> bytes:
-        """Everything as text."""
+        """All metrics in the text format."""
         async with self._gathering:
             gathered_at, families = self._gathered
             if time.monotonic() - gathered_at > FIGURES_AGE_S:
@@ -53,7 +53,7 @@ class HttpMetrics:
 
 
 class _Fixed:
-    """What `generate_latest` wants to read families from."""
+    """A collector of given families, for `generate_latest`."""
 
     def __init__(self, families: list[Metric]) -> None:
         self._families = families
@@ -74,6 +74,6 @@ def _families(figures: list[tuple[str, str, int, dict[str, float]]]) -> list[Met
 
 
 async def metrics(request: Request) -> Response:
-    """Prometheus text format 0.0.4."""
+    """Metrics in Prometheus' text format 0.0.4."""
     graph: Graph = request.app.state.graph
     return Response(await request.app.state.metrics.exposition(graph), media_type=CONTENT_TYPE)

@@ -1,4 +1,4 @@
-"""`/v1/videos/{id}` and all below it: a job, its file, its events, its end."""
+"""Lists of jobs, and `/v1/videos/{id}` with everything below it: a job, its file, its events, its deletion."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from deployments.ingress.api_keys import caller_of
 from deployments.ingress.errors import ApiError
 from deployments.ingress.graph import Graph
 from deployments.ingress.media_response import media_response
-from deployments.ingress.requests.coercions import flag, shown, within
+from deployments.ingress.requests.coercions import excerpt, flag, within
 from deployments.jobs.job import MAX_PAGE, Job, preview_jpeg
 
 MP4: Literal["video/mp4"] = "video/mp4"
@@ -26,12 +26,12 @@ LOWEST_ERROR, HIGHEST_ERROR, DEFAULT_ERROR = 400, 599, 500
 
 
 async def list_videos(request: Request) -> Response:
-    """Some of the caller's jobs, the newest first unless `order=asc`; `after` is the last id of the page before."""
+    """A page of the caller's jobs, newest first unless `order=asc`; `after` is the last id of the previous page."""
     graph: Graph = request.app.state.graph
     query = request.query_params
     order = query.get("order", "desc")
     if order not in ("asc", "desc"):
-        raise ApiError(400, f"order is {shown(order)}; expected asc or desc", param="order")
+        raise ApiError(400, f"order is {excerpt(order)}; expected asc or desc", param="order")
     try:
         limit = within(0, MAX_PAGE)(query.get("limit", MAX_PAGE))
     except ValueError as error:
@@ -43,9 +43,9 @@ async def list_videos(request: Request) -> Response:
 
 
 async def video(request: Request) -> Response:
-    """A job as it stands."""
+    """A job's current state."""
     graph: Graph = request.app.state.graph
-    job = await _job(request)
+    job = await _find_job(request)
     headers = {} if job.final else {"openai-poll-after-ms": str(POLL_AFTER_MS)}
     return JSONResponse(video_object(job, await graph.jobs.positions([job])), _status(graph, job), headers=headers)
 
@@ -58,19 +58,19 @@ def _status(graph: Graph, job: Job) -> int:
 
 
 async def delete_video(request: Request) -> Response:
-    """Stop a job where it runs and remove it with its file."""
+    """Stop a job if it runs, and remove it with its file."""
     graph: Graph = request.app.state.graph
-    job = await _job(request)
+    job = await _find_job(request)
     await graph.jobs.delete(job.id)
     return JSONResponse(video_deleted(job.id))
 
 
 async def video_content(request: Request) -> Response:
-    """The MP4 of a completed job, with ranges."""
+    """The MP4 of a completed job; ranges are supported."""
     variant = request.query_params.get("variant", "video")
     if variant != "video":
-        raise ApiError(400, f"variant is {shown(variant)}; expected video", param="variant")
-    job = await _job(request)
+        raise ApiError(400, f"variant is {excerpt(variant)}; expected video", param="variant")
+    job = await _find_job(request)
     if job.status == "failed":
         raise ApiError(422, f"the generation failed: {(job.error or {}).get('message', '')}")
     if job.result is None:
@@ -79,31 +79,33 @@ async def video_content(request: Request) -> Response:
 
 
 async def video_preview(request: Request) -> Response:
-    """The newest glimpse of what a job becomes, as JPEG."""
+    """The newest preview of a job's result, as JPEG."""
     graph: Graph = request.app.state.graph
-    job = await _job(request)
+    job = await _find_job(request)
     event = await graph.jobs.last_event(job.id, "preview")
     if event is None:
-        raise ApiError(404, "there is no preview of this generation, or not yet; they are a setting of the model")
+        raise ApiError(
+            404, "there is no preview of this generation yet, or at all; previews are a setting of the model"
+        )
     headers = {"X-Step": str(event.data["step"]), "Cache-Control": "no-store"}
     return Response(preview_jpeg(event), media_type="image/jpeg", headers=headers)
 
 
 async def video_manifest(request: Request) -> Response:
-    """What a completed job was made from and with, to make it again."""
-    job = await _job(request)
+    """A completed job's manifest: everything that is needed to reproduce it."""
+    job = await _find_job(request)
     manifest = (job.result or {}).get("manifest")
     if manifest is None:
-        raise ApiError(404, "there is no manifest of this generation, or not yet")
+        raise ApiError(404, "there is no manifest of this generation yet, or at all")
     return JSONResponse(manifest)
 
 
 async def video_events(request: Request) -> Response:
-    """A job's events as server-sent events; `Last-Event-ID` continues where a connection broke.
+    """A job's events as server-sent events; `Last-Event-ID` resumes after a broken connection.
 
-    Previews come to those who ask with `?previews=true`: not everybody expects a picture.
+    Previews are sent only with `?previews=true`, because not every client expects pictures.
     """
-    job = await _job(request)
+    job = await _find_job(request)
     graph: Graph = request.app.state.graph
     last = request.headers.get("last-event-id", "0")
     if not last.isdecimal() or len(last) > MAX_DIGITS:
@@ -116,7 +118,7 @@ async def video_events(request: Request) -> Response:
     if int(last) > (newest.number if newest else 0):
         raise ApiError(400, f"Last-Event-ID is {last}; this job has had no such event", param="Last-Event-ID")
     if job.final and newest is not None and int(last) == newest.number:
-        # What tells a browser not to ask again.
+        # This status tells a browser not to reconnect.
         return Response(status_code=204)
 
     async def events() -> AsyncIterator[ServerSentEvent]:
@@ -130,17 +132,22 @@ async def video_events(request: Request) -> Response:
     return EventSourceResponse(events(), ping=15)
 
 
-async def _job(request: Request) -> Job:
+async def _find_job(request: Request) -> Job:
     graph: Graph = request.app.state.graph
     job = await graph.jobs.get(request.path_params["id"])
-    # Somebody else's job is none.
+    # Another caller's job is treated as if it did not exist.
     if job is None or job.kind != "video" or job.api_key != caller_of(request).api_key:
         raise ApiError(404, "Video not found")
     return job
 
 
 def video_object(job: Job, positions: Mapping[str, int]) -> VideoObject:
-    """A job as vLLM-Omni's and OpenAI's clients know it; `positions` are of those that are queued."""
+    """A job in the form of vLLM-Omni and OpenAI.
+
+    Args:
+        job: the job.
+        positions: the queue positions of queued jobs by id.
+    """
     result, shown = job.result or {}, job.shown
     frames, fps = result.get("num_frames", shown["num_frames"]), result.get("fps", shown["fps"])
     seconds = result.get("stage_seconds", {})

@@ -1,4 +1,4 @@
-"""`/v1/videos`: making jobs, and generating while the client waits."""
+"""`POST /v1/videos` and `/v1/videos/sync`: generation as a job, or while the client waits."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from cosmos3_core.resolve import ResolvedRequest
+from cosmos3_core.media.stills import DEFAULT_QUALITY
 from deployments.ingress.api_keys import caller_of
 from deployments.ingress.errors import ApiError
-from deployments.ingress.graph import Graph, ServedCard
+from deployments.ingress.graph import Graph
 from deployments.ingress.middleware import request_id_of
 from deployments.ingress.requests.body import read_body
 from deployments.ingress.requests.generation import Generation, read_video
-from deployments.ingress.requests.submission import check, echo, make_job, notices
+from deployments.ingress.requests.submission import CheckedGeneration, check, make_job, notices, shown_of_video
 from deployments.ingress.routes.video_jobs import MP4, video_object
-from deployments.ingress.waiting import finished
+from deployments.ingress.waiting import run_jobs
 from deployments.jobs.job import Job
 from deployments.wire.media_store import read_media
 
-QUALITY = {"standard": 95, "high": 97, "lossless": 100}
-"""What the names of qualities mean, of 100."""
+QUALITY = {"standard": DEFAULT_QUALITY, "high": 97, "lossless": 100}
+"""The names of qualities as numbers from 1 to 100."""
 
 
 async def create_video(request: Request) -> Response:
-    """Make a job and answer at once."""
+    """Make a job, and answer before it runs."""
     graph: Graph = request.app.state.graph
-    generation, job = await _job(graph, request, detached=True)
+    generation, job = await _new_job(graph, request, detached=True)
     stored = await graph.jobs.submit(job)
     headers = notices(graph, generation)
     if stored.id != job.id:
@@ -37,11 +37,11 @@ async def create_video(request: Request) -> Response:
     try:
         positions = await graph.jobs.positions([stored])
     except ApiError:
-        # It is kept: an error would have the client make another one.
+        # The job is stored; after an error the client would make another one.
         positions = {}
     except asyncio.CancelledError:
         if stored.id == job.id:
-            graph.jobs.let_go(stored)
+            graph.jobs.discard(stored)
         raise
     return JSONResponse(video_object(stored, positions), headers=headers)
 
@@ -49,13 +49,13 @@ async def create_video(request: Request) -> Response:
 async def create_video_sync(request: Request) -> Response:
     """Generate while the client waits, and answer with the MP4."""
     graph: Graph = request.app.state.graph
-    generation, job = await _job(graph, request, detached=False)
-    (job,) = await finished(graph, request, [job])
+    generation, job = await _new_job(graph, request, detached=False)
+    (job,) = await run_jobs(graph, request, [job])
     try:
         assert job.result is not None
         content = await asyncio.to_thread(read_media, job.result["uri"])
     finally:
-        graph.jobs.let_go(job)
+        graph.jobs.discard(job)
     return Response(content, media_type=MP4, headers=notices(graph, generation) | _figures(job, job.result))
 
 
@@ -74,26 +74,29 @@ def _figures(job: Job, result: dict[str, Any]) -> dict[str, str]:
     }
 
 
-async def _job(graph: Graph, request: Request, *, detached: bool) -> tuple[Generation, Job]:
+async def _new_job(graph: Graph, request: Request, *, detached: bool) -> tuple[Generation, Job]:
     caller = caller_of(request)
     generation = await asyncio.to_thread(read_video, await read_body(request))
-    served, resolved = await _checked(graph, generation, detached)
-    shown = echo(generation, resolved, graph.settings.guardrails, request_id_of(request))
+    checked = await check(graph, generation, detached)
+    _check_mode(checked)
     job = await make_job(
-        *(graph, "video", served, generation, shown, caller, resolved),
+        graph,
+        checked,
+        kind="video",
+        shown=shown_of_video(checked, graph.settings.guardrails, request_id_of(request)),
+        caller=caller,
         quality=QUALITY[generation.quality],
         detached=detached,
     )
     return generation, job
 
 
-async def _checked(graph: Graph, generation: Generation, detached: bool) -> tuple[ServedCard, ResolvedRequest]:
-    served, resolved = await check(graph, generation, detached)
-    if resolved.mode.is_image:
+def _check_mode(checked: CheckedGeneration) -> None:
+    generation, mode = checked.generation, checked.resolved.mode
+    if mode.is_image:
         raise ApiError(400, "mode is text2image; expected POST /v1/images/generations", param="mode")
-    said = generation.names.get("mode")
-    if said == "action_mode" and resolved.mode.predicts_action and generation.request.raw_action_dim is None:
-        # Whoever uses vLLM-Omni's name of the mode gets its rule (spec http_api 4.3), though most widths are known.
-        message = f"raw_action_dim is missing; {resolved.mode.value} needs the width of the actions"
+    name = generation.names.get("mode")
+    if name == "action_mode" and mode.predicts_action and generation.request.raw_action_dim is None:
+        # vLLM-Omni's own field for the mode comes with its rule (spec http_api 4.3), although most widths are known.
+        message = f"raw_action_dim is missing; {mode.value} needs the width of the actions"
         raise ApiError(400, message, param="raw_action_dim")
-    return served, resolved

@@ -1,7 +1,7 @@
-"""`/openapi.json`: what the server does, for generators of clients. Made from the routes, not beside them.
+"""`/openapi.json`: the OpenAPI document of the routes.
 
-Paths, methods and words come from the routes and their handlers' docstrings, schemas from `schemas`; only what neither
-says is written here.
+Paths and methods come from the routes, descriptions from the docstrings of their handlers, and schemas from `schemas`.
+Only the rest is written here.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Route
 
 from deployments.ingress import api_keys
-from deployments.ingress.reference.schemas import components, reference
+from deployments.ingress.documentation.schemas import components, schema_ref
 from deployments.ingress.requests import coercions, numpy_msgpack
 from deployments.ingress.requests.body import FORMS, JSON
 from deployments.ingress.requests.coercions import JsonSchema
@@ -33,22 +33,22 @@ IMAGES = ("image/png", "image/jpeg", "image/webp", "application/zip")
 BINARY: JsonSchema = {"type": "string", "format": "binary"}
 TEXT: JsonSchema = {"type": "string"}
 OBJECT: JsonSchema = {"type": "object"}
-NAMES = {"model": "nvidia/Cosmos3-Nano", "id": "video_gen_0123456789abcdef0123456789abcdef"}
-"""Examples of what stands in paths."""
+PATH_EXAMPLES = {"model": "nvidia/Cosmos3-Nano", "id": "video_gen_0123456789abcdef0123456789abcdef"}
+"""Examples of path parameters."""
 DESCRIPTION = """Serves NVIDIA Cosmos 3: generation of images, videos and robot actions, and chat about images.
 
-`X-Request-Id` is taken from a request or made, and is in every answer and error. HEAD is answered wherever GET is. A
-field of a request that is not known is passed over and named in the answer's `X-Ignored-Fields`."""
+`X-Request-Id` is taken from the request or generated, and is in every answer and error. HEAD works wherever GET does.
+Unknown fields of a request are ignored, and the answer names them in `X-Ignored-Fields`."""
 
 
 @dataclass(frozen=True)
 class RequestBody:
-    """What a request carries.
+    """The body of a route's requests.
 
     Attributes:
-        schema: name of its schema.
-        media_types: that it comes in.
-        example: of it, as JSON.
+        schema: the name of its schema.
+        media_types: the media types that the route takes.
+        example: an example in JSON.
     """
 
     schema: str
@@ -58,13 +58,13 @@ class RequestBody:
 
 @dataclass(frozen=True)
 class Operation:
-    """What a route's path and its handler's docstring do not say.
+    """The facts about a route that its path and its handler's docstring do not give.
 
     Attributes:
-        answer: of success: schemas by media type.
-        body: of the request.
-        query, headers: parameters of the request, by name.
-        others: further answers by status; None is one without a body.
+        answer: the schemas of a successful answer by media type.
+        body: the request's body, if it has one.
+        query, headers: the schemas of the request's parameters by name.
+        others: further answers by status: schemas by media type, or None for an answer without a body.
     """
 
     answer: Mapping[str, JsonSchema]
@@ -75,14 +75,14 @@ class Operation:
 
 
 def _json(name: str) -> dict[str, JsonSchema]:
-    return {JSON: reference(name)}
+    return {JSON: schema_ref(name)}
 
 
 _IDEMPOTENT: dict[str, JsonSchema] = {
     api_keys.IDEMPOTENCY_KEY: {
         "type": "string",
         "maxLength": 255,
-        "description": "Requests with the same one are one request.",
+        "description": "Requests with the same key are one request.",
     }
 }
 _PROMPT = {"prompt": "a robot arm picks up a cup", "size": "320x192", "seed": 7}
@@ -101,14 +101,20 @@ _READY = Operation(_json("NimHealth"), others={503: _json("NimHealth")})
 _HEALTH = Operation(_json("Healthy"), others={503: _json("Unhealthy")})
 _METRICS = Operation({metrics.CONTENT_TYPE.partition(";")[0]: TEXT})
 _LIST = {
-    "after": {"type": "string", "description": "The page before ended with this id."},
+    "after": {"type": "string", "description": "Last id of the previous page."},
     "limit": coercions.within(0, MAX_PAGE).schema | {"default": MAX_PAGE},
     "order": {"type": "string", "enum": ["asc", "desc"], "default": "desc"},
 }
 _CONTENT = {"variant": {"type": "string", "enum": ["video"], "default": "video"}}
-_PREVIEWS = {"previews": coercions.flag.schema | {"default": False, "description": "Whether previews come too."}}
-_LAST = {"Last-Event-ID": {"type": "string", "pattern": "^[0-9]+$", "description": "Begin after this event."}}
-_EVENTS = {EVENTS: TEXT | {"description": f"Events: {', '.join(get_args(EventKind))}; their data are JSON."}}
+_PREVIEWS = {"previews": coercions.flag.schema | {"default": False, "description": "Whether to send previews as well."}}
+_LAST = {
+    "Last-Event-ID": {
+        "type": "string",
+        "pattern": "^[0-9]+$",
+        "description": "Number of the last event that the client has; the stream starts after it.",
+    }
+}
+_EVENTS = {EVENTS: TEXT | {"description": f"Events: {', '.join(get_args(EventKind))}; their data is JSON."}}
 OPERATIONS: Mapping[str, Operation] = {
     "GET /v1/models": Operation(_json("ModelList")),
     "GET /v1/models/{model}": Operation(_json("ModelEntry")),
@@ -152,7 +158,7 @@ def document(routes: Iterable[BaseRoute]) -> dict[str, Any]:
     """An OpenAPI 3.1 document of these routes.
 
     Raises:
-        LookupError: `OPERATIONS` says nothing of a route.
+        LookupError: a route is missing in `OPERATIONS`.
     """
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
@@ -181,18 +187,18 @@ def _operations(route: Route) -> Iterator[tuple[str, dict[str, Any]]]:
     for method in sorted((route.methods or set()) - {"HEAD"}):
         operation = OPERATIONS.get(f"{method} {route.path_format}")
         if operation is None:
-            raise LookupError(f"openapi.OPERATIONS says nothing of {method} {route.path_format}")
+            raise LookupError(f"openapi.OPERATIONS has no entry for {method} {route.path_format}")
         yield method.lower(), _described(method, route, operation)
 
 
 def _described(method: str, route: Route, operation: Operation) -> dict[str, Any]:
-    said = inspect.cleandoc(route.endpoint.__doc__ or "")
+    description = inspect.cleandoc(route.endpoint.__doc__ or "")
     place = "_".join(part.strip("{}") for part in route.path_format.replace(".", "/").split("/") if part)
     described: dict[str, Any] = {
         "operationId": f"{method.lower()}_{place}",
         "tags": [route.endpoint.__module__.rpartition(".")[2].replace("_", " ")],
-        "summary": said.partition("\n")[0],
-        "description": said,
+        "summary": description.partition("\n")[0],
+        "description": description,
         "parameters": list(_parameters(route, operation)),
         "responses": _answers(route, operation),
         "security": [{}, {BEARER: []}] if api_keys.is_guarded(route.path_format) else [],
@@ -204,15 +210,15 @@ def _described(method: str, route: Route, operation: Operation) -> dict[str, Any
 
 def _parameters(route: Route, operation: Operation) -> Iterator[dict[str, Any]]:
     for name in route.param_convertors:
-        yield {"name": name, "in": "path", "required": True, "schema": TEXT, "example": NAMES[name]}
+        yield {"name": name, "in": "path", "required": True, "schema": TEXT, "example": PATH_EXAMPLES[name]}
     for place, parameters in (("query", operation.query), ("header", operation.headers)):
         for name, schema in parameters.items():
-            facts = {fact: said for fact, said in schema.items() if fact != "description"}
-            yield {"name": name, "in": place, "description": schema.get("description", ""), "schema": facts}
+            bare = {keyword: value for keyword, value in schema.items() if keyword != "description"}
+            yield {"name": name, "in": place, "description": schema.get("description", ""), "schema": bare}
 
 
 def _request_body(body: RequestBody) -> dict[str, Any]:
-    content: dict[str, Any] = {kind: {"schema": reference(body.schema)} for kind in body.media_types}
+    content: dict[str, Any] = {kind: {"schema": schema_ref(body.schema)} for kind in body.media_types}
     content[JSON]["example"] = body.example
     return {"required": True, "content": content}
 

@@ -1,4 +1,4 @@
-"""`/docs`: the OpenAPI document as one page of HTML, which needs nothing from elsewhere and runs no script."""
+"""`/docs`: the OpenAPI document as one self-contained page of HTML, without scripts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from xml.etree.ElementTree import Element, tostring
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
-from deployments.ingress.reference.openapi import EVENTS, document
+from deployments.ingress.documentation.openapi import EVENTS, document
 from deployments.ingress.requests.body import JSON
 from deployments.ingress.requests.coercions import JsonSchema
 
@@ -42,7 +42,7 @@ Inline = Element | str
 
 
 async def docs(request: Request) -> HTMLResponse:
-    """This server's routes as a page to read."""
+    """This server's routes and fields as an HTML page."""
     return HTMLResponse(page(document(request.app.routes)), headers=HEADERS)
 
 
@@ -56,16 +56,16 @@ def page(described: dict[str, Any]) -> str:
         for method, operation in methods.items()
     ]
     schemas = described["components"]["schemas"].items()
-    taken = {_name(_schema_taken(operation)) for _, _, operation in operations}
+    bodies = {_ref_name(_body_schema(operation)) for _, _, operation in operations}
     body = _tag(
         "body",
         _tag("h1", f"{info['title']} {info['version']}"),
         *(_tag("p", *_marked(paragraph)) for paragraph in info["description"].split("\n\n")),
         _tag("ul", *(_tag("li", _link(f"{method} {path}")) for method, path, _ in operations)),
-        *(part for operation in operations for part in _operation(*operation)),
-        *(part for name, schema in schemas for part in _schema(name, schema, name in taken)),
+        *(part for method, path, operation in operations for part in _operation(method, path, operation)),
+        *(part for name, schema in schemas for part in _schema(name, schema, is_body=name in bodies)),
     )
-    # The serialiser escapes all text and attributes; only the style is written as it is.
+    # The serialiser escapes all text and attributes, except for the style sheet.
     return f"<!doctype html>\n{tostring(_tag('html', head, body, lang='en'), encoding='unicode', method='html')}\n"
 
 
@@ -99,71 +99,73 @@ def _operation(method: str, path: str, operation: dict[str, Any]) -> Iterator[El
         yield _tag("table", *parameters)
     if "requestBody" in operation:
         media_types = ", ".join(operation["requestBody"]["content"])
-        yield _tag("p", "Takes ", *_kind(_schema_taken(operation)), f" as {media_types}.")
+        yield _tag("p", "Takes ", *_type(_body_schema(operation)), f" as {media_types}.")
     for status, answer in operation["responses"].items():
         if "$ref" not in answer:
             yield _tag("p", f"{status}: ", *_contents(answer.get("content", {})))
     yield _tag("pre", curl(method, path, operation))
 
 
-def _schema_taken(operation: dict[str, Any]) -> JsonSchema:
-    """The schema of a route's body, which has one in all its media types."""
+def _body_schema(operation: dict[str, Any]) -> JsonSchema:
+    """The schema of a route's body, which is the same for all its media types."""
     for content in operation.get("requestBody", {}).get("content", {}).values():
         schema: JsonSchema = content["schema"]
         return schema
     return {}
 
 
-def _name(schema: JsonSchema) -> str:
+def _ref_name(schema: JsonSchema) -> str:
     return str(schema.get("$ref", "")).rpartition("/")[2]
 
 
 def _contents(content: dict[str, Any]) -> Iterator[Inline]:
-    for number, (media_type, said) in enumerate(content.items()):
+    for number, (media_type, described) in enumerate(content.items()):
         yield ", " if number else ""
         yield f"{media_type} "
-        if "$ref" in said["schema"]:
-            yield from _kind(said["schema"])
+        if "$ref" in described["schema"]:
+            yield from _type(described["schema"])
         else:
-            yield said["schema"].get("description", "")
+            yield described["schema"].get("description", "")
 
 
-def _schema(name: str, schema: JsonSchema, taken: bool) -> Iterator[Element]:
+def _schema(name: str, schema: JsonSchema, *, is_body: bool) -> Iterator[Element]:
     yield _tag("h2", name, id=_anchor(name))
     if schema.get("description"):
         yield _tag("p", *_marked(schema["description"]))
-    # Of an answer, all of it is there.
-    needed = schema.get("required", []) if taken else []
-    rows = [_row(field, said, field in needed) for field, said in schema.get("properties", {}).items()]
-    yield _tag("table", *rows) if rows else _tag("p", *_kind(schema))
+    # An answer always has all of its fields, so only bodies mark the required ones.
+    required = schema.get("required", []) if is_body else []
+    rows = [
+        _row(field, described, required=field in required) for field, described in schema.get("properties", {}).items()
+    ]
+    yield _tag("table", *rows) if rows else _tag("p", *_type(schema))
 
 
-def _row(name: str, said: JsonSchema, needed: bool = False) -> Element:
-    limits = "; ".join(f"{words} {_plain(said[limit])}" for limit, words in LIMITS.items() if limit in said)
+def _row(name: str, schema: JsonSchema, *, required: bool = False) -> Element:
+    limits = "; ".join(f"{words} {_plain(schema[limit])}" for limit, words in LIMITS.items() if limit in schema)
     return _tag(
         "tr",
-        _tag("td", _tag("code", name), " (required)" if needed else ""),
-        _tag("td", *_kind(said)),
+        _tag("td", _tag("code", name), " (required)" if required else ""),
+        _tag("td", *_type(schema)),
         _tag("td", limits),
-        _tag("td", *_marked(said.get("description", ""))),
+        _tag("td", *_marked(schema.get("description", ""))),
     )
 
 
-def _kind(schema: JsonSchema) -> Iterator[Inline]:
+def _type(schema: JsonSchema) -> Iterator[Inline]:
     """A schema's type in a few words, with links to other schemas."""
     if "$ref" in schema:
-        yield _link(_name(schema))
+        yield _link(_ref_name(schema))
     elif "anyOf" in schema:
         for number, part in enumerate(schema["anyOf"]):
             yield " or " if number else ""
-            yield from _kind(part)
+            yield from _type(part)
     elif "enum" in schema:
         yield ", ".join(_plain(value) for value in schema["enum"])
     elif "const" in schema:
         yield _plain(schema["const"])
     elif schema.get("type") == "array" and "items" in schema:
         yield "list of "
-        yield from _kind(schema["items"])
+        yield from _type(schema["items"])
     else:
         types = schema.get("type", "anything")
         yield " or ".join(types) if isinstance(types, list) else types
@@ -174,7 +176,7 @@ def _plain(value: Any) -> str:
 
 
 def _marked(text: str) -> Iterator[Inline]:
-    """Text whose parts in backquotes are code."""
+    """Text with its parts in backquotes as code."""
     for number, part in enumerate(text.split("`")):
         yield _tag("code", part) if number % 2 else part
 

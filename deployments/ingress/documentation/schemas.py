@@ -1,6 +1,6 @@
-"""JSON schemas of what clients send and get, made from the tables and types that the routes themselves use.
+"""JSON schemas of requests and answers, made from the tables and types that the routes themselves use.
 
-They describe; what checks a request is the tables' coercions and the core's `GenerationRequest`.
+They only describe: requests are checked by the tables' coercions and the core's `GenerationRequest`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from deployments.ingress.requests import action_request, chat_request
 from deployments.ingress.requests import fields as tables
 from deployments.ingress.requests.coercions import JsonSchema
 
-REFERENCE = "#/components/schemas/{model}"
+REF_TEMPLATE = "#/components/schemas/{model}"
 LIMITS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minLength", "maxLength", "pattern", "enum")
 PARAMETERS = "ActionParameters"
 BODIES = {"VideoRequest": tables.VIDEO, PARAMETERS: tables.ACTION, "ImageRequest": tables.IMAGE}
@@ -51,19 +51,19 @@ def components() -> dict[str, JsonSchema]:
     """All schemas by name."""
     schemas = _typed((*ANSWERS, action_request.ActionEnvelope))
     schemas |= {name: body_schema(schema) for name, schema in BODIES.items()}
-    schemas["ActionEnvelope"]["properties"]["parameters"] = reference(PARAMETERS)
-    # Inside of the envelope the instruction comes from elsewhere.
+    schemas["ActionEnvelope"]["properties"]["parameters"] = schema_ref(PARAMETERS)
+    # Inside the envelope, the instruction comes from `input`.
     schemas[PARAMETERS].pop("required")
     return schemas | {"ChatRequest": _chat()}
 
 
-def reference(name: str) -> JsonSchema:
+def schema_ref(name: str) -> JsonSchema:
     """A reference to a schema."""
-    return {"$ref": REFERENCE.format(model=name)}
+    return {"$ref": REF_TEMPLATE.format(model=name)}
 
 
 def body_schema(schema: tables.Schema) -> JsonSchema:
-    """The schema of a generation route's body: its fields, their other names, and the objects they may lie in."""
+    """The schema of a generation route's body: its fields, their aliases, and the objects of further fields."""
     properties = {name: _property(name, schema) for name in schema.accepted}
     for alias, name in tables.ALIASES.items():
         if alias not in properties and schema.coercion(alias) and not schema.refusal(alias):
@@ -73,7 +73,7 @@ def body_schema(schema: tables.Schema) -> JsonSchema:
     return {
         "type": "object",
         "description": (
-            "Null and empty values count as left out. Fields that are not named here are passed over and named in "
+            "Null and empty values count as left out. Unknown fields are ignored, and the answer names them in "
             f"`X-Ignored-Fields`. Accepted without effect: {without_effect}."
         ),
         "properties": properties,
@@ -84,17 +84,17 @@ def body_schema(schema: tables.Schema) -> JsonSchema:
 def _property(name: str, schema: tables.Schema) -> JsonSchema:
     canonical = tables.ALIASES.get(name, name)
     coercion = schema.accepted.get(name) or schema.accepted[canonical]
-    known = _core_facts().get(canonical, {})
+    core = _core_keywords().get(canonical, {})
     if "anyOf" in coercion.schema:
-        # The core's limits are of one of its forms.
-        known = {fact: said for fact, said in known.items() if fact not in LIMITS}
-    return {fact: said for fact, said in (known | coercion.schema).items() if said is not None}
+        # The core's limits hold for one of the forms only.
+        core = {keyword: value for keyword, value in core.items() if keyword not in LIMITS}
+    return {keyword: value for keyword, value in (core | coercion.schema).items() if value is not None}
 
 
 def _container(name: str) -> JsonSchema:
-    wins = "fills what is not given outside" if name == tables.FILLER else "wins over the same field outside"
+    precedence = "yield to" if name == tables.FILLER else "take precedence over"
     return {
-        "description": f"Fields of this request once more, as an object or as JSON text; what it holds {wins}.",
+        "description": f"Further fields, as an object or as JSON text. They {precedence} the same fields outside.",
         "anyOf": [{"type": "object"}, {"type": "string"}],
         "examples": [{"seed": 7}],
     }
@@ -104,10 +104,10 @@ def _chat() -> JsonSchema:
     refused = ", ".join(chat_request.REFUSED)
     return {
         "type": "object",
-        "description": f"vLLM's request, handed on to it. Images come as data URIs. Refused: {refused}.",
+        "description": f"A request to vLLM's chat serving. Images are sent as data URIs. Refused: {refused}.",
         "properties": {
             "messages": {"type": "array", "items": {"type": "object"}, "minItems": 1},
-            "model": {"type": "string", "description": "Name of a served model; without it the first one that chats."},
+            "model": {"type": "string", "description": "Name of a served model; by default the first one that chats."},
             "stream": {"type": "boolean", "default": False, "description": "Answer with server-sent events."},
             "n": {"type": "integer", "minimum": 1, "maximum": chat_request.MAX_CHOICES},
         },
@@ -116,55 +116,55 @@ def _chat() -> JsonSchema:
 
 
 class _Lenient(GenerateJsonSchema):
-    """Leaves open what JSON has no type for, such as arrays of numpy."""
+    """Takes any value where JSON has no type, such as for numpy arrays."""
 
     def handle_invalid_for_json_schema(self, schema: core_schema.CoreSchema, error_info: str) -> JsonSchemaValue:
         return {}
 
 
 @cache
-def _core_facts() -> dict[str, JsonSchema]:
-    """What the core's request says of its fields: description, default and limits."""
-    whole = GenerationRequest.model_json_schema(schema_generator=_Lenient)
-    definitions, described = whole.get("$defs", {}), dict(_attributes(GenerationRequest))
-    facts = {}
-    for name, said in whole["properties"].items():
+def _core_keywords() -> dict[str, JsonSchema]:
+    """Description, default and limits of the fields of the core's request."""
+    schema = GenerationRequest.model_json_schema(schema_generator=_Lenient)
+    definitions, descriptions = schema.get("$defs", {}), dict(_attributes(GenerationRequest))
+    keywords = {}
+    for name, field in schema["properties"].items():
         kept = ("default", *LIMITS)
-        found = {fact: value for fact, value in _unwrapped(said, definitions).items() if fact in kept}
-        words = described.get(name, "")
-        facts[name] = {"description": words[:1].upper() + words[1:]} | found
-    return facts
+        found = {keyword: value for keyword, value in _unwrapped(field, definitions).items() if keyword in kept}
+        description = descriptions.get(name, "")
+        keywords[name] = {"description": description[:1].upper() + description[1:]} | found
+    return keywords
 
 
-def _unwrapped(said: JsonSchema, definitions: dict[str, JsonSchema]) -> JsonSchema:
-    """A schema without its reference, and without null: null counts as left out."""
-    if "$ref" in said:
-        return definitions[said["$ref"].rpartition("/")[2]] | said
-    if "anyOf" in said:
-        inner = next(part for part in said["anyOf"] if part.get("type") != "null")
-        return _unwrapped(inner, definitions) | said
-    return said
+def _unwrapped(schema: JsonSchema, definitions: dict[str, JsonSchema]) -> JsonSchema:
+    """A schema with its reference resolved and without null, which counts as left out."""
+    if "$ref" in schema:
+        return definitions[schema["$ref"].rpartition("/")[2]] | schema
+    if "anyOf" in schema:
+        inner = next(part for part in schema["anyOf"] if part.get("type") != "null")
+        return _unwrapped(inner, definitions) | schema
+    return schema
 
 
 def _typed(types: tuple[type, ...]) -> dict[str, JsonSchema]:
-    """Schemas of types and of what they hold, described by their docstrings."""
-    taken: Literal["validation"] = "validation"
+    """Schemas of types and of the types of their fields, with descriptions from their docstrings."""
+    mode: Literal["validation"] = "validation"
     adapters: list[tuple[type, Literal["validation"], TypeAdapter[Any]]]
-    adapters = [(found, taken, TypeAdapter(found)) for found in types]
-    _, made = TypeAdapter.json_schemas(adapters, ref_template=REFERENCE)
-    schemas: dict[str, JsonSchema] = {name: _without_titles(schema) for name, schema in made["$defs"].items()}
+    adapters = [(described, mode, TypeAdapter(described)) for described in types]
+    _, generated = TypeAdapter.json_schemas(adapters, ref_template=REF_TEMPLATE)
+    schemas: dict[str, JsonSchema] = {name: _without_titles(schema) for name, schema in generated["$defs"].items()}
     for name, owner in _owners(types).items():
         schema = schemas[name]
         schema["description"] = inspect.cleandoc(owner.__doc__ or "").partition("\n\nAttributes:")[0]
         for base in owner.__mro__:
             if base.__module__.startswith(OURS):
-                for field, said in _attributes(base):
-                    schema["properties"][field].setdefault("description", said)
+                for field, description in _attributes(base):
+                    schema["properties"][field].setdefault("description", description)
     return schemas
 
 
 def _owners(types: Iterable[Any]) -> dict[str, type]:
-    """The classes with fields among some types and all that they hold, by name."""
+    """The classes with fields among some types and the types of their fields, by name."""
     owners: dict[str, type] = {}
     waiting = list(types)
     while waiting:
@@ -182,7 +182,7 @@ def _owners(types: Iterable[Any]) -> dict[str, type]:
 
 
 def _without_titles(schema: Any) -> Any:
-    """Without what pydantic makes of the names, and without the nulls that stand for fields left out."""
+    """Remove the titles that pydantic makes of names, and the defaults that are null."""
     if isinstance(schema, list):
         return [_without_titles(part) for part in schema]
     if not isinstance(schema, dict):
@@ -194,13 +194,13 @@ def _without_titles(schema: Any) -> Any:
 
 
 def _attributes(owner: type) -> Iterator[tuple[str, str]]:
-    """What a class's docstring says of its attributes."""
+    """The names of a class's attributes and their descriptions in its docstring."""
     names: list[str] = []
-    said = ""
+    description = ""
     for line in [*inspect.cleandoc(owner.__doc__ or "").partition("Attributes:\n")[2].splitlines(), ""]:
-        begun = _ATTRIBUTE.fullmatch(line)
-        if begun is None and line.strip():
-            said += f" {line.strip()}"
+        entry = _ATTRIBUTE.fullmatch(line)
+        if entry is None and line.strip():
+            description += f" {line.strip()}"
             continue
-        yield from ((name, said) for name in names)
-        names, said = (begun[1].split(", "), begun[2]) if begun else ([], "")
+        yield from ((name, description) for name in names)
+        names, description = (entry[1].split(", "), entry[2]) if entry else ([], "")

@@ -1,63 +1,22 @@
-"""The action route: what it makes of observations as SGLang's clients send them, and how it answers."""
+"""Bodies of the action route: envelopes of observations, and the fields of the video routes."""
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import httpx
-import msgpack
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from openapi_schema_validator import OAS31Validator
-from starlette.routing import Route
 
-from cosmos3_core.checkpoint import Checkpoint
-from cosmos3_core.media.mp4 import encode_mp4
-from cosmos3_core.media.stills import decode_image, encode_image
+from cosmos3_core.media.stills import decode_image
 from cosmos3_core.modes import Mode
-from cosmos3_core.outputs import action_object
-from cosmos3_core.resolve import ModelFacts
-from deployments.ingress.app import create_app
 from deployments.ingress.errors import ApiError
-from deployments.ingress.graph import Graph, ServedCard
-from deployments.ingress.reference.schemas import components
 from deployments.ingress.requests.action_request import ActionCall, read_actions
 from deployments.ingress.requests.body import Body, Upload
-from deployments.ingress.requests.numpy_msgpack import MEDIA_TYPE, pack, unpack
-from deployments.ingress.routes.actions import create_actions
-from deployments.jobs.job import Job, JobEvent
-from deployments.model import ModelCard
-from deployments.settings import FrontSettings
-from deployments.wire.media_store import MediaStore
-from tests.parity.cases import picture
-
-PIXELS = picture(32, 48, seed=1)
-PNG = encode_image(PIXELS, "png")
-BASE64 = base64.b64encode(PNG).decode()
-URI = f"data:image/png;base64,{BASE64}"
-PARAMETERS = {"domain_name": "av", "action_chunk_size": 4, "num_inference_steps": 2, "seed": 7}
-JSON = {"content-type": "application/json"}
-ROWS = (np.arange(36).reshape(4, 9) / 36).astype(np.float32)
-
-
-@pytest.fixture(scope="module")
-def mp4(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    path = tmp_path_factory.mktemp("media") / "clip.mp4"
-    encode_mp4(path, [picture(32, 48, seed=index) for index in range(5)], 10.0)
-    return path.read_bytes()
-
-
-def envelope(parameters: dict[str, Any] | None = None, **observation: Any) -> dict[str, Any]:
-    seen = observation or {"images": {"front": {"base64": BASE64, "mime_type": "image/png"}}}
-    return {"input": {"task": "pick up the cup", "observation": seen}, "parameters": PARAMETERS | (parameters or {})}
+from tests.ingress.requests.observations import BASE64, PARAMETERS, PIXELS, PNG, URI, envelope
 
 
 def read(fields: dict[str, Any]) -> ActionCall:
@@ -71,9 +30,6 @@ def refused(fields: dict[str, Any]) -> ApiError:
     assert caught.value.message.startswith(caught.value.param or "?")
     caught.value.response("id")
     return caught.value
-
-
-# Reading.
 
 
 def test_an_observation() -> None:
@@ -138,12 +94,12 @@ def test_a_video_makes_inverse_dynamics(place: str, mp4: bytes) -> None:
         {"task": "", "observation": {"task": "do it"}},
     ],
 )
-def test_where_the_instruction_may_stand(given: dict[str, Any]) -> None:
+def test_places_of_the_instruction(given: dict[str, Any]) -> None:
     call = read({"input": given | {"image": URI}, "parameters": PARAMETERS})
     assert call.generation.request.prompt == "do it"
 
 
-def test_what_is_passed_over_is_named() -> None:
+def test_ignored_fields_are_named() -> None:
     seen = {"images": {"front": URI}, "state": [0.1] * 8, "session_id": "s", "step_id": 3, "reset": True, "gripper": 1}
     fields = envelope({"window": 3, "extra_params": {"more": 1}}, **seen)
     fields |= {"runtime": {"output_format": "numpy", "cuda_graph": "auto"}, "user": "me"}
@@ -163,7 +119,7 @@ def test_what_is_passed_over_is_named() -> None:
     )
 
 
-def test_what_robots_lab_sends() -> None:
+def test_a_request_of_rlinf() -> None:
     """RLinf's client: everything in `input` and `parameters`, as lists of one."""
     fields = {
         "input": {"prompt": ["pick up the cup."], "input_reference": [URI]},
@@ -288,169 +244,3 @@ def test_any_body(fields: dict[str, Any], given: dict[str, Any]) -> None:
             error.response("id")
         else:
             ", ".join(found.generation.ignored).encode("ascii")
-
-
-# Answering.
-
-
-@dataclass
-class StubJobs:
-    """Jobs that are done as soon as they are watched."""
-
-    failure: dict[str, Any] | None = None
-    kept: dict[str, Job] = field(default_factory=dict)
-    let_go_of: list[str] = field(default_factory=list)
-
-    async def submit(self, job: Job) -> Job:
-        action = action_object(ROWS, job.request["fields"]["mode"], 1)
-        result = {"action": action, "stage_seconds": {"encode": 1.0, "denoise": 0.25}}
-        self.kept[job.id] = replace(job, status="completed", result=result)
-        return job
-
-    async def watch(self, job_id: str, after: int = 0, attend: bool = False) -> AsyncIterator[JobEvent]:
-        if self.failure is not None:
-            yield JobEvent(1, "failed", {"error": self.failure}, 0.0)
-        yield JobEvent(2, "done", {}, 0.0)
-
-    async def get(self, job_id: str) -> Job | None:
-        return self.kept.get(job_id)
-
-    def let_go(self, job: Job) -> None:
-        self.let_go_of.append(job.id)
-
-
-@dataclass
-class StubGraph:
-    """As much of the graph as the route uses."""
-
-    served: list[ServedCard]
-    settings: FrontSettings
-    media: MediaStore
-    jobs: StubJobs = field(default_factory=StubJobs)
-
-    def models(self) -> list[ServedCard]:
-        return self.served
-
-    def missing(self) -> list[str]:
-        return []
-
-
-@pytest.fixture(scope="module")
-def facts(nano: Path) -> ModelFacts:
-    return Checkpoint.find(str(nano)).facts
-
-
-@pytest.fixture
-def stub(facts: ModelFacts, tmp_path: Path) -> StubGraph:
-    card = ModelCard("nano", "tiny:nano", facts, chats=True, generates=True, decoder="decoder", max_model_len=None)
-    settings = FrontSettings(guardrails="off")
-    return StubGraph([ServedCard(card, "app")], settings, MediaStore(tmp_path.as_uri()))
-
-
-def post(stub: StubGraph, **options: Any) -> httpx.Response:
-    async def asked() -> httpx.Response:
-        app = create_app(cast(Graph, stub))
-        app.router.routes.append(Route("/actions", create_actions, methods=["POST"]))
-        transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
-        async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
-            return await client.post("/actions", **options)
-
-    return asyncio.run(asked())
-
-
-def post_packed(stub: StubGraph, fields: dict[str, Any], **headers: str) -> httpx.Response:
-    return post(stub, content=pack(fields), headers={"content-type": MEDIA_TYPE} | headers)
-
-
-def test_an_answer_in_json(stub: StubGraph) -> None:
-    answer = post(stub, json=envelope(images={"front": URI}, state=[1.0]) | {"request_id": "r1"})
-    assert answer.status_code == 200, answer.text
-    found = answer.json()
-    assert (found["id"], found["object"], found["model"]) == ("r1", "action.generation", "nano")
-    (prediction,) = found["data"]
-    assert (prediction["index"], prediction["input_index"]) == (0, 0)
-    assert prediction["action"] == {
-        "type": "continuous",
-        "values": ROWS.tolist(),
-        "shape": [4, 9],
-        "dtype": "float32",
-        "raw_action_dim": 9,
-        "action_mode": "policy",
-        "domain_id": 1,
-    }
-    assert answer.headers["x-ignored-fields"] == "input.observation.state"
-    assert (answer.headers["x-model"], answer.headers["x-inference-time-s"]) == ("nano", "1.250")
-    schema = {"$ref": "#/components/schemas/ActionsAnswer", "components": {"schemas": components()}}
-    OAS31Validator(schema).validate(found)
-
-
-def test_the_job_is_let_go(stub: StubGraph) -> None:
-    post(stub, json=envelope())
-    (job,) = stub.jobs.kept.values()
-    assert stub.jobs.let_go_of == [job.id]
-    assert (job.detached, job.service_class, job.kind) == (False, "interactive", "video")
-    assert job.shown["prompt"] == "pick up the cup"
-
-
-def test_an_id_of_our_own(stub: StubGraph) -> None:
-    answer = post(stub, json=envelope()).json()
-    (job,) = stub.jobs.kept
-    assert answer["id"] == job.replace("video_gen_", "act_")
-
-
-@pytest.mark.parametrize("output_format", [None, "numpy", "list"])
-def test_an_answer_in_msgpack(stub: StubGraph, output_format: str | None) -> None:
-    answer = post_packed(stub, envelope(images={"front": PIXELS}) | {"runtime": {"output_format": output_format}})
-    assert answer.status_code == 200, answer.text
-    assert answer.headers["content-type"] == MEDIA_TYPE
-    values = unpack(answer.content)["data"][0]["action"]["values"]
-    assert isinstance(values, list if output_format == "list" else np.ndarray)
-    assert np.array_equal(np.asarray(values, np.float32), ROWS)
-    if output_format != "list":
-        marker = msgpack.unpackb(answer.content)["data"][0]["action"]["values"]
-        assert (marker[b"dtype"], marker[b"shape"]) == ("<f4", [4, 9])
-
-
-def test_who_asks_for_msgpack_gets_it(stub: StubGraph) -> None:
-    answer = post(stub, json=envelope(), headers={"accept": "text/html, application/x-msgpack;q=0.9"})
-    assert np.array_equal(unpack(answer.content)["data"][0]["action"]["values"], ROWS)
-    assert post(stub, json=envelope() | {"runtime": {"output_format": "numpy"}}).json()["data"][0]["action"]["values"]
-
-
-def test_a_form(stub: StubGraph, mp4: bytes) -> None:
-    data = {"prompt": "drive", "num_frames": "5", "extra_params": json.dumps({"domain_name": "av"})}
-    answer = post(stub, data=data, files={"input_reference": ("av.mp4", mp4, "video/mp4")})
-    assert answer.json()["data"][0]["action"]["action_mode"] == "inverse_dynamics"
-
-
-@pytest.mark.parametrize(
-    ("options", "status", "param"),
-    [
-        ({"content": b"{}", "headers": {"content-type": "text/plain"}}, 400, None),
-        ({"content": b"\xc1", "headers": {"content-type": MEDIA_TYPE}}, 400, "body"),
-        ({"content": pack([1]), "headers": {"content-type": MEDIA_TYPE}}, 400, "body"),
-        ({"content": b"", "headers": {"content-type": MEDIA_TYPE, "content-length": "99999999"}}, 413, "body"),
-        ({"json": envelope(images={"front": {"base64": "AAAA"}})}, 400, "input.observation.images.front"),
-        ({"json": envelope({"domain_name": "mars"})}, 400, "domain_name"),
-        ({"content": b'{"input": {"task": "x", "images": {"\\ud800": 5}}}', "headers": JSON}, 400, "input.images.?"),
-        ({"json": envelope({"domain_name": None})}, 400, "domain_name"),
-        ({"json": envelope({"action": [[0.0] * 9] * 4})}, 400, "action"),
-        ({"json": envelope({"generate_sound": True})}, 400, "generate_sound"),
-        ({"json": envelope({"action_chunk_size": 6})}, 400, "action_chunk_size"),
-        ({"json": envelope({"action_mode": "inverse_dynamics"})}, 400, "input.observation.images.front"),
-        ({"json": {"input": {"task": "x"}, "parameters": PARAMETERS}}, 400, "input.observation.images"),
-        ({"json": envelope() | {"model": "other"}}, 400, "model"),
-        ({"json": envelope({"webhook_url": "https://example.com"})}, 400, "webhook_url"),
-    ],
-)
-def test_refusals_of_the_route(stub: StubGraph, options: dict[str, Any], status: int, param: str | None) -> None:
-    answer = post(stub, **options)
-    assert (answer.status_code, answer.json()["error"]["param"]) == (status, param), answer.text
-    assert not stub.jobs.kept
-
-
-def test_a_generation_that_fails(stub: StubGraph) -> None:
-    stub.jobs.failure = {"code": 500, "message": "no"}
-    answer = post_packed(stub, envelope(images={"front": PIXELS}))
-    assert (answer.status_code, answer.json()["error"]["message"]) == (500, "no")
-    assert len(stub.jobs.let_go_of) == 1

@@ -1,4 +1,4 @@
-"""msgpack with arrays: what other packers write is read, and nothing else."""
+"""msgpack with arrays: the forms of other packers are read, anything else is refused."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def refused(value: Any) -> str:
 
 @pytest.mark.parametrize("dtype", ["bool", "uint8", "int16", "uint32", "int64", "float16", "float32", ">f8"])
 @pytest.mark.parametrize("shape", [(), (3,), (2, 3), (0, 4), (1, 2, 3, 4)])
-def test_arrays_come_back(dtype: str, shape: tuple[int, ...]) -> None:
+def test_arrays_round_trip(dtype: str, shape: tuple[int, ...]) -> None:
     array = np.arange(np.prod(shape, dtype=int)).reshape(shape).astype(dtype)
     back = unpack(pack({"a": [array]}))["a"][0]
     assert (back.dtype, back.shape) == (array.dtype, array.shape)
     assert np.array_equal(back, array)
 
 
-def test_it_is_what_sglangs_clients_read() -> None:
+def test_the_form_that_sglangs_clients_read() -> None:
     array = np.arange(6, dtype=np.float32).reshape(2, 3)
     entries = msgpack.unpackb(pack(array))
     assert entries == {b"__ndarray__": True, b"data": array.tobytes(), b"dtype": "<f4", b"shape": [2, 3]}

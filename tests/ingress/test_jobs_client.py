@@ -1,4 +1,4 @@
-"""What the ingress asks of Jobs, over a handle whose replicas die and databases go away."""
+"""The client of Jobs, with a handle whose replicas die and whose database is sometimes away."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from typing import Any
 import pytest
 from ray.exceptions import RayActorError
 
-from deployments.ingress import jobs
+from deployments.ingress import jobs_client
 from deployments.ingress.errors import ApiError
-from deployments.ingress.jobs import JobService
+from deployments.ingress.jobs_client import JobsClient
 from deployments.jobs.admission import IdempotencyMismatch, QueueFull
 from deployments.jobs.job import DatabaseAway, Job, JobEvent
 
 
 @dataclass(frozen=True)
 class Pause:
-    """In a stream: nothing for a while."""
+    """A pause in a stream."""
 
     seconds: float
 
 
 class Response:
-    """What a handle gives back: awaited for an answer, iterated for a stream."""
+    """The result of a call: awaited for an answer, iterated for a stream."""
 
     def __init__(self, script: Any) -> None:
         self.script = script
@@ -53,11 +53,11 @@ class Response:
 
 
 class Handle:
-    """A handle that answers as scripted, one answer after the other, and notes what it was asked."""
+    """A handle that gives scripted answers one after the other, and records its calls."""
 
     def __init__(self, **scripts: list[Any]) -> None:
         self.scripts = scripts
-        self.asked: list[tuple[str, tuple[Any, ...]]] = []
+        self.calls: list[tuple[str, tuple[Any, ...]]] = []
 
     def options(self, **_: Any) -> Handle:
         return self
@@ -68,16 +68,16 @@ class Handle:
         class Method:
             @staticmethod
             def remote(*arguments: Any) -> Response:
-                handle.asked.append((name, arguments))
+                handle.calls.append((name, arguments))
                 return Response(handle.scripts[name].pop(0))
 
         return Method
 
 
 @pytest.fixture(autouse=True)
-def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs, "PAUSE_S", 0.01)
-    monkeypatch.setattr(jobs, "PATIENCE_S", 0.2)
+def short_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs_client, "RETRY_PAUSE_S", 0.01)
+    monkeypatch.setattr(jobs_client, "RETRY_FOR_S", 0.2)
 
 
 def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -89,19 +89,19 @@ def a_job(**given: Any) -> Job:
     return Job("video_gen_1", "video", "m", "nano", "decoder", True, request, {}, **given)
 
 
-def test_a_replica_that_dies_is_asked_again() -> None:
+def test_a_call_is_repeated_after_a_replica_has_died() -> None:
     async def test() -> None:
         handle = Handle(get=[RayActorError(), DatabaseAway(), a_job()])
-        assert await JobService(handle).get("video_gen_1") == a_job()
-        assert handle.asked == [("get", ("video_gen_1",))] * 3
+        assert await JobsClient(handle).get("video_gen_1") == a_job()
+        assert handle.calls == [("get", ("video_gen_1",))] * 3
 
     run(test)
 
 
-def test_one_that_does_not_come_back_is_a_503() -> None:
+def test_a_503_if_jobs_does_not_come_back() -> None:
     async def test() -> None:
         with pytest.raises(ApiError) as caught:
-            await JobService(Handle(get=[RayActorError()] * 100)).get("x")
+            await JobsClient(Handle(get=[RayActorError()] * 100)).get("x")
         assert caught.value.status == 503 and "Retry-After" in caught.value.headers
 
     run(test)
@@ -111,39 +111,39 @@ def test_one_that_does_not_come_back_is_a_503() -> None:
     ("error", "status", "headers"),
     [(QueueFull("no", 7), 429, {"Retry-After": "7"}), (IdempotencyMismatch("k"), 422, {}), (ValueError(), 500, {})],
 )
-def test_other_errors_are_answers_at_once(error: Exception, status: int, headers: dict[str, str]) -> None:
+def test_other_errors_are_not_retried(error: Exception, status: int, headers: dict[str, str]) -> None:
     async def test() -> None:
         handle = Handle(submit=[error])
         with pytest.raises(ApiError) as caught:
-            await JobService(handle).submit(a_job())
+            await JobsClient(handle).submit(a_job())
         assert (caught.value.status, caught.value.headers) == (status, headers)
-        # What is refused was never kept.
-        assert [name for name, _ in handle.asked] == ["submit"]
+        # A refused job was never stored, so it is not deleted.
+        assert [name for name, _ in handle.calls] == ["submit"]
 
     run(test)
 
 
 @pytest.mark.parametrize("key", [None, "k"])
-def test_hanging_up_while_a_job_is_accepted(key: str | None) -> None:
-    """Nobody knows its id, so it is removed once it is there; but who named its request may ask for it again."""
+def test_a_client_hangs_up_while_its_job_is_submitted(key: str | None) -> None:
+    """No client knows the job's id, so it is removed; with an idempotency key the client may send its request again."""
 
     async def test() -> None:
-        accepted, job = asyncio.Event(), a_job(idempotency_key=key)
+        stored, job = asyncio.Event(), a_job(idempotency_key=key)
 
-        async def accepting() -> Job:
-            await accepted.wait()
+        async def submitted() -> Job:
+            await stored.wait()
             return job
 
-        handle = Handle(submit=[accepting], delete=[job])
-        submitting = asyncio.create_task(JobService(handle).submit(job))
+        handle = Handle(submit=[submitted], delete=[job])
+        submitting = asyncio.create_task(JobsClient(handle).submit(job))
         await asyncio.sleep(0.05)
         submitting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await submitting
-        assert [name for name, _ in handle.asked] == ["submit"]
-        accepted.set()
+        assert [name for name, _ in handle.calls] == ["submit"]
+        stored.set()
         await asyncio.sleep(0.05)
-        assert [name for name, _ in handle.asked] == ["submit", *(["delete"] if key is None else [])]
+        assert [name for name, _ in handle.calls] == ["submit", *(["delete"] if key is None else [])]
 
     run(test)
 
@@ -152,13 +152,13 @@ def event(number: int, kind: Any = "step") -> JobEvent:
     return JobEvent(number, kind, {}, 0.0)
 
 
-def test_a_stream_goes_on_where_it_broke(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_stream_is_resumed(monkeypatch: pytest.MonkeyPatch) -> None:
     async def test() -> None:
         broken = [[event(1), event(0, "queued"), event(2), RayActorError()], [DatabaseAway()], [event(3, "done")]]
         handle = Handle(watch=broken)
-        told = [event async for event in JobService(handle).watch("x", attend=True)]
-        assert [event.number for event in told] == [1, 0, 2, 3]
-        assert [arguments[:3] for _, arguments in handle.asked] == [
+        received = [event async for event in JobsClient(handle).watch("x", attend=True)]
+        assert [event.number for event in received] == [1, 0, 2, 3]
+        assert [arguments[:3] for _, arguments in handle.calls] == [
             ("x", 0, True),
             ("x", 2, True),
             ("x", 2, True),
@@ -167,13 +167,13 @@ def test_a_stream_goes_on_where_it_broke(monkeypatch: pytest.MonkeyPatch) -> Non
     run(test)
 
 
-def test_patience_begins_with_the_first_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A job that waits tells nothing for minutes; then a replica dies, and that is the first failure."""
-    monkeypatch.setattr(jobs, "LONG_S", 0.1)
+def test_the_time_for_retries_starts_with_the_first_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A queued job has no events for minutes; if a replica dies then, that is the first failure."""
+    monkeypatch.setattr(jobs_client, "LONG_CALL_S", 0.1)
 
     async def test() -> None:
         handle = Handle(watch=[[event(1), Pause(0.5), RayActorError()], [event(2, "done")]])
-        told = [event.number async for event in JobService(handle).watch("x")]
-        assert told == [1, 2]
+        received = [event.number async for event in JobsClient(handle).watch("x")]
+        assert received == [1, 2]
 
     run(test)

@@ -1,0 +1,132 @@
+"""The fields of a body by their canonical names, from all places where clients put them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cosmos3_core.errors import RequestError
+from deployments.ingress.errors import ApiError, bad_field
+from deployments.ingress.requests import fields as tables
+from deployments.ingress.requests.body import Body
+from deployments.ingress.requests.coercions import is_absent, is_harmless, structure
+
+
+@dataclass(frozen=True)
+class GivenField:
+    """A field of a body.
+
+    Attributes:
+        name: the client's name of the field.
+        sent: the value that the client sent.
+        value: the value as it was read.
+    """
+
+    name: str
+    sent: Any
+    value: Any
+
+
+class GivenFields:
+    """A body's fields by their canonical names.
+
+    Attributes:
+        fields: the fields.
+        ignored: the names of ignored fields, with the prefixes of their places.
+    """
+
+    def __init__(self) -> None:
+        self.fields: dict[str, GivenField] = {}
+        self.ignored: list[str] = []
+
+    @classmethod
+    def collect(cls, body: Body, schema: tables.Schema) -> GivenFields:
+        """Read all fields of a body.
+
+        Raises:
+            ApiError: 400, with the client's name of the field.
+        """
+        given = cls()
+        for prefix, layer in _layers(body):
+            given.fields |= given._read(prefix, layer, schema)
+        return given
+
+    def __contains__(self, field: str) -> bool:
+        return field in self.fields
+
+    def value(self, field: str, default: Any = None) -> Any:
+        """A field's value, or the default."""
+        return self.fields[field].value if field in self.fields else default
+
+    def sent(self, field: str) -> str | None:
+        """The value that the client sent, as text."""
+        return str(self.fields[field].sent) if field in self.fields else None
+
+    def name(self, field: str) -> str:
+        """The client's name of a field."""
+        return self.fields[field].name if field in self.fields else field
+
+    def ignore(self, field: str) -> None:
+        """Drop a field whose value has been checked, and list it as ignored."""
+        self.ignored.append(self.fields.pop(field).name)
+
+    def refusal(self, field: str, reason: str) -> ApiError:
+        """An error with the client's name of a field."""
+        return bad_field(RequestError(field, reason), {field: self.name(field)})
+
+    def _read(self, prefix: str, layer: Mapping[str, Any], schema: tables.Schema) -> dict[str, GivenField]:
+        read: dict[str, GivenField] = {}
+        for name, sent in layer.items():
+            canonical = tables.ALIASES.get(name, name)
+            if is_absent(sent) or canonical in tables.COSMETIC:
+                continue
+            reason = schema.refusal(name)
+            if reason is not None:
+                if not is_harmless(sent):
+                    raise ApiError(400, f"{name} {reason}", param=name)
+                continue
+            value = self._coerced(name, sent, schema)
+            if value is None:
+                self.ignored.append(prefix + name)
+                continue
+            prior = read.get(canonical)
+            if prior is not None and prior.value != value:
+                reason = f"contradicts {prior.name}, another name of the same field; send only one of them"
+                raise ApiError(400, f"{name} {reason}", param=name)
+            read[canonical] = GivenField(name, sent, value)
+        return read
+
+    @staticmethod
+    def _coerced(name: str, sent: Any, schema: tables.Schema) -> Any:
+        coerce = schema.coercion(name)
+        if coerce is None:
+            return None
+        try:
+            return coerce(sent)
+        except ValueError as error:
+            raise ApiError(400, f"{name} {error}", param=name) from None
+
+
+def _layers(body: Body) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The fields by place, in ascending precedence, each place with the prefix of its fields' names."""
+    top = dict(body.fields)
+    containers = {name: _container(name, top.pop(name, None)) for name in (tables.FILLER, *tables.CONTAINERS)}
+    for name, uploads in body.uploads.items():
+        if name in top or name in containers:
+            raise ApiError(400, f"{name} is given as a file; expected text, and only once", param=name)
+        top[name] = uploads if len(uploads) > 1 else uploads[0]
+    yield f"{tables.FILLER}.", containers.pop(tables.FILLER)
+    yield "", top
+    for name, layer in containers.items():
+        yield f"{name}.", layer
+
+
+def _container(name: str, value: Any) -> Mapping[str, Any]:
+    if is_absent(value):
+        return {}
+    try:
+        fields: Mapping[str, Any] = structure(value, dict)
+    except ValueError as error:
+        raise ApiError(400, f"{name} {error}", param=name) from None
+    return fields

@@ -1,0 +1,6 @@
+"""Names that the code and the deploy configs share. It imports nothing, so that either side may read it."""
+
+from __future__ import annotations
+
+FRONT = "front"
+"""The name of the application that holds Ingress and Jobs."""

@@ -1,0 +1,112 @@
+"""A graph that serves models and runs nothing, and requests to an application over it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import httpx
+from starlette.applications import Starlette
+
+from cosmos3_core.resolve import ModelFacts
+from deployments.ingress.app import create_app
+from deployments.ingress.graph import Graph, ServedCard
+from deployments.jobs.job import Job
+from deployments.model import ModelCard
+from deployments.settings import FrontSettings
+from deployments.wire.media_store import MediaStore
+
+
+def served_card(facts: ModelFacts, name: str = "nano", **changes: Any) -> ServedCard:
+    """A model that chats and generates."""
+    fields: dict[str, Any] = {"root": "tiny:nano", "chats": True, "generates": True, "max_model_len": None}
+    card = ModelCard(name=name, facts=facts, decoder="decoder", **fields | changes)
+    return ServedCard(card, f"app-{name}")
+
+
+@dataclass
+class StubGraph:
+    """As much of the graph as the routes use.
+
+    Attributes:
+        served: the models.
+        absent: applications that have not described themselves yet.
+        reasons: why each stage that is not ready is not.
+        failure: raised by the health check.
+        settings: the front's settings.
+        media: the media store.
+        jobs: the client of Jobs.
+    """
+
+    served: list[ServedCard] = field(default_factory=list)
+    absent: list[str] = field(default_factory=list)
+    reasons: dict[str, str] = field(default_factory=dict)
+    failure: Exception | None = None
+    settings: FrontSettings = field(default_factory=lambda: FrontSettings(guardrails="off"))
+    media: MediaStore | None = None
+    jobs: Any = None
+
+    def models(self) -> list[ServedCard]:
+        return self.served
+
+    async def ready_models(self) -> list[ServedCard]:
+        return [] if self.reasons else self.served
+
+    def missing(self) -> list[str]:
+        return self.absent
+
+    async def unready(self) -> dict[str, str]:
+        if self.failure is not None:
+            raise self.failure
+        return self.reasons
+
+    def as_graph(self) -> Graph:
+        """The stub as the type that the routes expect."""
+        return cast(Graph, self)
+
+
+@dataclass
+class StubJobs:
+    """Jobs that are stored and never run.
+
+    Attributes:
+        failure: raised instead of telling positions.
+        stored: the submitted jobs.
+        discarded: ids of the discarded jobs.
+    """
+
+    failure: BaseException | None = None
+    stored: list[Job] = field(default_factory=list)
+    discarded: list[str] = field(default_factory=list)
+
+    async def submit(self, job: Job) -> Job:
+        self.stored.append(job)
+        return job
+
+    async def get(self, job_id: str) -> Job | None:
+        return next((job for job in self.stored if job.id == job_id), None)
+
+    async def positions(self, jobs: list[Job]) -> dict[str, int]:
+        if self.failure is not None:
+            raise self.failure
+        return {job.id: 3 for job in jobs}
+
+    def discard(self, job: Job) -> None:
+        self.discarded.append(job.id)
+
+
+def ask(stub: StubGraph, path: str, method: str = "GET", echo: bool = True, **options: Any) -> httpx.Response:
+    """The answer of the application over a stub."""
+    return ask_app(create_app(stub.as_graph(), echo), path, method, **options)
+
+
+def ask_app(app: Starlette, path: str, method: str = "GET", **options: Any) -> httpx.Response:
+    """The answer of an application."""
+
+    async def asked() -> httpx.Response:
+        transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
+            return await client.request(method, path, **options)
+
+    return asyncio.run(asked())

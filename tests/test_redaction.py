@@ -1,0 +1,67 @@
+"""Paths and media are removed from messages."""
+
+from __future__ import annotations
+
+import string
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deployments.ingress.errors import ApiError
+from deployments.redaction import without_media, without_paths
+
+NAMES = st.text(string.ascii_letters + string.digits + "_-.+@", min_size=1, max_size=8)
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        ("no file /srv/data/a.mp4 here", "no file <path> here"),
+        ("'/srv/data'", "'<path>'"),
+        ("(/srv/data)", "(<path>)"),
+        ("path=/a/b,/c/d", "path=<path>,<path>"),
+        ("file:///srv/data/a", "file://<path>"),
+        ("/a/b-c/d_e/f.g+h@i", "<path>"),
+        ("/srv/é/x", "<path>"),
+        ("~/.cache/models/x", "~<path>"),
+        ("POST /v1/videos makes a job", "POST /v1/videos makes a job"),
+        ("GET /v1/videos/video_gen_1/content", "GET /v1/videos/video_gen_1/content"),
+        ("/health is up", "/health is up"),
+        ("application/json", "application/json"),
+        ("nvidia/Cosmos3-Nano", "nvidia/Cosmos3-Nano"),
+        ("a/b/c/d", "a/b/c/d"),
+        ("./a/b", "./a/b"),
+        ("16/9 and 4 / 3", "16/9 and 4 / 3"),
+        ("images/videos", "images/videos"),
+        ("", ""),
+    ],
+)
+def test_what_counts_as_a_path(message: str, shown: str) -> None:
+    assert without_paths(message) == shown
+
+
+@given(st.lists(NAMES, min_size=2, max_size=5), st.sampled_from(["", "no file ", "'", "(", "= "]))
+def test_no_absolute_path_survives(names: list[str], before: str) -> None:
+    path = "/" + "/".join(names)
+    if not path.startswith("/v") or not path[2:3].isdigit() or path[3:4] != "/":
+        assert without_paths(f"{before}{path}") == f"{before}<path>"
+
+
+@given(st.text("/ab.v1 :'", max_size=20))
+def test_cleaning_is_idempotent(message: str) -> None:
+    assert without_paths(without_paths(message)) == without_paths(message)
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        ("size is 'data:image/png;base64,iVBORw0KGgo='; expected", "size is 'data:image/png;base64,...'; expected"),
+        ("Model mismatch: DATA:;BASE64,AAAA is not served", "Model mismatch: DATA:;BASE64,... is not served"),
+        ("send a data URI such as data:image/png;base64,...", "send a data URI such as data:image/png;base64,..."),
+        ("expected data:<type>;base64,<content>", "expected data:<type>;base64,<content>"),
+    ],
+)
+def test_media_are_not_repeated(message: str, shown: str) -> None:
+    assert without_media(message) == shown
+    assert ApiError(400, message).body("id")["error"]["message"] == shown
