@@ -14,6 +14,9 @@ installed := $(patsubst $(STAMP_PREFIX)%,%,$(firstword $(wildcard $(STAMP_PREFIX
 EXTRAS ?= $(or $(subst +,$(comma),$(installed)),cpu$(comma)serve$(comma)dev)
 STAMP := $(STAMP_PREFIX)$(subst $(comma),+,$(EXTRAS))
 
+# Seconds that `make bench-gpu` may take.
+DEADLINE ?= 540
+
 # Pictures, clips and prompts for the tests that want real ones, when they lie beside this repository.
 ifeq ($(origin COSMOS3_ASSETS),undefined)
 ifneq ($(wildcard ../shared/assets/.),)
@@ -30,7 +33,7 @@ export VLLM_NO_USAGE_STATS := 1
 export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test test-slow test-chaos lint parity bench clean
+.PHONY: help setup demo serve test test-slow test-chaos lint parity bench bench-gpu gpu-bundle clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -79,6 +82,12 @@ bench: setup  ## measure the pipeline and the graph on this machine
 	$(VENV)/bin/python -m benchmarks.forward_batching
 	$(VENV)/bin/python -m benchmarks.gang
 	$(VENV)/bin/python -m benchmarks.handoff
+
+bench-gpu: setup  ## measure the card of this machine, or try that in miniature without one (DEADLINE=540)
+	$(VENV)/bin/python -m benchmarks.gpu --output out/gpu.json --deadline $(DEADLINE)
+
+gpu-bundle: setup  ## pack what a bare machine with a card lacks (WITHOUT=fa3-fwd leaves packages out)
+	$(VENV)/bin/python scripts/gpu_bundle.py $(if $(WITHOUT),--without $(WITHOUT))
 
 clean:  ## remove caches and outputs; .venv stays
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis out demo-out dist build *.egg-info

@@ -1,9 +1,13 @@
-"""Tiny checkpoints and the running graph that all tests share, and what holds for every test."""
+"""Tiny checkpoints and the running graph that all tests share, and what holds for every test.
+
+Fixtures import the servers, databases and Ray that they start, so that GPU tests run where none of these is installed.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
@@ -11,10 +15,10 @@ import torch
 from hypothesis import settings
 
 from cosmos3_core.tiny.checkpoint import write_checkpoint
-from deployments.cli.client import Client
-from deployments.local.launch import RunningGraph
-from tests.graph.starting import shared_recipe, started
-from tests.postgres import new_database, running_postgres
+
+if TYPE_CHECKING:
+    from deployments.cli.client import Client
+    from deployments.local.launch import RunningGraph
 
 # Drawn examples take as long as the machine makes them, and a failure is the same failure everywhere.
 settings.register_profile("cosmos3", deadline=None, max_examples=60, derandomize=True)
@@ -48,6 +52,8 @@ def edge(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
     """The socket's folder of a PostgreSQL server."""
+    from tests.postgres import running_postgres
+
     with running_postgres() as socket:
         yield socket
 
@@ -57,6 +63,8 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of an empty database, of each kind in turn."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'jobs.sqlite3'}"
+    from tests.postgres import new_database
+
     return new_database(request.getfixturevalue("postgres"))
 
 
@@ -69,6 +77,8 @@ def graph_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def graph(graph_data: Path) -> Iterator[RunningGraph]:
     """The whole graph on two logical CPUs, started once: the recipe tiny-cpu, as a user starts it."""
+    from tests.graph.starting import shared_recipe, started
+
     with started(shared_recipe(graph_data), graph_data / "log") as running:
         yield running
 
@@ -83,6 +93,8 @@ def http(graph: RunningGraph) -> Iterator[httpx.Client]:
 @pytest.fixture
 def client(graph: RunningGraph) -> Iterator[Client]:
     """Our own client of the graph, which also reads its figures."""
+    from deployments.cli.client import Client
+
     client = Client(graph.url)
     yield client
     client.close()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -20,7 +22,7 @@ from cosmos3_core.parallel.ulysses import TokenSplit, UlyssesAttention
 from tests.parity.cases import CASES, Case
 from tests.parity.compare import denoise_ours, relative_error
 
-pytestmark = pytest.mark.gpu
+pytestmark = [pytest.mark.gpu, pytest.mark.timeout(120)]
 VIDEO = next(case for case in CASES if case.name == "t2v")
 
 
@@ -53,6 +55,8 @@ def test_every_mode_runs_in_bf16(nano: Path, case: Case) -> None:
 
 
 def test_one_rank_talks_to_itself_over_nccl() -> None:
+    # The device mesh warns that it has to guess the device unless CUDA is initialised.
+    torch.cuda.init()
     device = torch.device("cuda", 0)
     store, _ = open_store("127.0.0.1", 1)
     with joined(Degrees(), 0, device, store, timedelta(minutes=1)) as mesh:
@@ -67,6 +71,19 @@ def test_one_rank_talks_to_itself_over_nccl() -> None:
         assert torch.equal(SumOverRanks(mesh.group("tp"))(alone, (), hidden.clone()), hidden)
 
 
+@contextmanager
+def waiting_is_an_error() -> Iterator[None]:
+    """In the block, anything that waits for the device raises. The mode is always restored for the tests after it."""
+    try:
+        torch.cuda.set_sync_debug_mode("error")
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+# torch warns that this mode is a prototype; torch 2.11 also warns about the profiler's cycles where there are none.
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype:UserWarning")
+@pytest.mark.filterwarnings("ignore:.*Profiler clears events at the end of each cycle:UserWarning")
 @pytest.mark.parametrize("name", ["t2v", "t2v with sound", "policy, 10 wide"])
 def test_a_step_waits_for_the_device_once_at_its_end(nano: Path, name: str) -> None:
     case = next(case for case in CASES if case.name == name)
@@ -75,12 +92,8 @@ def test_a_step_waits_for_the_device_once_at_its_end(nano: Path, name: str) -> N
     task = pipeline.denoiser.start(encoded)
     for _ in range(3):
         pipeline.denoiser.step(task)
-    torch.cuda.set_sync_debug_mode("error")
-    try:
-        with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as profiled:
-            pipeline.denoiser.step(task)
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
+    with waiting_is_an_error(), profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as profiled:
+        pipeline.denoiser.step(task)
     counts = {event.key: event.count for event in profiled.key_averages()}
     assert counts.get("cudaStreamSynchronize", 0) == 0, counts
     assert counts.get("Memcpy DtoH (Device -> Pageable)", 0) == 0
