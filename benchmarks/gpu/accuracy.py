@@ -13,7 +13,7 @@ from benchmarks.gpu.peer import Peer
 from benchmarks.gpu.results import ItemResult
 from benchmarks.gpu.sizes import Shape
 from cosmos3_core.model.config import TransformerConfig
-from cosmos3_core.model.sequence import Modality
+from cosmos3_core.model.layout import Modality
 
 # Ours may be so many times as far from fp32 as diffusers is.
 BOUND = 1.2

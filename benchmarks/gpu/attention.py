@@ -15,7 +15,8 @@ from benchmarks.gpu.profiling import kernels_of
 from benchmarks.gpu.results import ItemResult, Measurement
 from benchmarks.gpu.run import UnavailableError
 from benchmarks.gpu.timing import repeated
-from cosmos3_core.model.attention import AttentionBackend, attend
+from cosmos3_core.model.attention import attend
+from cosmos3_core.model.backend import AttentionBackend
 
 NAMED_KERNELS = 4
 Outputs = Callable[[], list[Tensor]]

@@ -13,7 +13,7 @@ from benchmarks.gpu.sizes import CHECKPOINT, Shape
 from benchmarks.gpu.timing import seconds_of
 from cosmos3_core.planning.cost import step_flops
 from cosmos3_core.planning.published import published_seconds
-from cosmos3_core.stages.encoder import EncodedRequest
+from cosmos3_core.stages.encoded import EncodedRequest
 
 # Steps of these are short enough to profile.
 PROFILED = ("t2i", "256p")

@@ -10,14 +10,15 @@ from benchmarks.gpu.sizes import Shape
 from benchmarks.gpu.weights import Tensors, assign, in_fp32
 from cosmos3_core.model.config import TransformerConfig
 from cosmos3_core.model.generation import GenerationTower
-from cosmos3_core.model.sequence import latent_shapes
+from cosmos3_core.model.layout import latent_shapes
 from cosmos3_core.model.understanding import UnderstandingTower
 from cosmos3_core.sampling.denoise import Conditioning
 from cosmos3_core.sampling.guidance import Guidance
+from cosmos3_core.sampling.sampling import Sampling
 from cosmos3_core.sampling.schedule import flow
 from cosmos3_core.settings import DtypeName, ExecutionSettings
 from cosmos3_core.stages.denoiser import Denoiser
-from cosmos3_core.stages.encoder import EncodedRequest
+from cosmos3_core.stages.encoded import EncodedRequest
 from cosmos3_core.stages.understanding import TextKeyValues, key_of
 from cosmos3_core.weights import LoadReport
 
@@ -34,11 +35,7 @@ def encoded_request(
         unconditional=texts[1],
         layout=shape.layout,
         conditioning=Conditioning.none(shapes, device),
-        schedule=flow(shape.schedule_steps, SHIFT),
-        guidance=Guidance(GUIDANCE),
-        seed=SEED,
-        noise="torch",
-        stochastic=False,
+        sampling=Sampling(flow(shape.schedule_steps, SHIFT), Guidance(GUIDANCE), SEED),
     )
 
 

@@ -16,7 +16,7 @@ from benchmarks.gpu.ours import GUIDANCE, SEED, SHIFT
 from benchmarks.gpu.sizes import Shape
 from benchmarks.gpu.weights import Tensors, assign, in_fp32
 from cosmos3_core.model.config import TransformerConfig
-from cosmos3_core.model.sequence import VAE_TEMPORAL_STRIDE, Modality, latent_shapes
+from cosmos3_core.model.layout import VAE_TEMPORAL_STRIDE, Modality, latent_shapes
 from cosmos3_core.sampling.noise import draw
 from cosmos3_core.sampling.schedule import TRAIN_STEPS
 

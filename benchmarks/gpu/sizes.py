@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 from cosmos3_core.catalog import CATALOG
 from cosmos3_core.model.config import TransformerConfig
-from cosmos3_core.model.sequence import SequenceLayout
-from cosmos3_core.planning.memory import Geometry
+from cosmos3_core.model.layout import SequenceLayout
+from cosmos3_core.planning.memory import StepShape
 from cosmos3_core.planning.published import WORKLOADS, Workload
 from cosmos3_core.tiny.configs import TINY
 
@@ -72,9 +72,9 @@ class Size:
     product_side: int
     repeat_s: float
 
-    def geometry(self, shape: Shape) -> Geometry:
+    def geometry(self, shape: Shape) -> StepShape:
         """What a step of this shape works on, for the cost model."""
-        return Geometry(shape.layout.tokens(self.config.latent_patch_size), self.text_tokens)
+        return StepShape(shape.layout.tokens(self.config.latent_patch_size), self.text_tokens)
 
 
 def _nano() -> Size:
