@@ -36,7 +36,7 @@ from deployments.jobs.sweep import Sweep
 from deployments.jobs.watching import ATTENDED_S, LISTENERS_PERIOD_S, Watchers
 from deployments.logs import log
 from deployments.settings import FrontSettings
-from deployments.wire.handles import FRONT, stage
+from deployments.wire.handles import FRONT, handle_of
 from deployments.wire.media_store import delete_media
 
 Round = Callable[[], Awaitable[object]]
@@ -330,7 +330,7 @@ async def _repeat(work: Round, pause: Round) -> None:
 async def _stop_elsewhere(job_id: str) -> None:
     try:
         async with asyncio.timeout(DELETE_TIMEOUT_S):
-            await stage("Jobs", FRONT).broadcast("stop", job_id).results_async()
+            await handle_of("Jobs", FRONT).broadcast("stop", job_id).results_async()
     except Exception as error:  # A replica that dies just now drives nothing any more.
         log.debug("not told of the end of %s: %s", job_id, error)
 

@@ -29,7 +29,7 @@ from deployments.logs import log, logs_for
 from deployments.redaction import without_paths
 from deployments.settings import FrontSettings
 from deployments.wire.calls import GenerationCall, Preview
-from deployments.wire.handles import Stages
+from deployments.wire.handles import StageHandles
 from deployments.wire.media_store import delete_media
 from deployments.wire.service_class import ServiceClass
 
@@ -109,7 +109,7 @@ class Driver:
         while True:
             try:
                 outcome = await generate(
-                    *(Stages.of(job.application, job.decoder), call, self._output(), self._report),
+                    *(StageHandles.of(job.application, job.decoder), call, self._output(), self._report),
                     service_class=ServiceClass(job.service_class),
                     snapshot=job.snapshot,
                     resume=resume,

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deployments.generator.scheduler import (
-    Admit,
+    Begin,
     Evict,
     Limits,
     Remove,
@@ -63,7 +63,7 @@ class Leader:
             case Remove(task):
                 assert task.cancelled
                 self._end(task)
-            case Admit(task):
+            case Begin(task):
                 assert not task.resident
                 task.resident = True
             case Evict(task):
@@ -90,7 +90,7 @@ class Leader:
                 self._end(task)
 
     def _end(self, task: Task) -> None:
-        self.scheduler.end(task)
+        self.scheduler.remove(task)
         self.ends[task.id] += 1
 
 
@@ -160,7 +160,7 @@ def test_no_step_follows_a_cancel(given_tasks: list[Arrival], max_batch: int) ->
 
 
 @given(arrivals, st.integers(1, 4))
-def test_nobody_starves(given_tasks: list[Arrival], max_batch: int) -> None:
+def test_no_task_starves(given_tasks: list[Arrival], max_batch: int) -> None:
     leader, known = run(given_tasks, max_batch)
     longest = max((arrival.step_seconds for arrival in given_tasks), default=0.0) * max_batch
     for task_id, waited in leader.longest_wait.items():

@@ -26,7 +26,7 @@ from deployments.jobs.admission import QueueFull
 from deployments.jobs.deployment import Jobs
 from deployments.jobs.job import DatabaseAway, Job, JobEvent
 from deployments.settings import FrontSettings
-from deployments.wire.handles import Stages
+from deployments.wire.handles import StageHandles
 from deployments.wire.media_store import MediaStore, local_path
 from tests.actors import ActorHandle
 
@@ -85,7 +85,7 @@ def endless(monkeypatch: pytest.MonkeyPatch) -> None:
 def use_flow(monkeypatch: pytest.MonkeyPatch, generate: Callable[..., Coroutine[Any, Any, None]]) -> None:
     """Have drivers run this in place of the stages."""
     monkeypatch.setattr(driver, "generate", generate)
-    monkeypatch.setattr(Stages, "of", lambda *_: None)
+    monkeypatch.setattr(StageHandles, "of", lambda *_: None)
 
 
 def stepping(turn: asyncio.Event, begun: list[Any]) -> Callable[..., Coroutine[Any, Any, None]]:
