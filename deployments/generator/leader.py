@@ -108,8 +108,8 @@ class Generator:
 
     def _accept(self, call: DenoiseCall) -> RunningRequest:
         message, now = call.message, time.monotonic()
-        # An earlier caller of this job is gone, and its cancel may not have arrived yet. Or this is the call of the
-        # earlier one, and it arrives late.
+        # Other calls of this job come from callers that are gone, and whose cancels may not have arrived yet. But this
+        # call may itself be the older one, if it arrives late.
         others = [other for other in self._requests.values() if other.call.job_id == call.job_id]
         late = any(other.call.attempt > call.attempt for other in others)
         for other in others:
