@@ -227,7 +227,9 @@ def test_a_job_is_removed_wherever_it_goes_wrong(server: Server, client: Client,
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
-def test_a_job_is_removed_when_its_client_is_interrupted(server: Server, client: Client, error: type[BaseException]) -> None:
+def test_a_job_is_removed_when_its_client_is_interrupted(
+    server: Server, client: Client, error: type[BaseException]
+) -> None:
     server.makes_a_video(event("step", STEP))
 
     def interrupt(found: Event) -> None:

@@ -31,7 +31,7 @@ from deployments.wire.handoff import (
 from tests.manifests import denoise_facts, encode_facts
 
 CLIP = ClipDescription("text2video", 64, 64, 5, 24.0, None, 48_000, 0, 0)
-COLOURS = PreviewMap(np.zeros((48, 3)), np.zeros(3))
+COLOURS = PreviewMap(np.zeros((48, 3), np.float32), np.zeros(3, np.float32))
 LATENTS = LatentsMessage(None, {"vision": "0"}, 0, 0, 0, 0, denoise_facts())
 
 
