@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.environment import describe
-from deployments.local.launch import free_port
+from deployments.local.ports import free_port
 
 HERE = Path(__file__).parents[1]
 START_TIMEOUT_S = 600

@@ -1,4 +1,4 @@
-"""One thread for a stage's torch work, so that the replica's event loop keeps answering while it runs."""
+"""One thread for a stage's torch work, so that the replica's event loop goes on answering meanwhile."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ T = TypeVar("T")
 
 
 class ComputeThread:
-    """Runs calls one after another in a thread of its own.
+    """Runs calls one after another in its own thread.
 
     Attributes:
-        execution: the core's settings, applied in that thread.
+        execution: the settings for the core; the number of threads was applied in this thread.
     """
 
     def __init__(self, settings: StageSettings) -> None:
@@ -27,6 +27,6 @@ class ComputeThread:
         self.execution: ExecutionSettings = self._pool.submit(settings.execution).result()
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call a function there and wait for its result. Cancelling the wait does not stop the call."""
+        """Call a function in the thread and wait for its result. Cancelling the wait does not stop the call."""
         call = partial(function, *args, **kwargs)
         return await asyncio.get_running_loop().run_in_executor(self._pool, call)

@@ -1,6 +1,7 @@
 """The Decoder stage: latents to files. A thin deployment around `cosmos3_core.stages.Decoder`.
 
-Frames go from the VAE into the encoder chunk by chunk and never leave this process; the file goes to the media store.
+Frames go from the VAE into the video encoder chunk by chunk and never leave this process; the file goes to the media
+store.
 """
 
 from __future__ import annotations
@@ -30,16 +31,16 @@ from deployments.wire.handoff import fetch_latents
 from deployments.wire.media_store import delete_media, write_media
 
 WARM_UP_LATENTS = (48, 1, 2, 2)
-# x264's rate factor for each point of quality that is missing: 18 at 95, 0, which is lossless, at 100.
+# x264's rate factor for each point of quality below 100: 18 at 95, and 0, which is lossless, at 100.
 CRF_PER_POINT = 3.6
 
 
 class Abandoned(Exception):
-    """Nobody waits for the file any more."""
+    """The caller no longer waits for the file."""
 
 
 class NotFinite(CosmosError):
-    """The model has made something that is no number."""
+    """The model has made values that are not finite numbers."""
 
 
 class Decoder:
@@ -54,7 +55,7 @@ class Decoder:
             pass
 
     async def decode(self, call: DecodeCall) -> DecodedFile:
-        """Decode latents into the file that the call names. Cancelling stops before the next frames."""
+        """Decode latents into the file that the call names. A cancel takes effect before the next chunk of frames."""
         self._requests += 1
         abandoned = threading.Event()
         with logs_for(call.job_id):
@@ -86,7 +87,7 @@ class Decoder:
 
         nbytes = write_media(call.target, write)
         if abandoned.is_set():
-            # Its job may have been removed while the file was being finished.
+            # The job may have been removed while the file was being finished.
             delete_media(call.target)
             raise Abandoned
         return DecodedFile(call.target, nbytes, counted.count, action)

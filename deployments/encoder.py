@@ -1,7 +1,7 @@
 """The Encoder stage: prompts to keys and values, conditioning media to clean latents, images to embeddings.
 
-A thin deployment around `cosmos3_core.stages.Encoder` and `codecs.vision`. What it makes it puts into the object store
-once and hands out by reference: a prompt seen before runs no tower and crosses no wire.
+A thin deployment around `cosmos3_core.stages.Encoder` and `codecs.vision`. It puts each result into the object store
+once and hands out references to it: a prompt that was encoded before runs no tower and is not sent again.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ WARM_UP_IMAGE = (64, 64)
 
 
 class Encoder:
-    """Deployment: tokenizer, understanding tower, VAE encoder and ViT of one checkpoint, each loaded when needed."""
+    """Deployment: tokenizer, understanding tower, VAE encoder and ViT of one checkpoint, loaded at their first use."""
 
     def __init__(self, settings: ModelSettings) -> None:
         self.settings = settings
@@ -56,7 +56,7 @@ class Encoder:
         self._warm_up()
 
     def _warm_up(self) -> None:
-        """Load and run what every request needs; the constructor may block, a handler may not."""
+        """Load and run what every request needs: the constructor may block, a request handler may not."""
         if self.settings.generator is not None:
             self.core.understanding.prefill(list(range(WARM_UP_TOKENS)))
             if self.settings.previews:
@@ -66,7 +66,7 @@ class Encoder:
 
     @property
     def core(self) -> CoreEncoder:
-        """Tokenizer and towers; a model that only chats never loads them."""
+        """Tokenizer, tower and VAE encoder; a model that only chats never loads them."""
         if self._core is None:
             self._core = CoreEncoder.from_checkpoint(self.checkpoint, self.compute.execution)
         return self._core
@@ -82,7 +82,7 @@ class Encoder:
         """Encode a request.
 
         Raises:
-            RequestError: it cannot be served as asked; the ingress has refused such a request already.
+            RequestError: it cannot be served as asked; normally the ingress refuses such a request first.
         """
         self._requests["encode"] += 1
         with logs_for(call.job_id):
@@ -112,7 +112,7 @@ class Encoder:
             preview=self._preview_map if self.settings.previews else None,
         )
         config = self.checkpoint.transformer_config
-        return replace(message, flops=message.sampling.steps * step_flops(config, message.geometry(config)))
+        return replace(message, flops=message.sampling.steps * step_flops(config, message.step_shape(config)))
 
     @cached_property
     def _checkpoint_facts(self) -> CheckpointFacts:
@@ -148,10 +148,10 @@ class Encoder:
         )
 
     async def embed(self, request_id: str, images: list[bytes]) -> list[EmbeddingsReference]:
-        """Embed encoded images for the Reasoner, each from the cache where it was seen before.
+        """Embed image files for the Reasoner; an image that was embedded before comes from the cache.
 
         Raises:
-            MediaError: one cannot be decoded.
+            MediaError: an image cannot be decoded.
         """
         self._requests["embed"] += 1
         with logs_for(request_id):

@@ -1,6 +1,7 @@
 """A model's card, and the deployment that hands it out: the entry of a model's application.
 
-The front asks it what the model can do. It knows the checkpoint's configuration, loads no weights and is never scaled.
+The front asks this deployment what the model can do. It reads the checkpoint's configuration, loads no weights and is
+never scaled.
 """
 
 from __future__ import annotations
@@ -19,18 +20,18 @@ from cosmos3_core.resolve import ModelFacts, ResolvedRequest
 from deployments.settings import GeneratorSettings, ModelSettings
 
 CHARACTERS_PER_TOKEN = 4
-"""Of English prose and of JSON captions, roughly; nothing depends on it but an estimate."""
+"""Roughly right for English prose and JSON captions; only an estimate depends on it."""
 ACCELERATOR = "accelerator_type:"
 
 
 @dataclass(frozen=True)
 class GangFacts:
-    """What an estimate of a request's cost must know of a model's Generators.
+    """What an estimate of a request's cost must know about a model's Generators.
 
     Attributes:
         degrees: how a gang is split.
-        device: the kind of its ranks, as CUDA or Ray names it; None is the CPU.
-        batch_guidance: whether both guidance branches are in one forward.
+        device: the kind of device of its ranks, as CUDA or Ray names it; None is the CPU.
+        batch_guidance: whether both guidance branches run in one forward pass.
     """
 
     degrees: Degrees
@@ -44,12 +45,12 @@ class ModelCard:
 
     Attributes:
         name: what clients send as `model`.
-        root: the checkpoint it comes from.
-        facts: what requests must know of the checkpoint.
-        chats, generates: whether there is a Reasoner, a Generator.
+        root: the checkpoint that it is loaded from.
+        facts: what a request's fields depend on.
+        chats, generates: whether it has a Reasoner, and whether it has a Generator.
         decoder: the application that decodes its latents.
-        max_model_len: context of the Reasoner in tokens, where the recipe says it.
-        gang: of its Generators, if it has any.
+        max_model_len: the Reasoner's context in tokens; None if the recipe does not say it.
+        gang: what is known about its Generators; None if it has none.
     """
 
     name: str
@@ -62,16 +63,16 @@ class ModelCard:
     gang: GangFacts | None = None
 
     def gpu_seconds(self, resolved: ResolvedRequest) -> float:
-        """What a request is expected to keep GPUs busy for, by formulas alone."""
+        """The GPU seconds that a request is expected to take, by formulas alone."""
         if self.gang is None:
             return 0.0
         gang, config = self.gang, self.facts.config
         model = CostModel(config, recognise(gang.device), gang.degrees, batch_guidance=gang.batch_guidance)
         texts = [resolved.positive, *([resolved.negative] if resolved.sampling.guidance.enabled else [])]
         tokens = resolved.layout.tokens(config.latent_patch_size)
-        geometry = StepShape(tokens, tuple(1 + len(text) // CHARACTERS_PER_TOKEN for text in texts))
+        shape = StepShape(tokens, tuple(1 + len(text) // CHARACTERS_PER_TOKEN for text in texts))
         pixels = resolved.canvas.width * resolved.canvas.height * resolved.num_frames
-        return model.request_seconds(geometry, resolved.sampling.steps, pixels) * gang.degrees.world_size
+        return model.request_seconds(shape, resolved.sampling.steps, pixels) * gang.degrees.world_size
 
 
 class Model:
@@ -96,7 +97,7 @@ class Model:
         generator = self.settings.generator
         if generator is None:
             return self.card
-        # Asked each time: a cluster that autoscales gets its GPUs later than this.
+        # Looked up each time: a cluster that autoscales may get its GPUs later.
         device = await asyncio.to_thread(_device, generator)
         return replace(self.card, gang=GangFacts(generator.parallel.degrees, device, generator.batch_guidance))
 
@@ -105,6 +106,6 @@ def _device(settings: GeneratorSettings) -> str | None:
     if settings.device == "cpu":
         return None
     resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    # Ray has hyphens where CUDA has blanks, as in RTX PRO 6000.
+    # Ray writes hyphens where CUDA writes blanks, as in RTX PRO 6000.
     kinds = (name.removeprefix(ACCELERATOR).replace("-", " ") for name in resources if name.startswith(ACCELERATOR))
     return next(kinds, None if settings.device == "auto" else settings.device)

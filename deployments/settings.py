@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
@@ -26,47 +27,41 @@ class Settings(BaseModel):
 
 
 class StageSettings(Settings):
-    """How a stage with weights of ours runs.
+    """How a stage that runs on the core executes; each kind of stage adds what only it uses.
 
     Attributes:
-        device, dtype, attention, batch_guidance, memory_limit_bytes: see `cosmos3_core.settings`.
+        device, dtype, memory_limit_bytes: see `cosmos3_core.settings`.
         threads: torch's threads in the stage's process; results are equal only for equal numbers.
     """
 
     device: str = "auto"
     dtype: DtypeName = "auto"
-    attention: str = "auto"
-    batch_guidance: bool = True
     memory_limit_bytes: Bytes | None = None
     threads: Annotated[int, Field(ge=1)] | None = None
 
     def execution(self) -> ExecutionSettings:
-        """Settings of the core, with the threads applied to this process.
+        """The core's settings of the same names, with the threads applied to this process.
 
-        The deployments keep keys and values in caches of their own, so the core's is off.
+        The deployments have their own caches for keys and values, so the core's cache is off.
         """
         import torch
 
         if self.threads is not None:
             torch.set_num_threads(self.threads)
-        return ExecutionSettings(
-            device=self.device,
-            dtype=self.dtype,
-            attention=self.attention,
-            batch_guidance=self.batch_guidance,
-            text_cache_bytes=0,
-            memory_limit_bytes=self.memory_limit_bytes,
-        )
+        own = self.model_dump(include={field.name for field in fields(ExecutionSettings)})
+        return ExecutionSettings(**own, text_cache_bytes=0)
 
 
 class EncoderSettings(StageSettings):
     """The Encoder.
 
     Attributes:
+        attention: the attention kernel of the understanding tower; see `cosmos3_core.settings`.
         key_value_bytes: budget for prompts' keys and values kept in the object store for Generators to fetch.
         embedding_bytes: budget for image embeddings kept there for the Reasoner.
     """
 
+    attention: str = "auto"
     key_value_bytes: Bytes = 1024 * MEGABYTE
     embedding_bytes: Bytes = 256 * MEGABYTE
 
@@ -121,6 +116,7 @@ class GeneratorSettings(StageSettings):
     """A Generator: a leader and its gang of ranks.
 
     Attributes:
+        attention, batch_guidance: see `cosmos3_core.settings`.
         parallel: how the ranks share the work; their number is the product.
         spread: `auto` lets every rank compute all of a small request where sharing it would be slower; `always` shares.
         leader_resources, rank_resources: of one placement group bundle each, such as `{CPU: 1, GPU: 1}`.
@@ -135,9 +131,10 @@ class GeneratorSettings(StageSettings):
         step_deadline_s: a step that takes longer makes the gang unhealthy.
     """
 
+    attention: str = "auto"
+    batch_guidance: bool = True
     parallel: ParallelSettings = ParallelSettings()
     spread: Literal["auto", "always"] = "auto"
-
     leader_resources: dict[str, float] = Field(default_factory=lambda: {"CPU": 1.0})
     rank_resources: dict[str, float] = Field(default_factory=lambda: {"CPU": 1.0, "GPU": 1.0})
     placement_strategy: Literal["PACK", "STRICT_PACK", "SPREAD", "STRICT_SPREAD"] = "STRICT_PACK"

@@ -1,7 +1,7 @@
-"""A tour on a laptop: start the whole graph, ask it over HTTP, check what comes back, stop all that was started.
+"""A tour on a laptop: start the whole graph, use it over HTTP, check the results, stop everything that was started.
 
-The weights are random, so pictures and words mean nothing; the path from a request to a file is the real one. Inputs
-are NVIDIA's cookbook's where COSMOS3_ASSETS names their folder, else stand-ins.
+The weights are random, so pictures and words mean nothing; the path from a request to a file is the real one. The
+inputs are those of NVIDIA's cookbook if COSMOS3_ASSETS names their folder, otherwise stand-ins.
 """
 
 from __future__ import annotations
@@ -34,8 +34,7 @@ from examples.first_frame import first_frame_in_file
 console = Console()
 START_TIMEOUT_S = 300
 SAMPLING_RATE = 48_000
-# Of the encoder's 8 bits: what H.264 may do to a frame on average.
-# In grey levels: other frames of a file may take bits from the first one.
+# What H.264 may change in the first frame on average, in grey levels of 8 bits; other frames take bits from it.
 FRAME_TOLERANCE = 3.0
 
 
@@ -44,9 +43,9 @@ class Scene:
     """One generation of the tour.
 
     Attributes:
-        file: its name in the output folder.
-        fields: of the request.
-        frames, size, fps, sound: what has to come out.
+        file: the name of its file in the output folder.
+        fields: the fields of its request.
+        frames, size, fps, sound: what the file must hold.
     """
 
     file: str
@@ -58,7 +57,7 @@ class Scene:
 
 
 def scenes(inputs: Path) -> list[Scene]:
-    """What the tour generates; small sizes and few steps."""
+    """The generations of the tour, with small sizes and few steps."""
     small = {"width": 320, "height": 192, "num_inference_steps": 12, "seed": 0}
     video = {**small, "num_frames": 33, "fps": 24.0}
     negative = assets.prompt("negative_text2video")
@@ -101,7 +100,7 @@ def scenes(inputs: Path) -> list[Scene]:
 
 
 def check(scene: Scene, path: Path, checkpoint: str) -> str:
-    """Read a file back and say what it holds.
+    """Read a file and describe what it holds.
 
     Raises:
         SystemExit: it does not hold the frames, size, rate, audio or first frame that were asked for.
@@ -130,7 +129,7 @@ def check(scene: Scene, path: Path, checkpoint: str) -> str:
 
 @contextmanager
 def served(recipe: str, out: Path) -> Iterator[Client]:
-    """A client of a graph of our own, which ends with the block."""
+    """A client of a new graph, which ends with the block."""
     config = override(load_recipe(find_recipe(recipe)), port=0, data=(out / "data").absolute())
     with running_graph(Launch(config, logical_cpus=2, log=out / "graph.log")) as graph:
         console.print(f"starting the graph from {recipe}; its log: {graph.log}")
@@ -147,7 +146,7 @@ def served(recipe: str, out: Path) -> Iterator[Client]:
 
 
 def tour(client: Client, out: Path) -> None:
-    """Ask, generate, check, and print what each stage took, loaded and handed over."""
+    """Ask, generate and check; print each stage's seconds, and the bytes it loaded and handed over."""
     question, robot = "What is in this picture?", assets.image_file("robot_153", out / "inputs")
     console.print(f"[bold]chat[/bold] about {robot.name}: {question}")
     answer: list[str] = []
@@ -170,7 +169,7 @@ def tour(client: Client, out: Path) -> None:
 
 
 def _loaded(figures: dict[str, float]) -> Table:
-    """What each process holds of the checkpoint."""
+    """The part of the checkpoint that each process holds."""
     rows = {
         "Encoder: understanding tower, ViT, VAE encoder": "encoder_bytes_read",
         "Generator: generation tower": "generator_bytes_read",

@@ -21,6 +21,7 @@ from deployments.settings import (
     ServedModel,
     ServedModels,
     Settings,
+    StageSettings,
 )
 
 NEEDED: dict[type[Settings], dict[str, Any]] = {
@@ -70,6 +71,9 @@ def test_unknown_names_within_a_model_are_refused(stage: str) -> None:
         (EncoderSettings, {"key_value_bytes": -1}),
         (EncoderSettings, {"memory_limit_bytes": -1}),
         (EncoderSettings, {"dtype": "int8"}),
+        (EncoderSettings, {"batch_guidance": False}),
+        (DecoderSettings, {"checkpoint": "c", "attention": "math"}),
+        (DecoderSettings, {"checkpoint": "c", "batch_guidance": False}),
         (ReasonerSettings, {"vision": "vllm"}),
         (ReasonerSettings, {"environment": {"A": 1}}),
         (GeneratorSettings, {"step_deadline_s": 0}),
@@ -145,15 +149,30 @@ def test_engine_arguments_pass_through() -> None:
     assert ReasonerSettings(engine=given).engine == given
 
 
-def test_execution_settings_carry_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("kind", "own"),
+    [
+        (EncoderSettings, {"attention": "math"}),
+        (GeneratorSettings, {"attention": "math", "batch_guidance": False}),
+        (DecoderSettings, {}),
+    ],
+)
+def test_execution_settings_carry_everything(
+    kind: type[StageSettings], own: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     set_to: list[int] = []
     monkeypatch.setattr("torch.set_num_threads", set_to.append)
-    given: dict[str, Any] = {"device": "cpu", "dtype": "float32", "attention": "auto", "batch_guidance": False}
-    found = EncoderSettings(**given, memory_limit_bytes=7).execution()
+    given: dict[str, Any] = {"device": "cpu", "dtype": "float32", **own}
+    found = kind(**NEEDED[kind], **given, memory_limit_bytes=7).execution()
     assert {name: getattr(found, name) for name in given} == given
     assert (found.memory_limit_bytes, found.text_cache_bytes, set_to) == (7, 0, [])
-    EncoderSettings(threads=3).execution()
+    kind(**NEEDED[kind], threads=3).execution()
     assert set_to == [3]
+
+
+def test_a_stage_leaves_what_it_has_no_setting_for_to_the_core() -> None:
+    execution = DecoderSettings(checkpoint="tiny:nano", device="cpu").execution()
+    assert (execution.attention, execution.batch_guidance) == ("auto", True)
 
 
 def test_the_default_places() -> None:

@@ -1,4 +1,4 @@
-"""`cosmos3 ask`: a question to a running server, about an image or about nothing."""
+"""`cosmos3 ask`: a question to a running server, with or without an image."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""A client of a running server, for the terminal: the same routes that everybody else uses, with progress.
+"""A client of a running server, for the terminal: it uses the public routes and reports progress.
 
-It reads server-sent events itself, ten lines, because a client library for them would be the only user of one.
+It reads server-sent events itself, in ten lines, because nothing else here would use a library for them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ OnEvent = Callable[[Event], None]
 
 
 class ServerError(CosmosError):
-    """A server that cannot be reached or refuses; the message is the server's own where it sent one."""
+    """A server that cannot be reached or that refuses; the message is the server's own if it sent one."""
 
 
 class Client:
@@ -49,15 +49,15 @@ class Client:
         """Generate an image or a video.
 
         Args:
-            fields: of a `GenerationRequest`; image and video are paths.
-            on_event: called for each event of a video; images have none.
-            with_manifest: whether to ask for a video's manifest, too; images have none.
+            fields: the fields of a `GenerationRequest`; image and video are paths.
+            on_event: called for each event of a video; images have no events.
+            with_manifest: whether to fetch a video's manifest as well; images have no manifest.
 
         Returns:
-            The file's bytes, and what the server says of it; the manifest is under `manifest`.
+            The file's bytes, and the server's description of it; the manifest is under `manifest`.
 
         Raises:
-            ServerError: refused, failed or not reached.
+            ServerError: the server refuses, fails or cannot be reached.
         """
         if Mode(fields["mode"]).is_image:
             return self._image(fields)
@@ -71,7 +71,7 @@ class Client:
             if with_manifest:
                 job["manifest"] = self._json("GET", f"/v1/videos/{job['id']}/manifest")
         finally:
-            # A job that is not waited for any more shall not run on, and one that was fetched need not be kept.
+            # A job whose client has given up must not go on, and a job whose file was fetched need not be kept.
             with suppress(ServerError):
                 self._request("DELETE", f"/v1/videos/{job['id']}")
         return content, job
@@ -79,7 +79,7 @@ class Client:
     def ask(
         self, question: str, image: Path | None, max_tokens: int, on_text: Callable[[str], None], **sampling: Any
     ) -> None:
-        """Ask about an image, or about nothing; `on_text` gets the answer piece by piece."""
+        """Ask a question, with or without an image; `on_text` gets the answer piece by piece."""
         content: list[dict[str, Any]] = [{"type": "text", "text": question}]
         if image is not None:
             encoded = base64.b64encode(image.read_bytes()).decode()
@@ -100,7 +100,7 @@ class Client:
         """Wait until every stage is ready.
 
         Raises:
-            ServerError: they are not within `timeout` seconds.
+            ServerError: they are not ready within `timeout` seconds.
         """
         deadline = time.monotonic() + timeout
         while True:
@@ -113,7 +113,7 @@ class Client:
             time.sleep(0.25)
 
     def figures(self) -> dict[str, float]:
-        """The graph's own figures, summed over replicas."""
+        """The graph's figures, summed over replicas."""
         totals: dict[str, float] = {}
         for line in self._request("GET", "/metrics").text.splitlines():
             if not line.startswith("#"):
@@ -196,7 +196,7 @@ def _events(response: httpx.Response) -> Iterator[tuple[str, str]]:
 
 
 def _lines(response: httpx.Response) -> Iterator[str]:
-    """Lines as the event stream's standard ends them; httpx also splits at separators that JSON leaves as they are."""
+    """Lines as the standard for event streams ends them; httpx also splits at Unicode separators inside JSON."""
     rest = ""
     for text in response.iter_text():
         *lines, rest = (rest + text).split("\n")

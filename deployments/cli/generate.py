@@ -97,7 +97,7 @@ def generate(
 
 @dataclass(frozen=True)
 class _Place:
-    """Where it is generated: in this process from a checkpoint, or on a server."""
+    """Where to generate: in this process from a checkpoint, or on a server."""
 
     checkpoint: str | None
     settings: dict[str, Any]
@@ -107,7 +107,7 @@ class _Place:
 
 @dataclass(frozen=True)
 class _Done:
-    """What is known of a result: the hashes of its latents, its manifest where there is one, its seconds by stage."""
+    """What is known about a result: the hashes of its latents, its manifest if it has one, its seconds by stage."""
 
     latents_sha256: dict[str, str]
     manifest: Manifest | None
@@ -120,7 +120,7 @@ def _generate(
     from cosmos3_core.outputs import check_output, check_writable, write_manifest
     from cosmos3_core.request import GenerationRequest
 
-    # What is wrong with the request alone is said before anything is loaded or sent.
+    # Errors in the request itself are reported before anything is loaded or sent.
     request = GenerationRequest(**fields)
     check_output(output, request.mode)
     if manifest is not None:
@@ -138,7 +138,7 @@ def _generate(
         print(manifest)
     console.print("  ".join(f"{stage} {value:.2f} s" for stage, value in done.seconds.items()))
     if made is not None:
-        remake.judge(made, done.latents_sha256, done.manifest)
+        remake.compare(made, done.latents_sha256, done.manifest)
 
 
 def _generate_here(request: GenerationRequest, checkpoint: str, output: Path, settings: dict[str, Any]) -> _Done:

@@ -42,7 +42,7 @@ app.command()(plan)
 
 
 def main() -> None:
-    """Entry point: an error that we raise on purpose is a sentence and status 2, not a traceback."""
+    """Entry point: an expected error is printed as a sentence and ends with status 2, without a traceback."""
     try:
         app()
     except ValidationError as error:

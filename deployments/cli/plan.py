@@ -1,4 +1,4 @@
-"""`cosmos3 plan`: how to place a checkpoint on some cards, with the memory and the seconds to expect. Works offline."""
+"""`cosmos3 plan`: how to place a checkpoint on some cards, with the memory and time to expect. It works offline."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rich.table import Table
 from cosmos3_core.planning.placement import GENERATOR, Card, Memory, Share
 from cosmos3_core.planning.plan import Forecast, Plan, largest_video, plan_for
 
-# Of lines that go into a file or another program.
+# The width of lines that go to a file or another program.
 WIDTH = 120
 
 
@@ -84,7 +84,7 @@ def _memory(plan: Plan) -> Table:
 
 
 def _alike(cards: tuple[Card, ...]) -> Iterator[tuple[str, Card]]:
-    """Runs of cards that hold the same, with their numbers from 1."""
+    """The first card of each run of cards that hold the same, labelled with the run's numbers, counted from 1."""
     first = 0
     for index, card in enumerate(cards):
         following = cards[index + 1] if index + 1 < len(cards) else None

@@ -1,4 +1,4 @@
-"""`cosmos3 generate --from-manifest`: what a manifest says instead of options, and whether the same bits came out."""
+"""`cosmos3 generate --from-manifest`: what a manifest sets instead of options, and whether the same bits came out."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OTHER_LATENTS = 3
 SHOWN_DIGITS = 12
 OWN_OPTIONS = frozenset({"output", "manifest", "from_manifest", "image", "video"})
 PLACE_OPTIONS = frozenset({"checkpoint", "url", "api_key", "device", "dtype", "attention"})
-"""Where and with what it is made again; everything else is what is made, which the manifest says."""
+"""Options on where and how to make it again. All other options say what to make, which the manifest does already."""
 
 console = Console(stderr=True)
 
@@ -30,7 +30,8 @@ def read_manifest(path: Path, context: typer.Context) -> Manifest:
     """Read a manifest.
 
     Raises:
-        BadParameter: it is none or cannot be made again, or the command has options that it says already.
+        BadParameter: the file is no manifest, its result cannot be made again, or the command has options that
+            repeat or contradict it.
     """
     from cosmos3_core.manifest import GIVEN_NOISE, Manifest
 
@@ -63,10 +64,11 @@ def _is_given(context: typer.Context, name: str) -> bool:
 
 
 def fields_of(manifest: Manifest, image: Path | None, video: Path | None) -> dict[str, Any]:
-    """The fields that were given, the seed that was used, and the media again.
+    """The fields that the client gave, the seed that was used, and the media, given again.
 
     Raises:
-        BadParameter: a medium is missing, not wanted, or not the one there was; it names the option.
+        BadParameter: a medium is missing, is not in the manifest, or differs from the one used before; the error
+            names the option.
     """
     from cosmos3_core.request import GenerationRequest
 
@@ -107,14 +109,14 @@ def _medium(expected: Medium, path: Path, request: GenerationRequest) -> Medium:
 
 
 def settings_of(manifest: Manifest, checkpoint: str, context: typer.Context) -> dict[str, Any]:
-    """How it runs in this process: as the manifest says wherever no option does."""
+    """The settings for this process: the options', and the manifest's where no option is given."""
     import torch
 
     from cosmos3_core.settings import ExecutionSettings
 
     before = manifest.precision["denoise"]
     settings: dict[str, Any] = {
-        # One that was made on a GPU goes to whatever there is: that other latents come out is said then.
+        # What was made on a GPU runs on any device here: the comparison then reports that the latents differ.
         "device": "cpu" if before.device == "cpu" else "auto",
         "dtype": before.dtype,
         "attention": before.attention,
@@ -127,12 +129,12 @@ def settings_of(manifest: Manifest, checkpoint: str, context: typer.Context) -> 
     return settings | {"revision": named.revision if checkpoint == named.name else None}
 
 
-def judge(before: Manifest, latents_sha256: Mapping[str, str], after: Manifest | None) -> None:
-    """Say whether the same bits came out, and if not, why that may be.
+def compare(before: Manifest, latents_sha256: Mapping[str, str], after: Manifest | None) -> None:
+    """Report whether the same bits came out, and if not, possible reasons.
 
     Raises:
-        Exit: with status 3; other latents came out.
-        CosmosError: the server does not say which.
+        Exit: other latents came out; the status is 3.
+        CosmosError: the server does not report the hashes of its latents.
     """
     if not latents_sha256:
         raise CosmosError("the server does not tell the hashes of latents, so nothing can be compared")

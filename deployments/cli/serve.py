@@ -1,6 +1,6 @@
-"""`cosmos3 serve`: a recipe as a local graph in the foreground, with its stages shown as they come up.
+"""`cosmos3 serve`: a recipe as a local graph in the foreground, with the state of its stages while it starts.
 
-Serving from here ends with the terminal; for a cluster, give the recipe to `serve deploy` or KubeRay.
+The graph ends with the terminal. For a cluster, give the recipe to `serve deploy` or KubeRay.
 """
 
 from __future__ import annotations
@@ -19,10 +19,12 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from deployments.local.launch import DeploymentStatus, GraphStatus, Launch, RunningGraph, free_port, running_graph
+from deployments.local.launch import Launch, RunningGraph, running_graph
+from deployments.local.ports import free_port
 from deployments.local.recipes import find_recipe, front_application, load_recipe, override
+from deployments.local.status import DeploymentStatus, GraphStatus
 
-HEARTBEAT_SECONDS = 5.0
+REMINDER_SECONDS = 60.0
 INTERRUPTED = 130
 TERMINATED = 143
 
@@ -74,7 +76,10 @@ def _serve(graph: RunningGraph, timeout: float) -> NoReturn:
 
 
 class StartProgress:
-    """The stages of a graph as they come up: a table on a terminal, elsewhere a line for each change."""
+    """The stages of a graph while it starts: a table on a terminal; elsewhere a line for each change.
+
+    Where nothing changes for a while, a line says once a minute what is still awaited.
+    """
 
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         self._console = console
@@ -82,7 +87,7 @@ class StartProgress:
         self._start = clock()
         self._status = GraphStatus()
         self._line = ""
-        self._printed = self._start
+        self._changed = self._printed = self._start
         self._healthy: dict[tuple[str, str], float] = {}
 
     @property
@@ -94,13 +99,13 @@ class StartProgress:
         """Show a status."""
         self._status = status
         for application, deployment in _deployments(status):
-            if deployment.status == "HEALTHY":
+            if deployment.healthy:
                 self._healthy.setdefault((application, deployment.name), self.elapsed)
         if not self._console.is_terminal:
             self._print_line()
 
     def __rich__(self) -> RenderableType:
-        """The table; while Ray and Serve start there are no stages yet."""
+        """The table, or only the phase while Ray and Serve start and no stages exist."""
         title = f"{self._status.phase}  {self.elapsed:.0f} s"
         stages = _deployments(self._status)
         if not stages:
@@ -123,16 +128,25 @@ class StartProgress:
 
     def _print_line(self) -> None:
         stages = (f"{name}/{each.name} {each.status} {_replicas(each)}" for name, each in _deployments(self._status))
-        line = f"{self._status.phase}: {', '.join(stages)}".rstrip(": ")
-        if line != self._line or self._clock() - self._printed >= HEARTBEAT_SECONDS:
-            self._line, self._printed = line, self._clock()
-            self._console.print(f"{self.elapsed:5.0f} s  {line}", soft_wrap=True, markup=False, highlight=False)
+        line, now = f"{self._status.phase}: {', '.join(stages)}".rstrip(": "), self._clock()
+        if line != self._line:
+            self._line, self._changed = line, now
+        elif now - self._printed >= REMINDER_SECONDS:
+            line = f"still {self._status.phase}, unchanged for {now - self._changed:.0f} s{self._awaited()}"
+        else:
+            return
+        self._printed = now
+        self._console.print(f"{self.elapsed:5.0f} s  {line}", soft_wrap=True, markup=False, highlight=False)
+
+    def _awaited(self) -> str:
+        stages = ", ".join(f"{name}/{each.name}" for name, each in _deployments(self._status) if not each.healthy)
+        return f"; waiting for {stages}" if stages else ""
 
 
 def default_data_folder(recipe: Path, port: int) -> Path:
-    """Where a recipe's jobs and media are kept unless the caller says otherwise."""
+    """The folder for a recipe's jobs and media, unless the caller or the recipe names another one."""
     base = os.environ.get("XDG_DATA_HOME", "")
-    # The XDG specification wants a relative path ignored.
+    # The XDG specification says to ignore a relative path.
     root = Path(base) if os.path.isabs(base) else Path.home() / ".local" / "share"
     return root / "cosmos3" / f"{recipe.stem}-{port}"
 

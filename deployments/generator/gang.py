@@ -1,7 +1,6 @@
-"""The ranks of one Generator replica, as one thing: every call goes to all of them.
+"""The ranks of one Generator replica as one object: a call goes to every rank, or to rank 0 for what all ranks know.
 
-They are children of the leader in its own placement group, so whatever ends the leader ends them. Rank 0 is the one
-that is asked for what all of them know.
+The ranks are children of the leader in its placement group, so they end when the leader ends, for whatever reason.
 """
 
 from __future__ import annotations
@@ -23,15 +22,15 @@ from deployments.settings import GeneratorSettings, ModelSettings
 from deployments.wire.messages import EncodedMessage, HandoffLost, LatentsMessage
 
 CONTROL, BACKGROUND = "control", "background"
-"""Threads of a rank beside the one that makes steps: one answers, one writes snapshots and previews."""
+"""A rank's threads beside the one that makes steps: one answers pings, one makes snapshots and previews."""
 
 
 class Gang:
-    """Handles of the ranks.
+    """The ranks of one replica.
 
     Attributes:
-        ranks: actor handles, rank 0 first.
-        facts: of each rank, once they are up.
+        ranks: the ranks' actor handles, rank 0 first.
+        facts: what each rank has reported of itself; empty until they have loaded.
     """
 
     def __init__(self, ranks: list[Any]) -> None:
@@ -39,8 +38,8 @@ class Gang:
         self.facts: list[RankFacts] = []
 
     @classmethod
-    def start(cls, settings: ModelSettings) -> Gang:
-        """Start a rank per bundle behind the leader's, those of one node side by side and the leader's node first."""
+    def create(cls, settings: ModelSettings) -> Gang:
+        """Create a rank in each bundle after the leader's, numbered by node; the leader's node comes first."""
         assert settings.generator is not None
         group = ray.util.get_current_placement_group()
         assert group is not None, "the leader runs in a placement group: `placement_group_bundles` of its deployment"
@@ -51,7 +50,7 @@ class Gang:
         return cls([_place(actor, settings, group, rank, bundle) for rank, bundle in enumerate(bundles)])
 
     async def _call(self, method: str, *args: Any, group: str | None = None) -> list[Any]:
-        """Call a method on every rank and return all answers.
+        """Call a method of every rank and return all answers.
 
         Raises:
             RayActorError: a rank is dead.
@@ -59,42 +58,45 @@ class Gang:
         return await asyncio.gather(*(_ask(rank, method, *args, group=group) for rank in self.ranks))
 
     async def load(self) -> None:
-        """Let the ranks meet, load their weights side by side, and make one small step."""
+        """Connect the ranks to each other, load their weights in parallel, and make one small step."""
         meeting = await _ask(self.ranks[0], "open_store") if len(self.ranks) > 1 else None
         self.facts = await self._call("load", meeting)
 
     async def begin(self, task_id: str, message: EncodedMessage, snapshot: str | None, spread: bool) -> Begun:
-        """Make a task resident, shared by the ranks or not; the answer's bytes are those of all ranks.
+        """Make a task resident on every rank; `spread` says whether the ranks share it.
+
+        Returns:
+            The bytes that all ranks fetched together, and the steps made before.
 
         Raises:
-            HandoffLost: what it needs is gone, or changed while the ranks read it.
+            HandoffLost: what the task needs is gone, or changed while the ranks read it.
         """
-        begun: list[Begun] = await self._call("start", task_id, message, snapshot, spread)
+        begun: list[Begun] = await self._call("begin", task_id, message, snapshot, spread)
         if len({one.step for one in begun}) > 1:
             raise HandoffLost("the ranks read different snapshots")
-        return Begun(sum(one.fetched_bytes for one in begun), begun[0].step)
+        return Begun(fetched_bytes=sum(one.fetched_bytes for one in begun), step=begun[0].step)
 
     async def step(self, task_ids: list[str]) -> list[Step]:
-        """Make one step of some tasks together."""
+        """Make one step of some tasks in one forward pass."""
         steps: list[Step] = (await self._call("step", task_ids))[0]
         return steps
 
     async def finish(self, task_id: str) -> LatentsMessage:
-        """Take a finished task's latents; all ranks have them, rank 0 publishes its own."""
+        """Publish a finished task's latents and drop the task; all ranks have the latents, rank 0 publishes its own."""
         latents: LatentsMessage = await _ask(self.ranks[0], "finish", task_id)
         await asyncio.gather(*(_ask(rank, "drop", task_id) for rank in self.ranks[1:]))
         return latents
 
-    async def park(self, task_id: str) -> None:
-        """Take a task off the devices; `begin` takes it up again."""
-        await self._call("park", task_id)
+    async def evict(self, task_id: str) -> None:
+        """Take a task off the devices; `begin` brings it back."""
+        await self._call("evict", task_id)
 
     async def drop(self, task_id: str) -> None:
-        """Forget a task."""
+        """Drop a task and its state."""
         await self._call("drop", task_id)
 
     async def save(self, task_id: str, uri: str) -> int:
-        """Write a task's snapshot beside whatever runs; returns the steps in it."""
+        """Write a task's snapshot while steps go on; returns the number of steps in it."""
         return int(await _ask(self.ranks[0], "save", task_id, uri, group=BACKGROUND))
 
     async def preview(self, task_id: str, colours: PreviewMap) -> bytes | None:
@@ -103,17 +105,17 @@ class Gang:
         return jpeg
 
     async def ping(self) -> None:
-        """Ask every rank for an answer on its control thread."""
+        """Wait for an answer of every rank's control thread."""
         await self._call("ping", group=CONTROL)
 
     async def stats(self) -> dict[str, float]:
-        """Figures: of rank 0, and bytes of all ranks."""
-        every: list[dict[str, float]] = await self._call("stats", group=CONTROL)
-        sums = {name: sum(one[name] for one in every) for name in ("bytes_read", "bytes_fetched")}
-        return every[0] | sums
+        """Figures of rank 0, with the bytes of all ranks together."""
+        answers: list[dict[str, float]] = await self._call("stats", group=CONTROL)
+        sums = {name: sum(one[name] for one in answers) for name in ("bytes_read", "bytes_fetched")}
+        return answers[0] | sums
 
     def kill(self) -> None:
-        """End every rank at once, also one that is stopped and would not hear of it."""
+        """Kill every rank at once, even one that is suspended and would not act on Ray's message."""
         here = ray.get_runtime_context().get_node_id()
         for facts in self.facts:
             if facts.node == here:
@@ -129,7 +131,7 @@ async def _ask(rank: Any, method: str, *args: Any, group: str | None = None) -> 
 
 
 def _bundles_by_node(group: PlacementGroup, ranks: int) -> list[int]:
-    """Indices of the ranks' bundles; the first bundle is the leader's."""
+    """Indices of the ranks' bundles, sorted by node; the first bundle is the leader's."""
     nodes: dict[int, str] = placement_group_table(group)["bundles_to_node_id"]
     here = ray.get_runtime_context().get_node_id()
     return sorted(range(1, ranks + 1), key=lambda bundle: (nodes[bundle] != here, nodes[bundle], bundle))

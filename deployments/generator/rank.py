@@ -1,7 +1,7 @@
 """A rank of a Generator's gang: the process that holds generation weights and makes denoising steps.
 
-It decides nothing: the leader says which tasks take a step. Other threads answer pings and write snapshots while a step
-runs.
+A rank decides nothing: the leader says which tasks take a step. Other threads answer pings and write snapshots while a
+step runs.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ PREVIEW_QUALITY = 80
 
 @dataclass(frozen=True)
 class RankFacts:
-    """What the leader wants to know of a rank that is up.
+    """What a rank reports of itself when it has loaded.
 
     Attributes:
-        pid, node: of its process.
-        device: name of the GPU, or `cpu`.
-        weight_bytes: what it holds.
+        pid, node: its process id and the id of its node.
+        device: the name of its GPU, or `cpu`.
+        weight_bytes: the size of its weights.
     """
 
     pid: int
@@ -58,11 +58,11 @@ class RankFacts:
 
 @dataclass(frozen=True)
 class Begun:
-    """A task is resident.
+    """What it took to make a task resident.
 
     Attributes:
-        fetched_bytes: what crossed to this rank for it.
-        step: steps that were done before, here or elsewhere.
+        fetched_bytes: bytes fetched for it.
+        step: steps made before, here or elsewhere.
     """
 
     fetched_bytes: int
@@ -70,7 +70,7 @@ class Begun:
 
 
 class Rank:
-    """Its part of the generation tower, prompts' keys and values, and the tasks being denoised."""
+    """A part of the generation tower, prompts' keys and values, and the tasks that are being denoised."""
 
     denoiser: Denoiser
 
@@ -85,23 +85,23 @@ class Rank:
         )
         self._store: Store | None = None
         self._tasks: dict[str, DenoiseTask] = {}
-        self._parked: dict[str, DenoiseState] = {}
+        self._evicted: dict[str, DenoiseState] = {}
         self._steps = self._fetched_bytes = self._snapshots = 0
         self._fetch_seconds = 0.0
 
     def open_store(self) -> Address:
-        """Open the place where the ranks meet; asked of rank 0."""
+        """Open the store through which the ranks find each other; only rank 0 is asked to."""
         self._store, address = open_store(_own_address(), self.settings.world_size)
         return address
 
-    def load(self, meeting: Address | None) -> RankFacts:
-        """Meet the other ranks, where there are any, load this rank's weights, and make one small step.
+    def load(self, store: Address | None) -> RankFacts:
+        """Connect to the other ranks, if there are any, load this rank's weights, and make one small step.
 
         Raises:
-            CheckpointError, ParallelError: what the recipe asks for cannot be.
+            CheckpointError, ParallelError: what the recipe asks for is impossible.
         """
         self._use_threads()
-        mesh = Mesh() if meeting is None else self._join(meeting)
+        mesh = Mesh() if store is None else self._join(store)
         self.denoiser = Denoiser.from_checkpoint(self.model.find_checkpoint(), self.execution, mesh)
         self.denoiser.warm_up()
         device = self.execution.torch_device
@@ -112,30 +112,30 @@ class Rank:
             weight_bytes=sum(parameter.nbytes for parameter in self.denoiser.tower.parameters()),
         )
 
-    def _join(self, meeting: Address) -> Mesh:
+    def _join(self, address: Address) -> Mesh:
         degrees = self.settings.parallel.degrees
-        store = self._store or find_store(meeting, degrees.world_size)
+        store = self._store or find_store(address, degrees.world_size)
         use_interface_of(_own_address())
-        # Longer than the leader waits for a step: it is the one to end a gang that is stuck.
+        # Longer than the leader waits for a step: the leader ends a gang that is stuck.
         timeout = timedelta(seconds=2 * self.settings.step_deadline_s + 60)
         return join(degrees, self.index, self.execution.torch_device, store, timeout)
 
     def _use_threads(self) -> None:
-        # Ray runs methods in another thread than the constructor, and torch counts threads per thread.
+        # Ray runs methods in another thread than the constructor, and torch's setting holds for one thread.
         if self.settings.threads is not None:
             torch.set_num_threads(self.settings.threads)
 
-    def start(self, task_id: str, message: EncodedMessage, snapshot: str | None, spread: bool = True) -> Begun:
-        """Fetch what a task needs, and take it up where it stands: parked here, in its snapshot, or nowhere yet.
+    def begin(self, task_id: str, message: EncodedMessage, snapshot: str | None, spread: bool = True) -> Begun:
+        """Fetch what a task needs and make it resident, from its evicted state, its snapshot or its first step.
 
         Args:
-            task_id: of the leader's.
+            task_id: the leader's id of the task.
             message: what the Encoder sent.
-            snapshot: where its state may be; None for a task that has none.
+            snapshot: the URI where its state may be saved; None if it was never saved.
             spread: whether the ranks share it.
 
         Raises:
-            HandoffLost: the object store no longer has it.
+            HandoffLost: the object store no longer has what the Encoder sent.
         """
         self._use_threads()
         before = self._fetched_bytes
@@ -143,9 +143,9 @@ class Rank:
             request = self._request(message, spread)
         except ray.exceptions.RayError as error:
             raise HandoffLost(f"the Encoder's result cannot be fetched: {type(error).__name__}") from error
-        state = self._parked.pop(task_id, None) or self._saved(task_id, request, snapshot)
+        state = self._evicted.pop(task_id, None) or self._saved(task_id, request, snapshot)
         task = self._tasks[task_id] = self.denoiser.start(request, state=state, spread=spread)
-        return Begun(self._fetched_bytes - before, task.state.step)
+        return Begun(fetched_bytes=self._fetched_bytes - before, step=task.state.step)
 
     def _saved(self, task_id: str, request: EncodedRequest, snapshot: str | None) -> DenoiseState | None:
         if snapshot is None:
@@ -156,7 +156,7 @@ class Rank:
         except FileNotFoundError:
             return None
         except Exception as error:
-            # Whatever a store or a file says: starting over is slower, and right.
+            # Whatever is wrong with the store or the file, starting over is only slower.
             with logs_for(task_id):
                 log.warning("the snapshot is not used, starting over: %s", error)
             return None
@@ -167,18 +167,18 @@ class Rank:
         self._steps += len(task_ids)
         return self.denoiser.step_together([self._tasks[task_id] for task_id in task_ids])
 
-    def park(self, task_id: str) -> None:
+    def evict(self, task_id: str) -> None:
         """Take a task off the device and keep its state in host memory."""
-        self._parked[task_id] = self._tasks.pop(task_id).state.map(torch.Tensor.cpu)
+        self._evicted[task_id] = self._tasks.pop(task_id).state.map(torch.Tensor.cpu)
 
     def save(self, task_id: str, uri: str) -> int:
-        """Write a snapshot of a task where it stands, beside the step that may be running.
+        """Write a snapshot of a task as it is now, while a step may be running.
 
         Returns:
-            Steps done in it; 0 where the task is gone.
+            The number of steps in it; 0 if the task is gone.
         """
         task = self._tasks.get(task_id)
-        found = self._parked.get(task_id) if task is None else task.state
+        found = self._evicted.get(task_id) if task is None else task.state
         if found is None:
             return 0
         state = found.map(torch.Tensor.cpu)
@@ -188,7 +188,7 @@ class Rank:
         return state.step
 
     def preview(self, task_id: str, colours: PreviewMap) -> bytes | None:
-        """A small JPEG of what a task is about to become; None where the sampler has no estimate of it (yet)."""
+        """A small JPEG of what a task is about to become; None if the sampler has no estimate of that yet."""
         task = self._tasks.get(task_id)
         solver = task.state.solver.get(Modality.VISION) if task else None
         if solver is None or not solver.clean:
@@ -196,7 +196,7 @@ class Rank:
         return encode_image(preview(solver.clean[-1].cpu(), colours), "jpeg", PREVIEW_QUALITY)
 
     def finish(self, task_id: str) -> LatentsMessage:
-        """Publish a finished task's latents and forget it."""
+        """Publish a finished task's latents and drop the task."""
         task = self._tasks.pop(task_id)
         latents = {name: x.cpu() for name, x in task.state.latents.items()}
         arrays = {name.value: to_array(x) for name, x in latents.items()}
@@ -211,21 +211,21 @@ class Rank:
         )
 
     def drop(self, task_id: str) -> None:
-        """Forget a task that is not wanted any more."""
+        """Drop a task and its state."""
         self._tasks.pop(task_id, None)
-        self._parked.pop(task_id, None)
+        self._evicted.pop(task_id, None)
 
     def ping(self) -> None:
-        """Answer; on the control thread, so also while a step runs."""
+        """Answer. It runs on the control thread, so the answer comes even while a step runs."""
 
     def stats(self) -> dict[str, float]:
-        """Counters and gauges; on the control thread."""
+        """Counters and gauges. It runs on the control thread."""
         return {
             "bytes_read": self.denoiser.report.bytes_read,
             "steps": self._steps,
             "snapshots": self._snapshots,
             "resident_tasks": len(self._tasks),
-            "parked_tasks": len(self._parked),
+            "parked_tasks": len(self._evicted),
             "bytes_fetched": self._fetched_bytes,
             "fetch_seconds": self._fetch_seconds,
             "key_value_cache_hits": self._prompts.hits,
@@ -249,7 +249,7 @@ class Rank:
         )
 
     def _key_values(self, reference: KeyValuesReference, branch: int, spread: bool) -> TextKeyValues:
-        """The heads that this rank attends with; of a branch that other ranks compute, the shape only."""
+        """The heads that this rank attends with. For a branch that other ranks compute, only the shape."""
         heads = self.denoiser.heads(spread)
         if not self.denoiser.computes(branch, spread):
             config = self.denoiser.tower.config

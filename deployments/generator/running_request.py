@@ -1,14 +1,18 @@
-"""A call on a gang from its arrival to its end, as the gang's leader knows it."""
+"""A request to a gang, from its arrival to its end, as the gang's leader knows it."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
+from typing import Any
 
 from cosmos3_core.planning.cost import CostModel
 from cosmos3_core.planning.memory import StepShape
 from cosmos3_core.request import Step
+from deployments.background import in_background
 from deployments.generator.scheduler import Task
+from deployments.logs import log, logs_for
 from deployments.wire.calls import DenoiseCall, Preview
 from deployments.wire.messages import LatentsMessage
 
@@ -16,24 +20,24 @@ Update = Step | Preview | LatentsMessage
 
 
 @dataclass
-class Request:
-    """The scheduler's task, and what the scheduler need not know.
+class RunningRequest:
+    """A scheduler's task, and what the scheduler need not know about it.
 
     Attributes:
-        task: its numbers.
-        call: what shall be denoised.
-        geometry: of its steps.
-        cost: estimates of its steps; it says over which ranks they are spread.
-        updates: what its listener will read; None ends that.
-        fetched_bytes: what crossed to the ranks for it.
-        saved_at, shown_at: when it was last saved and shown.
-        background: the snapshot or preview under way.
-        steps_after_cancel: steps that ended after the leader had heard of the cancel; at most the one under way.
+        task: the request as the scheduler sees it.
+        call: the call that asks for it.
+        shape: the shape of its steps.
+        cost: the estimates of its steps; it also says over which ranks they are spread.
+        updates: what its listener reads; None ends the stream.
+        fetched_bytes: what the ranks fetched for it.
+        saved_at, shown_at: when it was last saved and last shown.
+        background: the snapshot or preview that is being made.
+        steps_after_cancel: steps that ended after the leader learned of the cancel; at most the one that ran then.
     """
 
     task: Task
     call: DenoiseCall
-    geometry: StepShape
+    shape: StepShape
     cost: CostModel
     saved_at: float
     updates: asyncio.Queue[Update | BaseException | None] = field(default_factory=asyncio.Queue)
@@ -44,5 +48,20 @@ class Request:
 
     @property
     def busy(self) -> bool:
-        """Whether a snapshot or a preview of it is under way."""
+        """Whether a snapshot or a preview of it is being made."""
         return self.background is not None and not self.background.done()
+
+    def start_in_background(self, product: str, work: Coroutine[Any, Any, None]) -> None:
+        """Start to make a snapshot or a preview; no step waits for it."""
+        self.background = in_background(self.try_to_make(product, work))
+
+    async def try_to_make(self, product: str, work: Coroutine[Any, Any, None]) -> None:
+        """Make a snapshot or a preview.
+
+        The request goes on without one that fails; the step loop notices a dead rank by itself.
+        """
+        with logs_for(self.call.job_id):
+            try:
+                await work
+            except Exception:
+                log.exception("no %s", product)

@@ -1,7 +1,7 @@
-"""Which task takes the next step on a gang: short work first, nobody starves, memory stays within its budget.
+"""Which task takes the next step on a gang: short work first, no task starves, memory stays within its budget.
 
-Pure decisions over numbers. It knows no Ray, no tensor and no clock: the leader of the gang says what time it is,
-carries out what is decided, and says what came of it. Between two steps everything may change.
+The scheduler only decides, over numbers. It knows no Ray, no tensor and no clock: the gang's leader tells it the time,
+carries out its decisions and reports what came of them. Between two steps everything may change.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ WEIGHTS: Mapping[ServiceClass, float] = {
     ServiceClass.STANDARD: 4.0,
     ServiceClass.BATCH: 16.0,
 }
-"""A task's remaining seconds count this often: an interactive task of 40 s is as urgent as a standard one of 10 s."""
+"""Factors on a task's remaining seconds: an interactive task of 40 s is as urgent as a standard one of 10 s."""
 
 
 class TaskTooLarge(RequestError):
-    """A task that the gang could not even hold alone."""
+    """A task that the gang could not hold even alone."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a gang is allowed.
+    """The limits of a gang.
 
     Attributes:
-        memory_bytes: what all resident tasks may hold on a rank.
-        max_batch: tasks of one geometry that may share a forward pass; 1 keeps results bit-identical to running alone.
+        memory_bytes: what all resident tasks together may hold on a rank.
+        max_batch: tasks of one shape that may share a forward pass; 1 keeps results bit-identical to running alone.
         patience_s: how long a task of each class waits for its next step before it goes ahead of shorter ones.
     """
 
@@ -44,21 +44,21 @@ class Task:
     """A request as the scheduler sees it.
 
     Attributes:
-        id: of the job.
+        id: the task's id.
         service_class: how urgent it is.
         memory_bytes: what it holds on a rank while it is resident.
-        geometry: tasks of equal geometry may share a forward pass.
-        step_seconds: estimate of a step, in seconds.
-        steps_left: how many it still needs.
-        waiting_since: when it arrived or made its last step, in the leader's seconds.
+        shape: the shape of its steps; tasks of equal shape may share a forward pass.
+        step_seconds: the estimated seconds of a step.
+        steps_left: the number of steps it still needs.
+        waiting_since: when it arrived or made its last step, by the leader's clock.
         resident: whether the ranks hold it.
-        cancelled: nobody wants it any more.
+        cancelled: whether its caller no longer wants it.
     """
 
     id: str
     service_class: ServiceClass
     memory_bytes: int
-    geometry: Hashable
+    shape: Hashable
     step_seconds: float
     steps_left: int
     waiting_since: float
@@ -67,56 +67,56 @@ class Task:
 
     @property
     def seconds_left(self) -> float:
-        """Work that remains, in seconds of the gang."""
+        """The work that remains, in seconds of the gang."""
         return self.steps_left * self.step_seconds
 
     @property
     def urgency(self) -> tuple[float, float, str]:
-        """Sorts the most urgent first: the weighted shortest remaining time, then whoever has waited longer."""
+        """A sort key with the most urgent task first: least weighted time left, then longest wait."""
         return (self.seconds_left * WEIGHTS[self.service_class], self.waiting_since, self.id)
 
 
 @dataclass(frozen=True)
 class Remove:
-    """Forget a cancelled task."""
+    """Remove a cancelled task."""
 
     task: Task
 
 
 @dataclass(frozen=True)
-class Admit:
-    """Bring a task to the ranks: it is to take the next step, alone or beside others."""
+class Begin:
+    """Make a task resident on the ranks, so that it can take the next step, alone or together with others."""
 
     task: Task
 
 
 @dataclass(frozen=True)
 class Evict:
-    """Take a task off the ranks, its state kept, to make room for a more urgent one."""
+    """Take a task off the ranks and keep its state, to make room for a more urgent one."""
 
     task: Task
 
 
 @dataclass(frozen=True)
 class Run:
-    """Make one step of each of these resident tasks, in one forward pass."""
+    """Make one step of each of these resident tasks in one forward pass."""
 
     tasks: tuple[Task, ...]
 
 
-Decision = Remove | Admit | Evict | Run
+Decision = Remove | Begin | Evict | Run
 
 
 @dataclass
 class Scheduler:
     """The tasks of one gang.
 
-    Whoever is overdue goes first, in the order of deadlines, and having made a step is not overdue again before its own
-    patience has passed. But a step that patience gave to a task is followed by as many seconds for the most urgent
-    ones, so that a gang with more work than its patience covers does not make an image wait for every video.
+    Overdue tasks go first, in the order of their deadlines. A task that has made a step is overdue again only after its
+    patience has passed once more. A step that a task got because it was overdue is followed by as many seconds for the
+    most urgent tasks, so that an image need not wait for every video when the gang has more work than patience covers.
 
-    The bound on waiting: each task that was there when a patience ended makes at most one step before the task that
-    waits, and each such step costs its own time, the same again, and what remains of a step then.
+    The bound on waiting: when a task becomes overdue, each other task makes at most one step before it. Each such step
+    costs its own time, the same time again, and what then remains of a running step.
     """
 
     limits: Limits
@@ -126,7 +126,7 @@ class Scheduler:
     _urgent_until: float = float("-inf")
 
     def add(self, task: Task) -> None:
-        """Take a task in.
+        """Add a task.
 
         Raises:
             TaskTooLarge: it could never run.
@@ -140,26 +140,26 @@ class Scheduler:
             )
         self.tasks[task.id] = task
 
-    def end(self, task: Task) -> None:
-        """A task is over, one way or another."""
+    def remove(self, task: Task) -> None:
+        """Remove a task that has finished, failed or been cancelled."""
         self.tasks.pop(task.id, None)
 
     def next(self, now: float) -> Decision | None:
-        """What to do next; None where there is nothing to do."""
-        gone = next((task for task in self.tasks.values() if task.cancelled), None)
-        if gone is not None:
-            return Remove(gone)
+        """What to do next; None if there is nothing to do."""
+        cancelled = next((task for task in self.tasks.values() if task.cancelled), None)
+        if cancelled is not None:
+            return Remove(cancelled)
         if not self.tasks:
             return None
         chosen = self._choose(now)
         if not chosen.resident:
-            return Admit(chosen) if self._fits(chosen) else Evict(self._least_urgent_resident())
+            return Begin(chosen) if self._fits(chosen) else Evict(self._least_urgent_resident())
         batch = self._batch(chosen)
         absent = next((task for task in batch if not task.resident), None)
-        return Run(batch) if absent is None else Admit(absent)
+        return Run(batch) if absent is None else Begin(absent)
 
     def stepped(self, tasks: Iterable[Task], now: float) -> None:
-        """Some tasks have made the step that was decided last."""
+        """Record that some tasks have made the step that was decided last."""
         if self._by_patience:
             self._urgent_until = now + (now - self._decided_at)
         for task in tasks:
@@ -167,16 +167,16 @@ class Scheduler:
             task.waiting_since = now
 
     def queued_seconds(self) -> float:
-        """Work that remains for all tasks, in seconds of this gang."""
+        """The work that remains for all tasks, in seconds of this gang."""
         return sum(task.seconds_left for task in self.tasks.values() if not task.cancelled)
 
     def expected_seconds(self, task: Task) -> float:
-        """How long until a task is done: its own work and that of more urgent ones, should nothing else arrive."""
+        """Seconds until a task is done: its own work and that of more urgent tasks, if nothing else arrives."""
         ahead = (other for other in self.tasks.values() if not other.cancelled and other.urgency < task.urgency)
         return task.seconds_left + sum(other.seconds_left for other in ahead)
 
     def resident_bytes(self) -> int:
-        """What resident tasks hold on a rank."""
+        """What the resident tasks hold on a rank."""
         return sum(task.memory_bytes for task in self.tasks.values() if task.resident)
 
     def _deadline(self, task: Task) -> float:
@@ -197,7 +197,7 @@ class Scheduler:
         return max((task for task in self.tasks.values() if task.resident), key=lambda task: task.urgency)
 
     def _batch(self, first: Task) -> tuple[Task, ...]:
-        """`first` and the most urgent tasks of its geometry that are resident or could be."""
-        alike = [task for task in self.tasks.values() if task is not first and task.geometry == first.geometry]
+        """`first`, and the most urgent other tasks of its shape that are resident or fit."""
+        alike = [task for task in self.tasks.values() if task is not first and task.shape == first.shape]
         ready = sorted((task for task in alike if task.resident or self._fits(task)), key=lambda task: task.urgency)
         return (first, *ready[: self.limits.max_batch - 1])

@@ -19,7 +19,7 @@ from deployments.model import ModelCard
 from deployments.names import FRONT
 from deployments.settings import FrontSettings, ServedModels
 from deployments.wire.chat_answer import ChatAnswer
-from deployments.wire.handles import answer_of, items_of, stage
+from deployments.wire.handles import answer_of, handle_of, items_of
 from deployments.wire.media_store import MediaStore
 
 REFRESH_S = 10.0
@@ -74,7 +74,7 @@ class Graph:
         try:
             if application in (await self.status()).applications:
                 async with asyncio.timeout(REFRESH_S):
-                    card = await stage("Model", application).describe.remote()
+                    card = await handle_of("Model", application).describe.remote()
                 self._cards[application] = ServedCard(card, application)
         except Exception as error:  # Any failure may pass, so the next round tries again.
             log.debug("no card of %s yet: %s", application, error)
@@ -103,14 +103,14 @@ class Graph:
 
     async def chat(self, application: str, request_id: str, body: dict[str, Any]) -> ChatAnswer:
         """The whole answer to a chat."""
-        answer: ChatAnswer = await _call(stage("Reasoner", application).chat.remote(request_id, body))
+        answer: ChatAnswer = await _call(handle_of("Reasoner", application).chat.remote(request_id, body))
         return answer
 
     async def chat_stream(
         self, application: str, request_id: str, body: dict[str, Any]
     ) -> AsyncGenerator[ChatAnswer | str, None]:
         """The answer to a chat piece by piece, or an error."""
-        reasoner = stage("Reasoner", application).options(stream=True)
+        reasoner = handle_of("Reasoner", application).options(stream=True)
         async with aclosing(_stream(reasoner.chat_stream.remote(request_id, body))) as stream:
             async for part in stream:
                 yield part
@@ -164,7 +164,7 @@ class Graph:
 
 def _broadcast(application: str, deployment: str) -> list[dict[str, float]]:
     try:
-        results: list[dict[str, float]] = stage(deployment, application).broadcast("stats").results(timeout_s=2)
+        results: list[dict[str, float]] = handle_of(deployment, application).broadcast("stats").results(timeout_s=2)
     except Exception as error:  # A replica that is starting or dying does not answer.
         log.debug("no figures of %s/%s: %s", application, deployment, error)
         return []

@@ -30,7 +30,7 @@ from deployments.jobs.watching import ATTENDED_S, LISTENERS_PERIOD_S, Watchers
 from deployments.logs import log
 from deployments.names import FRONT
 from deployments.settings import FrontSettings
-from deployments.wire.handles import stage
+from deployments.wire.handles import handle_of
 from deployments.wire.media_store import delete_media
 
 AsyncCall = Callable[[], Awaitable[object]]
@@ -218,7 +218,7 @@ async def _repeat(work: AsyncCall, pause: AsyncCall) -> None:
 async def _stop_elsewhere(job_id: str) -> None:
     try:
         async with asyncio.timeout(BROADCAST_TIMEOUT_S):
-            await stage("Jobs", FRONT).broadcast("stop", job_id).results_async()
+            await handle_of("Jobs", FRONT).broadcast("stop", job_id).results_async()
     except Exception as error:  # A replica that has just died drives nothing.
         log.debug("other replicas were not told that %s was deleted: %s", job_id, error)
 

@@ -28,7 +28,7 @@ from deployments.logs import log, logs_for
 from deployments.redaction import without_paths
 from deployments.settings import FrontSettings
 from deployments.wire.calls import GenerationCall, Preview
-from deployments.wire.handles import Stages
+from deployments.wire.handles import StageHandles
 from deployments.wire.media_store import delete_media
 from deployments.wire.service_class import ServiceClass
 
@@ -108,7 +108,7 @@ class Driver:
         while True:
             try:
                 outcome = await generate(
-                    stages=Stages.of(job.application, job.decoder),
+                    stages=StageHandles.of(job.application, job.decoder),
                     call=call,
                     output=self._output(),
                     report=self._report,

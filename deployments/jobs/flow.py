@@ -19,7 +19,7 @@ from cosmos3_core.media.stills import DEFAULT_QUALITY
 from cosmos3_core.request import Event, Finished, StageName, Started
 from deployments.wire.callers import this_actor
 from deployments.wire.calls import DecodeCall, DecodedFile, DenoiseCall, FileFormat, GenerationCall, Preview
-from deployments.wire.handles import Stages, answer_of, items_of
+from deployments.wire.handles import StageHandles, answer_of, items_of
 from deployments.wire.messages import EncodedMessage, HandoffLost, LatentsMessage
 from deployments.wire.service_class import ServiceClass
 
@@ -85,7 +85,7 @@ class GenerationOutcome:
 
 
 async def generate(
-    stages: Stages,
+    stages: StageHandles,
     call: GenerationCall,
     output: Output,
     report: Report,

@@ -1,16 +1,15 @@
-"""Run a Serve config as a private local graph: a Ray of its own, on loopback, of which nothing outlives the caller.
+"""Run a Serve config as a private local graph, with its own Ray on loopback, of which nothing outlives the caller.
 
-The caller holds one pipe to a keeper (`serve_process`), which owns every process of the graph. Closing the pipe ends
-the graph, and so does the death of the caller in any manner; the caller then only waits, and cleans up after a keeper
-that was killed itself. This process imports no Ray. It is no cluster launcher: for many nodes, deploy the same config
-with `serve deploy`.
+The caller holds one pipe to a keeper (`serve_process`), which owns every process of the graph. The graph ends when the
+caller closes the pipe or dies in any way. After closing the pipe the caller only waits, and cleans up if the keeper
+itself was killed. The caller's process imports no Ray. This is no cluster launcher: for many nodes, deploy the same
+config with `serve deploy`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import copy
-import errno
 import http.client
 import json
 import os
@@ -18,38 +17,29 @@ import re
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 import psutil
 
-from cosmos3_core.errors import CosmosError
+from deployments.local.errors import GraphError
+from deployments.local.ports import DEFAULT_HOST, DEFAULT_PORT, PortClaim
 from deployments.local.serve_process import ENVIRONMENT, GRACE_SECONDS, KILL_SECONDS, Order, kill_until_none
+from deployments.local.status import GraphStatus
 
 GRAPH_VARIABLE = "COSMOS3_GRAPH"
-DEFAULT_HOST = "127.0.0.1"
-DEFAULT_PORT = 8000
 LOG_LINES = 25
-PORT_ATTEMPTS = 20
-# Below what the kernel hands out by itself, between Ray's workers and Serve's replicas: the many sockets of a graph
-# that starts must not take the port that it was promised.
-FREE_PORTS = range(20_000, 30_000)
-# Ray's sockets need 63 characters more, and a Unix socket's path ends at 107.
+# The paths of Ray's sockets are 63 characters longer, and a Unix socket's path has at most 107.
 _LONGEST_TEMPORARY_FOLDER = 24
 _COLORS = re.compile(r"\x1b\[[0-9;]*m")
-
-
-class GraphError(CosmosError):
-    """A graph that does not start, or does not live."""
 
 
 @dataclass(frozen=True)
@@ -57,11 +47,11 @@ class Launch:
     """What to start.
 
     Attributes:
-        config: a Serve deploy config, overrides already applied; port 0 picks a free one.
-        logical_cpus: the CPUs that Ray schedules by; none counts the machine's.
-        dashboard: start Ray's dashboard.
-        object_store_bytes: memory of Ray's object store; none leaves it to Ray (30 % of the machine's).
-        log: where the output of all processes goes; none is a temporary file, which is kept and named on failure.
+        config: a Serve deploy config, with overrides already applied; port 0 picks a free one.
+        logical_cpus: the number of CPUs that Ray schedules by; None is the machine's.
+        dashboard: whether to start Ray's dashboard.
+        object_store_bytes: the memory of Ray's object store; None leaves it to Ray (30 % of the machine's).
+        log: the file for the output of all processes; None is a temporary file, which is kept and named on failure.
     """
 
     config: dict[str, Any]
@@ -71,61 +61,12 @@ class Launch:
     log: Path | None = None
 
 
-@dataclass(frozen=True)
-class DeploymentStatus:
-    """A deployment, in Serve's words; `replicas` counts them by state."""
-
-    name: str
-    status: str
-    message: str
-    replicas: Mapping[str, int]
-
-
-@dataclass(frozen=True)
-class ApplicationStatus:
-    """An application, in Serve's words."""
-
-    name: str
-    status: str
-    message: str
-    deployments: tuple[DeploymentStatus, ...]
-
-
-@dataclass(frozen=True)
-class GraphStatus:
-    """How far a graph is: `phase` is starting Ray, starting Serve, deploying, serving or stopping."""
-
-    phase: str = "starting"
-    ray_address: str = ""
-    applications: tuple[ApplicationStatus, ...] = ()
-
-    @property
-    def running(self) -> bool:
-        """Whether every application runs."""
-        return bool(self.applications) and all(one.status == "RUNNING" for one in self.applications)
-
-    @property
-    def failed(self) -> ApplicationStatus | None:
-        """The first application that Serve gave up."""
-        return next((one for one in self.applications if one.status == "DEPLOY_FAILED"), None)
-
-    @classmethod
-    def decode(cls, line: bytes) -> GraphStatus:
-        """The status in a line of the driver's."""
-        fields = json.loads(line)
-        applications = (
-            ApplicationStatus(**{**one, "deployments": tuple(DeploymentStatus(**each) for each in one["deployments"])})
-            for one in fields["applications"]
-        )
-        return cls(fields["phase"], fields["ray_address"], tuple(applications))
-
-
 class RunningGraph:
-    """A graph from its start to its end; made by `running_graph`.
+    """A graph from its start to its end; `running_graph` makes it.
 
     Attributes:
-        url: where it answers HTTP.
-        log: where the output of its processes goes.
+        url: the URL at which it answers HTTP.
+        log: the file for the output of its processes.
         environment: the variables with which other processes connect to its Ray.
         identity: the value of `COSMOS3_GRAPH` in the environment of its processes.
     """
@@ -134,7 +75,7 @@ class RunningGraph:
         config = copy.deepcopy(launch.config)
         http_options = config["http_options"] = dict(config.get("http_options") or {})
         host: str = http_options.setdefault("host", DEFAULT_HOST)
-        self._claim = _PortClaim(host, http_options.get("port", DEFAULT_PORT))
+        self._claim = PortClaim(host, http_options.get("port", DEFAULT_PORT))
         http_options["port"] = self._claim.port
         self._reachable = {"0.0.0.0": DEFAULT_HOST, "::": "::1"}.get(host, host)
         served = [] if config.get("proxy_location") == "Disabled" else config.get("applications") or []
@@ -155,21 +96,26 @@ class RunningGraph:
 
     @property
     def ray_address(self) -> str:
-        """Host and port of Ray's GCS; empty until Ray is up."""
+        """Host and port of Ray's GCS; empty until Ray has started."""
         return self._status.ray_address
 
     def status(self) -> GraphStatus:
-        """The newest status, at most about half a second old."""
+        """The latest status.
+
+        Until every application runs, it is at most about half a second old. Then it may be ten seconds old, and half a
+        second again for half a minute after each change.
+        """
         return self._status
 
     def alive(self) -> bool:
-        """Whether the graph's processes run, whatever they do."""
+        """Whether the graph's processes run, whatever its applications do."""
         return self._keeper is not None and not self._ended and self._keeper.poll() is None
 
     def wait_ready(self, timeout: float | None = None, on_status: Callable[[GraphStatus], None] | None = None) -> None:
         """Wait until every application runs and answers; `on_status` is called a few times a second.
 
-        Raises `GraphError` as soon as Serve gives an application up, when the graph ends, and after `timeout` seconds.
+        Raises:
+            GraphError: Serve gave an application up, the graph ended, or `timeout` seconds have passed.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
@@ -186,7 +132,11 @@ class RunningGraph:
                 raise self._error(f"the graph was not ready within {timeout:g} s: {states}")
 
     def check(self) -> None:
-        """Raise `GraphError` where the graph has ended or Serve has given an application up."""
+        """Check that the graph goes on.
+
+        Raises:
+            GraphError: Serve gave an application up, or the graph has ended.
+        """
         failed = self._status.failed
         if failed is not None:
             causes = [failed.message, *(one.message for one in failed.deployments if one.status == "DEPLOY_FAILED")]
@@ -196,7 +146,7 @@ class RunningGraph:
             raise self._error(f"the graph ended by itself; its last lines:\n{_tail(self.log)}")
 
     def start(self) -> None:
-        """Start the processes; returns at once."""
+        """Start the processes and return at once."""
         self._folder.mkdir(mode=0o700)
         self.log.parent.mkdir(parents=True, exist_ok=True)
         status_read, status_write = os.pipe()
@@ -213,7 +163,7 @@ class RunningGraph:
                     stderr=subprocess.STDOUT,
                     env={**os.environ, **self.environment, GRAPH_VARIABLE: self.identity},
                     pass_fds=(status_write,),
-                    # Ctrl-C of the terminal reaches this process alone, which then ends the graph in order.
+                    # The terminal's Ctrl-C then reaches only this process, which ends the graph in order.
                     start_new_session=True,
                 )
         finally:
@@ -223,7 +173,7 @@ class RunningGraph:
             self._lifeline.write(self._order(status_write).encode())
 
     def stop(self) -> None:
-        """End every process of the graph. An interrupt meanwhile ends the grace, and is raised when all is done."""
+        """End every process of the graph. An interrupt cuts the grace short and is raised again at the end."""
         interrupt: BaseException | None = None
         while True:
             try:
@@ -256,7 +206,7 @@ class RunningGraph:
             except subprocess.TimeoutExpired:
                 self._keeper.kill()
                 self._keeper.wait()
-        # Only after a keeper that did not finish is there anything to find.
+        # This finds processes only if the keeper was killed before it was done.
         kill_until_none(self.processes)
         if self._follower is not None:
             self._follower.join(1.0)
@@ -264,7 +214,7 @@ class RunningGraph:
         self._claim.release()
 
     def processes(self) -> list[psutil.Process]:
-        """The graph's living processes, by session and by environment: of any descent, of no other graph."""
+        """The graph's living processes, whoever started them, recognised by their session or their environment."""
         session = None if self._keeper is None else self._keeper.pid
         return [one for one in psutil.process_iter() if _belongs(one, session, self.identity)]
 
@@ -282,7 +232,7 @@ class RunningGraph:
             self._changed.notify_all()
 
     def _routed(self) -> bool:
-        """Whether the HTTP proxy knows all routes, which it learns a moment after the applications run."""
+        """Whether the HTTP proxy knows all routes, which it learns a moment after the applications have started."""
         if not self._routes:
             return True
         connection = http.client.HTTPConnection(self._reachable, self._claim.port, timeout=2)
@@ -312,70 +262,11 @@ def running_graph(launch: Launch) -> Iterator[RunningGraph]:
         graph.stop()
 
 
-def free_port(host: str = DEFAULT_HOST) -> int:
-    """A port that nothing listens on now."""
-    for _ in range(PORT_ATTEMPTS):
-        port = secrets.choice(FREE_PORTS)
-        probe = _bind(host, port)
-        if probe is not None:
-            probe.close()
-            return port
-    raise GraphError(f"no port is free on {host}")
-
-
-class _PortClaim:
-    """A port that nobody listens on, and that no other graph takes before Serve listens.
-
-    Serve listens with SO_REUSEPORT, so two graphs on one port would share its requests without an error. An abstract
-    Unix socket is a lock that lives in the network namespace, as ports do, and ends with this process.
-    """
-
-    def __init__(self, host: str, port: int) -> None:
-        for _ in range(1 if port else PORT_ATTEMPTS):
-            self.port = port or free_port(host)
-            self._lock = socket.socket(socket.AF_UNIX)
-            with contextlib.ExitStack() as on_refusal:
-                on_refusal.callback(self.release)
-                if self._acquire(host):
-                    on_refusal.pop_all()
-                    return
-        raise GraphError(f"port {self.port} on {host} is taken; choose another one, or 0 for any that is free")
-
-    def release(self) -> None:
-        self._lock.close()
-
-    def _acquire(self, host: str) -> bool:
-        if sys.platform == "linux":
-            try:
-                self._lock.bind(f"\0cosmos3-port-{self.port}")
-            except OSError:
-                return False
-        probe = _bind(host, self.port)
-        if probe is not None:
-            probe.close()
-        return probe is not None
-
-
-def _bind(host: str, port: int) -> socket.socket | None:
-    """A socket bound there; none where somebody listens."""
-    probe = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    try:
-        # Connections of a server that has ended are no hindrance.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind((host, port))
-    except OSError as error:
-        probe.close()
-        if error.errno == errno.EADDRINUSE:
-            return None
-        raise GraphError(f"cannot listen on {host}, port {port}: {error.strerror or error}") from error
-    return probe
-
-
 def _belongs(process: psutil.Process, session: int | None, identity: str) -> bool:
     try:
         if process.status() == psutil.STATUS_ZOMBIE:
             return False
-        # Ray's agents rename themselves, which wipes the environment that can be read from outside.
+        # Ray's agents rename themselves, which overwrites the environment that other processes can read.
         return os.getsid(process.pid) == session or process.environ().get(GRAPH_VARIABLE) == identity
     except (psutil.Error, OSError):
         return False

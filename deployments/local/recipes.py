@@ -1,6 +1,6 @@
 """Recipes: Serve deploy configs as YAML files, found by name, checked, and adapted to the machine that runs them.
 
-It starts nothing; `launch` does. A recipe stays a plain Serve config that `serve deploy` takes as well.
+This module starts nothing; `launch` does. A recipe stays a plain Serve config that `serve deploy` accepts as well.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from cosmos3_core.errors import CosmosError
 from deployments.names import FRONT
 
-# Installed as package data, and in a checkout of the repository.
+# The first exists where the package is installed, the second in a checkout of the repository.
 FOLDERS = (Path(__file__).parents[1] / "serve_configs", Path(__file__).parents[2] / "serve_configs")
 
 
@@ -24,7 +24,7 @@ class RecipeError(CosmosError, ValueError):
 
 
 def find_recipe(name_or_path: str | Path) -> Path:
-    """The file of a recipe: a path, or the name of one that comes with the package, such as `tiny-cpu`."""
+    """The file of a recipe, given its path or, for a recipe of this package, its name, such as `tiny-cpu`."""
     path = Path(name_or_path)
     if path.is_file():
         return path
@@ -54,7 +54,7 @@ def override(
 ) -> dict[str, Any]:
     """A copy of a config that listens on `port` and `host`, and whose front application keeps its files in `data`.
 
-    None leaves what the config says; a host that neither says is loopback, where Serve would take all interfaces.
+    None keeps what the config says. If there is no host in either, it is loopback; Serve would take all interfaces.
     """
     changed = copy.deepcopy(config)
     http = changed["http_options"] = dict(changed.get("http_options") or {})
@@ -69,7 +69,7 @@ def override(
 
 
 def front_application(config: dict[str, Any]) -> dict[str, Any] | None:
-    """The application that answers HTTP and keeps files, if the config has one."""
+    """The application that answers HTTP and keeps files; None if the config has none."""
     return next((app for app in config.get("applications") or [] if app.get("name") == FRONT), None)
 
 

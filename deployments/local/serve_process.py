@@ -1,10 +1,10 @@
-"""The processes behind `launch`: a keeper that owns every process of a graph, and the Ray driver it forks.
+"""The processes behind `launch`: a keeper that owns every process of a graph, and the deployer that it forks.
 
 The keeper is a few megabytes of Python without Ray. All processes of the graph descend from it, and as a child
-subreaper it adopts those whose parents die, so ending the graph is killing its descendants until there are none. It
-ends the graph when its lifeline (standard input) closes, which a parent's death does whatever the manner, and when the
-driver ends. Only Linux has subreapers; elsewhere a caller that lives still finds all processes, one that was killed
-may leave some. This is no public interface: run graphs through `deployments.local.launch`.
+subreaper it adopts those whose parents die. So it ends the graph by killing its own descendants until none are left. It
+does so when its lifeline (standard input) closes, which any death of the parent causes, and when the deployer ends.
+Only Linux has subreapers. On other systems a caller still finds all processes while it lives; if it is killed, some may
+stay. This is no public interface: run graphs through `deployments.local.launch`.
 """
 
 from __future__ import annotations
@@ -23,9 +23,15 @@ from typing import Any
 
 import psutil
 
+from deployments.local.status import ApplicationStatus, DeploymentStatus, GraphStatus
+
 GRACE_SECONDS = 10.0
 KILL_SECONDS = 5.0
 POLL_SECONDS = 0.5
+# A status costs a tenth of a second of CPU here and half of that in Serve's controller. Serve's own notifications are
+# private, and come with every figure that a Generator reports.
+IDLE_POLL_SECONDS = 10.0
+IDLE_AFTER_SECONDS = 30.0
 RAY_ATTEMPTS = 3
 LIFELINE = 0
 _PR_SET_PDEATHSIG = 1
@@ -33,9 +39,9 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 ENVIRONMENT = {
     "RAY_AUTH_MODE": "token",
-    # Otherwise Ray's servers listen on every interface of the machine; the name is historic.
+    # Otherwise Ray's servers listen on every interface of the machine. The name is historical.
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-    # The fixed defaults collide with the other Ray instances of the machine.
+    # The fixed defaults collide with other Ray instances on the machine.
     "AUTOSCALER_METRIC_PORT": "0",
     "DASHBOARD_METRIC_PORT": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -44,7 +50,7 @@ DEFAULTS = {
     "RAY_SERVE_HANDLE_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "2",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_COLOR_PREFIX": "0",
-    # vLLM must know this node by the address that Ray has for it.
+    # vLLM must use the address by which Ray knows this node.
     "VLLM_HOST_IP": "127.0.0.1",
     "PYTHONUNBUFFERED": "1",
 }
@@ -52,13 +58,13 @@ DEFAULTS = {
 
 @dataclass(frozen=True)
 class Order:
-    """What the parent sends, as one line of JSON.
+    """What the parent sends to the keeper, as one line of JSON.
 
     Attributes:
         config: a Serve deploy config.
         folder: the graph's private folder, which Ray writes to and the keeper removes.
         parent: process id of the parent.
-        status_fd: where the driver writes status lines.
+        status_fd: the file descriptor to which the deployer writes status lines.
         logical_cpus, dashboard, object_store_bytes: see `deployments.local.launch.Launch`.
     """
 
@@ -81,41 +87,41 @@ class Order:
 
 
 def main() -> int:
-    """Keep one graph; returns the exit status of its driver."""
+    """Keep one graph; return the exit status of its deployer."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
     line = _read_line()
     if line is None:
         return 0
     order = Order.decode(line)
     keeper_pid = os.getpid()
-    driver = os.fork()
-    if driver == 0:
-        os._exit(_run_driver(order, keeper_pid))
+    deployer = os.fork()
+    if deployer == 0:
+        os._exit(_run_deployer(order, keeper_pid))
     os.close(order.status_fd)
-    return _Keeper(driver, order).keep()
+    return _Keeper(deployer, order).keep()
 
 
 class _Keeper:
-    def __init__(self, driver: int, order: Order) -> None:
-        self._driver = driver
+    def __init__(self, deployer: int, order: Order) -> None:
+        self._deployer = deployer
         self._order = order
-        self._driver_status: int | None = None
+        self._deployer_status: int | None = None
         self._hurry = False
-        # Handlers rather than SIG_IGN: nothing is inherited by mistake, and SIGTERM cuts the grace short.
+        # Handlers rather than SIG_IGN, which children would inherit. SIGTERM cuts the grace short.
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._on_signal)
 
     def keep(self) -> int:
-        while not (self._driver_ended() or self._hurry or self._abandoned()):
+        while not (self._deployer_ended() or self._hurry or self._abandoned()):
             pass
-        if self._driver_status is None and not self._hurry:
-            os.kill(self._driver, signal.SIGTERM)
+        if self._deployer_status is None and not self._hurry:
+            os.kill(self._deployer, signal.SIGTERM)
             deadline = time.monotonic() + GRACE_SECONDS
-            while not (self._driver_ended() or self._hurry) and time.monotonic() < deadline:
+            while not (self._deployer_ended() or self._hurry) and time.monotonic() < deadline:
                 time.sleep(0.05)
         kill_until_none(lambda: psutil.Process().children(recursive=True), self._reap)
         shutil.rmtree(self._order.folder, ignore_errors=True)
-        return self._driver_status or 0
+        return self._deployer_status or 0
 
     def _on_signal(self, *_: object) -> None:
         self._hurry = True
@@ -125,9 +131,9 @@ class _Keeper:
         readable, _, _ = select.select([LIFELINE], [], [], 0.2)
         return (bool(readable) and not os.read(LIFELINE, 4096)) or os.getppid() != self._order.parent
 
-    def _driver_ended(self) -> bool:
+    def _deployer_ended(self) -> bool:
         self._reap()
-        return self._driver_status is not None
+        return self._deployer_status is not None
 
     def _reap(self) -> None:
         while True:
@@ -137,12 +143,12 @@ class _Keeper:
                 return
             if pid == 0:
                 return
-            if pid == self._driver:
-                self._driver_status = os.waitstatus_to_exitcode(status)
+            if pid == self._deployer:
+                self._deployer_status = os.waitstatus_to_exitcode(status)
 
 
 def kill_until_none(find: Callable[[], list[psutil.Process]], reap: Callable[[], None] = lambda: None) -> bool:
-    """Kill what `find` finds until it finds nothing; false where something outlives `KILL_SECONDS`."""
+    """Kill what `find` finds until it finds nothing; false if a process outlives `KILL_SECONDS`."""
     deadline = time.monotonic() + KILL_SECONDS
     while processes := find():
         for process in processes:
@@ -157,7 +163,7 @@ def kill_until_none(find: Callable[[], list[psutil.Process]], reap: Callable[[],
     return True
 
 
-def _run_driver(order: Order, keeper_pid: int) -> int:
+def _run_deployer(order: Order, keeper_pid: int) -> int:
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != keeper_pid:
         return 1
@@ -168,7 +174,7 @@ def _run_driver(order: Order, keeper_pid: int) -> int:
     os.close(null)
     status = 1
     try:
-        _Driver(order).run()
+        _Deployer(order).run()
     except SystemExit:
         status = 0
     except BaseException:
@@ -180,12 +186,13 @@ def _run_driver(order: Order, keeper_pid: int) -> int:
     return status
 
 
-class _Driver:
-    """Starts Ray and Serve, deploys, then reports until SIGTERM."""
+class _Deployer:
+    """Starts Ray and Serve, deploys, then reports the status until SIGTERM. To Ray it is the driver."""
 
     def __init__(self, order: Order) -> None:
         self._order = order
-        self._sent = ""
+        self._sent: GraphStatus | None = None
+        self._changed_at = 0.0
         self._address = ""
         self._ready = False
 
@@ -197,9 +204,9 @@ class _Driver:
             self._deploy()
             while True:
                 self._report()
-                time.sleep(POLL_SECONDS)
+                time.sleep(poll_seconds(self._ready, time.monotonic() - self._changed_at))
         except SystemExit:
-            # Replicas that still start have nothing to finish, and the keeper's kill is at once.
+            # Replicas that are still starting have nothing to finish, and the keeper kills at once.
             if self._ready:
                 self._shut_down()
             raise
@@ -223,7 +230,7 @@ class _Driver:
                     _temp_dir=self._order.folder,
                 )
                 break
-            # Ray picks ports before it binds them, so another process can come between.
+            # Ray picks ports before it binds them, so another process can take one in between.
             except Exception as error:
                 if attempt == RAY_ATTEMPTS:
                     raise
@@ -257,17 +264,18 @@ class _Driver:
         except RayError as error:
             # Serve restarts its controller by itself.
             print(f"no status from Serve: {error}", file=sys.stderr)
+            self._changed_at = time.monotonic()
             return
-        states = [application.status.value for application in status.applications.values()]
-        if states and all(state == "RUNNING" for state in states):
-            self._ready = True
-        self._send("serving" if self._ready else "deploying", _describe(status))
+        applications = _applications(status)
+        self._ready |= GraphStatus(applications=applications).running
+        self._send("serving" if self._ready else "deploying", applications)
 
-    def _send(self, phase: str, applications: list[dict[str, Any]] | None = None) -> None:
-        line = json.dumps({"phase": phase, "ray_address": self._address, "applications": applications or []})
-        if line != self._sent:
-            self._sent = line
-            data = line.encode() + b"\n"
+    def _send(self, phase: str, applications: tuple[ApplicationStatus, ...] = ()) -> None:
+        status = GraphStatus(phase, self._address, applications)
+        if status != self._sent:
+            self._sent = status
+            self._changed_at = time.monotonic()
+            data = status.encode()
             while data:
                 data = data[os.write(self._order.status_fd, data) :]
 
@@ -282,25 +290,30 @@ class _Driver:
         ray.shutdown()
 
 
-def _describe(status: Any) -> list[dict[str, Any]]:
-    """A ServeStatus as `deployments.local.launch.GraphStatus.decode` reads it."""
-    return [
-        {
-            "name": name,
-            "status": application.status.value,
-            "message": application.message,
-            "deployments": [
-                {
-                    "name": deployment_name,
-                    "status": deployment.status.value,
-                    "message": deployment.message,
-                    "replicas": {getattr(state, "value", state): n for state, n in deployment.replica_states.items()},
-                }
+def poll_seconds(ready: bool, unchanged_seconds: float) -> float:
+    """How long to wait before asking Serve for its status again: long if the graph is ready and nothing has changed."""
+    return IDLE_POLL_SECONDS if ready and unchanged_seconds >= IDLE_AFTER_SECONDS else POLL_SECONDS
+
+
+def _applications(status: Any) -> tuple[ApplicationStatus, ...]:
+    """The applications in a ServeStatus."""
+    return tuple(
+        ApplicationStatus(
+            name=name,
+            status=application.status.value,
+            message=application.message,
+            deployments=tuple(
+                DeploymentStatus(
+                    name=deployment_name,
+                    status=deployment.status.value,
+                    message=deployment.message,
+                    replicas={getattr(state, "value", state): n for state, n in deployment.replica_states.items()},
+                )
                 for deployment_name, deployment in application.deployments.items()
-            ],
-        }
+            ),
+        )
         for name, application in status.applications.items()
-    ]
+    )
 
 
 def _exit_on_signal(*_: object) -> None:
@@ -308,7 +321,7 @@ def _exit_on_signal(*_: object) -> None:
 
 
 def _read_line() -> bytes | None:
-    """The first line of the lifeline; none where it closes before."""
+    """The first line on the lifeline; None if it closes before."""
     line = b""
     while not line.endswith(b"\n"):
         part = os.read(LIFELINE, 65536)

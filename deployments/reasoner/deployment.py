@@ -1,6 +1,7 @@
 """The Reasoner stage: chat about text and images, by vLLM.
 
-It replaces images by embeddings from the Encoder, hands the rest to vLLM as it came, and stops what nobody reads.
+It replaces images by embeddings from the Encoder, passes everything else to vLLM unchanged, and aborts requests whose
+answers nobody reads.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class Reasoner:
         self.settings = settings
         self.encoder = encoder
         self.checkpoint = settings.find_checkpoint()
-        # vLLM reads its variables when it is imported, and its engine starts processes of its own.
+        # Before the import: vLLM reads its variables then, and the processes of its engine inherit them.
         os.environ.update(settings.reasoner.environment | {CONNECTOR_VARIABLE: "cosmos3"})
         from deployments.reasoner.engine import ChatEngine
 
@@ -51,7 +52,7 @@ class Reasoner:
         self._warm = False
 
     async def check_health(self) -> None:
-        """Serve asks this before the replica is ready and ever after.
+        """Serve asks this before the replica is ready and regularly from then on.
 
         Raises:
             Exception: vLLM's engine is dead.
@@ -64,27 +65,27 @@ class Reasoner:
         await self.engine.check_health()
 
     async def chat(self, request_id: str, body: dict[str, Any]) -> ChatAnswer:
-        """A whole answer. Cancelling the call aborts the request in the engine."""
+        """Answer as a whole. Cancelling the call aborts the request in the engine."""
         async with aclosing(self._answers(request_id, {**body, "stream": False})) as answers:
             answer = await anext(answers)
         assert isinstance(answer, ChatAnswer)
         return answer
 
     async def chat_stream(self, request_id: str, body: dict[str, Any]) -> AsyncGenerator[ChatAnswer | str, None]:
-        """An error, or the answer as server-sent events. Closing the stream aborts the request in the engine."""
+        """Answer with an error or with server-sent events. Closing the stream aborts the request in the engine."""
         async with aclosing(self._answers(request_id, body)) as answers:
             async for part in answers:
                 yield part
 
     async def _answers(self, request_id: str, body: dict[str, Any]) -> AsyncGenerator[ChatAnswer | str, None]:
-        from deployments.reasoner.media import held
+        from deployments.reasoner.media import registered
 
         self._requests += 1
         self._active += 1
         try:
             with logs_for(request_id):
                 images = await self._images(request_id, body)
-                with held(images) as parts:
+                with registered(images) as parts:
                     answer = await self.engine.chat({**with_parts(body, parts), "request_id": request_id})
                     if isinstance(answer, ChatAnswer):
                         log.info("answered: %d", answer.status)
@@ -97,7 +98,7 @@ class Reasoner:
             self._active -= 1
 
     async def _images(self, request_id: str, body: dict[str, Any]) -> list[tuple[Tensor, tuple[int, int, int]]]:
-        """Embeddings of the images in a chat, in order; none where vLLM embeds them itself."""
+        """Embeddings of the images in a chat, in order; empty if vLLM embeds them itself."""
         if self.encoder is None:
             return []
         images = await asyncio.to_thread(image_parts, body)
@@ -126,16 +127,16 @@ class Reasoner:
         }
 
     def __del__(self) -> None:
-        # Serve calls this once the replica has drained.
+        # Serve calls this when the replica has drained.
         engine = getattr(self, "engine", None)
         if engine is not None:
             engine.shutdown()
 
 
 def _bytes_read(checkpoint: Checkpoint) -> dict[str, float]:
-    """What vLLM reads for itself: a whole copy of the tower with its head, and of the ViT.
+    """The bytes that vLLM reads: a whole copy of the tower with its head, and a copy of the ViT.
 
-    By the checkpoint's headers, for vLLM does not tell, and repacks its weights for a CPU.
+    The figures come from the checkpoint's headers: vLLM does not report them, and on a CPU it repacks its weights.
     """
     stored = stored_tensors(checkpoint.folder("transformer"))
     tower = sum(stored[name].nbytes for name in reasoner_shapes(checkpoint.transformer_config))

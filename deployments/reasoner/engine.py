@@ -1,7 +1,7 @@
 """vLLM: the engine on the unified checkpoint, and vLLM's own chat serving in front of it.
 
-vLLM's modules move between releases. What is imported from it is imported here and in `chat_media`, and nowhere
-else; the environment variables it reads must be set before.
+vLLM's modules move between releases, so only this module and `media` import from it. The environment variables that
+vLLM reads must be set before the import.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from deployments.wire.chat_images import MAX_IMAGES
 
 
 class EngineStats(StatLoggerBase):
-    """What the scheduler said last, and totals."""
+    """The last figures of vLLM's scheduler, and totals."""
 
     def __init__(self, vllm_config: Any, engine_index: int = 0) -> None:
         self.running = self.waiting = self.prompt_tokens = self.generated_tokens = 0
@@ -46,11 +46,11 @@ class EngineStats(StatLoggerBase):
             self.generated_tokens += iteration_stats.num_generation_tokens
 
     def log_engine_initialized(self) -> None:
-        """Nothing to say."""
+        """vLLM requires this method; there is nothing to log."""
 
 
 class ChatEngine:
-    """An engine and the chat serving over it."""
+    """A vLLM engine, with vLLM's chat serving in front of it."""
 
     def __init__(self, name: str, checkpoint: Checkpoint, settings: ReasonerSettings) -> None:
         self.stats = EngineStats(None)
@@ -77,7 +77,7 @@ class ChatEngine:
         )
 
     async def chat(self, body: dict[str, Any]) -> ChatAnswer | AsyncGenerator[str, None]:
-        """Answer a chat request: whole, as an error, or as a stream of server-sent events."""
+        """Answer a chat request with a whole answer, an error, or a stream of server-sent events."""
         try:
             request = ChatCompletionRequest(**body)
         except ValidationError as error:
@@ -86,7 +86,7 @@ class ChatEngine:
             return _answer(create_error_response(message, param=field or None))
         except VLLMError as error:
             return _answer(create_error_response(error))
-        except Exception as error:  # Whatever vLLM's validators stumble over was in the request.
+        except Exception as error:  # Whatever vLLM's validators raise is caused by the request.
             return _answer(create_error_response(f"the request cannot be read: {error}"))
         try:
             result = await self._chat.create_chat_completion(request)
@@ -101,7 +101,7 @@ class ChatEngine:
         return result
 
     async def check_health(self) -> None:
-        """Raise where the engine is dead."""
+        """Raise if the engine is dead."""
         await self.llm.check_health()
 
     def shutdown(self) -> None:
@@ -110,10 +110,10 @@ class ChatEngine:
 
 
 def engine_arguments(checkpoint: Checkpoint, settings: ReasonerSettings) -> dict[str, Any]:
-    """vLLM's arguments: the recipe's, over what follows from where images are embedded.
+    """vLLM's arguments: defaults that depend on where images are embedded, overridden by the recipe's.
 
-    vLLM loads a ViT in either case: with a limit of 0 images it would not, and then it no longer understands the deep
-    features in Qwen's embeddings (0.32; docs/decisions/005).
+    vLLM loads a ViT in either case. With a limit of 0 images it would load none, but then it does not understand the
+    deep features in Qwen's embeddings (0.32; docs/decisions/005).
     """
     return {
         "model": str(checkpoint.root),

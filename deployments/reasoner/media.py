@@ -1,7 +1,7 @@
 """How images reach vLLM: embeddings made by our Encoder under `vision: encoder`, data URIs under `vision: engine`.
 
-vLLM asks a "media connector" for everything a chat names. Ours knows nothing of the network, so no request can make the
-engine fetch anything, whatever the ingress let through.
+vLLM asks a "media connector" for all media that a chat names. Ours has no access to the network, so no request can make
+the engine fetch anything, even if the ingress accepted it.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ _embeddings: dict[str, Tensor] = {}
 
 @MEDIA_CONNECTOR_REGISTRY.register(CONNECTOR)
 class LocalMediaConnector(MediaConnector):
-    """Reads data URIs and the embeddings held for the requests under way, and fetches nothing."""
+    """Reads data URIs and the embeddings registered for running requests, and fetches nothing."""
 
     def load_from_url(self, url: str, media_io: Any, **options: Any) -> Any:
         """Decode a data URI.
 
         Raises:
-            ValueError: any other scheme.
+            ValueError: the URL has another scheme.
         """
         _require_data_uri(url)
         return super().load_from_url(url, media_io, **options)
@@ -35,39 +35,39 @@ class LocalMediaConnector(MediaConnector):
         """Decode a data URI.
 
         Raises:
-            ValueError: any other scheme.
+            ValueError: the URL has another scheme.
         """
         _require_data_uri(url)
         return await super().load_from_url_async(url, media_io, **options)
 
     def fetch_image_embedding(self, data: str) -> Tensor:
-        """The embeddings held under a name; never a pickle that a client sent.
+        """The embeddings registered under a name; a client's own data is never unpickled.
 
         Raises:
-            ValueError: nothing is held under it.
+            ValueError: no embeddings are registered under it.
         """
         if data not in _embeddings:
             raise ValueError("image_embeds are not accepted from clients; send an image_url with a data URI")
         return _embeddings[data]
 
     async def fetch_image_embedding_async(self, data: str) -> Tensor:
-        """The embeddings held under a name."""
+        """The embeddings registered under a name."""
         return self.fetch_image_embedding(data)
 
     def fetch_audio_embedding(self, data: str) -> Tensor:
-        """Never: nothing of ours makes one."""
+        """Refuse every name: only image embeddings are registered."""
         return self.fetch_image_embedding(data)
 
     async def fetch_audio_embedding_async(self, data: str) -> Tensor:
-        """Never."""
+        """Refuse every name."""
         return self.fetch_image_embedding(data)
 
     def fetch_video_embedding(self, data: str) -> Tensor:
-        """Never: nothing of ours makes one."""
+        """Refuse every name: only image embeddings are registered."""
         return self.fetch_image_embedding(data)
 
     async def fetch_video_embedding_async(self, data: str) -> Tensor:
-        """Never."""
+        """Refuse every name."""
         return self.fetch_image_embedding(data)
 
 
@@ -77,14 +77,14 @@ def _require_data_uri(url: str) -> None:
 
 
 @contextmanager
-def held(images: list[tuple[Tensor, tuple[int, int, int]]]) -> Iterator[list[dict[str, Any]]]:
-    """Hold embeddings while a request runs.
+def registered(images: list[tuple[Tensor, tuple[int, int, int]]]) -> Iterator[list[dict[str, Any]]]:
+    """Register embeddings while a request runs.
 
     Args:
-        images: embeddings and grid of each image.
+        images: the embeddings and the grid of each image.
 
     Yields:
-        The content part that stands for each.
+        The chat's content part for each image.
     """
     names = [uuid.uuid4().hex for _ in images]
     parts = []

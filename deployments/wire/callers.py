@@ -1,6 +1,6 @@
-"""Whether callers live: a replica would go on with the request of a dead one for nobody, and nobody would stop it.
+"""Which callers have died: a replica would go on with their requests although nobody reads the results.
 
-Ray closes the stream of a caller that gives up, and leaves that of a caller that dies open.
+Ray closes the stream of a caller that gives up. It leaves the stream of a caller that dies open.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ ANSWER_TIMEOUT_S = 5.0
 
 
 def this_actor() -> Any:
-    """A handle of the actor that this process is; None where it is none."""
+    """A handle of the actor that runs in this process; None if the process is no actor."""
     if not ray.is_initialized():
         return None
     context = ray.get_runtime_context()
@@ -24,7 +24,7 @@ def this_actor() -> Any:
 
 
 async def dead_among(actors: Iterable[Any]) -> set[Any]:
-    """Those actors that have died; one that does not answer has not, and None is no actor."""
+    """Those of the actors that have died. One that merely does not answer has not; None is no actor."""
     asked = {actor for actor in actors if actor is not None}
     dead = await asyncio.gather(*map(_is_dead, asked))
     return {actor for actor, gone in zip(asked, dead, strict=True) if gone}
@@ -37,6 +37,6 @@ async def _is_dead(actor: Any) -> bool:
     except ActorDiedError:
         return True
     except (RayError, TimeoutError):
-        # It may be away for a while, or busy.
+        # It may be unreachable for a while, or busy.
         return False
     return False

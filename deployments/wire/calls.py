@@ -1,4 +1,4 @@
-"""A generation as the graph passes it on and the store keeps it: JSON fields, and media by URI."""
+"""A generation as the graph passes it on and the job store keeps it: fields as JSON, and media by URI."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ FileFormat = Literal["mp4", "png", "jpeg", "webp"]
 
 @dataclass(frozen=True)
 class GenerationCall:
-    """A validated request on its way to the Encoder.
+    """A validated request to the Encoder.
 
     Attributes:
-        job_id: for logs and for cancelling.
-        fields: the fields the client gave, JSON-able.
-        media: URI per media field.
+        job_id: the job's id, for logs and for cancelling.
+        fields: the fields that the client gave, as JSON values.
+        media: the URI of each media field.
     """
 
     job_id: str
@@ -30,11 +30,11 @@ class GenerationCall:
 
     @classmethod
     def of(cls, job_id: str, request: GenerationRequest, media: dict[str, str]) -> GenerationCall:
-        """Take a request apart; its media are already stored at the URIs given."""
+        """The call for a request whose media are already stored at the given URIs."""
         return cls(job_id, request.to_fields(), media)
 
     def to_request(self) -> GenerationRequest:
-        """The request again, its media read; it blocks.
+        """The request again, with its media read from the store; it blocks.
 
         Raises:
             FileNotFoundError: a medium is gone.
@@ -45,16 +45,16 @@ class GenerationCall:
 
 @dataclass(frozen=True)
 class DenoiseCall:
-    """An encoded request on its way to a Generator.
+    """An encoded request to a Generator.
 
     Attributes:
-        job_id: for logs.
+        job_id: the job's id, also for logs.
         message: what the Encoder made.
-        service_class: how urgent it is.
-        snapshot: URI where the state is kept; None keeps none.
-        resume: whether there may be one already, to be taken up.
-        attempt: counts up with each try of the job.
-        driver: handle of the actor that listens; None where that is no actor.
+        service_class: how urgent the request is.
+        snapshot: the URI where the state is saved; None saves none.
+        resume: whether a snapshot may exist already, to go on from.
+        attempt: the number of this try of the job, counted from 1.
+        caller: the handle of the actor that reads the stream; None if that is no actor.
     """
 
     job_id: str
@@ -63,7 +63,7 @@ class DenoiseCall:
     snapshot: str | None = None
     resume: bool = False
     attempt: int = 1
-    driver: Any = None
+    caller: Any = None
 
 
 @dataclass(frozen=True)
@@ -76,13 +76,13 @@ class Preview:
 
 @dataclass(frozen=True)
 class DecodeCall:
-    """Latents on their way to the Decoder.
+    """Latents for the Decoder.
 
     Attributes:
-        job_id: for logs.
-        latents, clip: what to decode and into what.
-        target: URI of the file to write.
-        format: of that file.
+        job_id: the job's id, for logs.
+        latents, clip: what to decode, and into what.
+        target: the URI of the file to write.
+        format: the format of that file.
         quality: 1 to 100, for JPEG, WEBP and MP4, where 100 is lossless in the video's own colours.
     """
 
@@ -99,9 +99,9 @@ class DecodedFile:
     """What the Decoder wrote.
 
     Attributes:
-        uri, nbytes: where and how large.
-        num_frames: in the file.
-        action: predicted actions as clients of other servers know them, where the mode predicts any.
+        uri, nbytes: the URI and the size of the file.
+        num_frames: the number of frames in the file.
+        action: the predicted actions, in the form that clients of other servers know; None if the mode predicts none.
     """
 
     uri: str

@@ -1,6 +1,7 @@
-"""Handles of other deployments, and how they are asked: by reference, and never on behalf of nobody.
+"""Handles of other deployments, and calls through them.
 
-Whoever stops waiting for an answer, or stops reading a stream, cancels the call behind it.
+Calls pass their arguments by reference. When the caller stops waiting for an answer, or stops reading a stream, the
+call is cancelled, so that no deployment works for a caller that is gone.
 """
 
 from __future__ import annotations
@@ -12,11 +13,11 @@ from typing import Any
 from ray import serve
 
 
-def stage(deployment: str, application: str) -> Any:
-    """A handle of a deployment, which may not be there yet: calls wait for it.
+def handle_of(deployment: str, application: str) -> Any:
+    """A handle of a deployment. The deployment need not exist yet: calls wait for it.
 
-    By reference, for gRPC refuses messages above 4 MB (spec ray_serve 4). Without Serve's check that it exists, which
-    would block the event loop and fail for an application that is still coming up.
+    By reference, because gRPC refuses messages above 4 MB (spec ray_serve 4). Without Serve's check that the deployment
+    exists, because the check would block the event loop and fail for an application that is still starting.
     """
     return serve.get_deployment_handle(deployment, application, _check_exists=False).options(_by_reference=True)
 
@@ -46,18 +47,18 @@ async def items_of(response: Any) -> AsyncGenerator[Any, None]:
 
 
 @dataclass(frozen=True)
-class Stages:
-    """The stages of one generation."""
+class StageHandles:
+    """Handles of the stages of one generation."""
 
     encoder: Any
     generator: Any
     decoder: Any
 
     @classmethod
-    def of(cls, application: str, decoder: str) -> Stages:
-        """The stages of a model's application and of the decoder's."""
+    def of(cls, application: str, decoder: str) -> StageHandles:
+        """The handles of the stages in a model's application and in the decoder's."""
         return cls(
-            encoder=stage("Encoder", application),
-            generator=stage("Generator", application).options(stream=True),
-            decoder=stage("Decoder", decoder),
+            encoder=handle_of("Encoder", application),
+            generator=handle_of("Generator", application).options(stream=True),
+            decoder=handle_of("Decoder", decoder),
         )

@@ -100,7 +100,7 @@ class EncodedMessage:
         """Of the compute dtype."""
         return self.conditional.values.itemsize
 
-    def geometry(self, config: TransformerConfig) -> StepShape:
+    def step_shape(self, config: TransformerConfig) -> StepShape:
         """What its steps work on."""
         branches = [branch for branch in (self.conditional, self.unconditional) if branch is not None]
         return StepShape(self.layout.tokens(config.latent_patch_size), tuple(branch.tokens for branch in branches))

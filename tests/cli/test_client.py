@@ -1,4 +1,4 @@
-"""The client against a real server on a port of its own, which plays the routes' part."""
+"""The client against a real HTTP server whose answers the tests choose."""
 
 from __future__ import annotations
 
@@ -227,14 +227,16 @@ def test_a_job_is_removed_wherever_it_goes_wrong(server: Server, client: Client,
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
-def test_a_job_is_removed_when_the_user_has_enough(server: Server, client: Client, error: type[BaseException]) -> None:
+def test_a_job_is_removed_when_its_client_is_interrupted(
+    server: Server, client: Client, error: type[BaseException]
+) -> None:
     server.makes_a_video(event("step", STEP))
 
-    def enough(found: Event) -> None:
+    def interrupt(found: Event) -> None:
         raise error
 
     with pytest.raises(error):
-        client.generate(VIDEO, enough)
+        client.generate(VIDEO, interrupt)
     assert server.calls()[-2:] == ["GET /v1/videos/video_1/events", "DELETE /v1/videos/video_1"]
 
 
@@ -398,7 +400,7 @@ def test_waiting_until_it_is_healthy(server: Server, client: Client) -> None:
     assert server.calls() == ["GET /health"] * 2
 
 
-def test_waiting_in_vain(server: Server, client: Client) -> None:
+def test_waiting_until_the_timeout(server: Server, client: Client) -> None:
     server.answers["GET", "/health"] = JSONResponse({"reason": "nano: is not deployed"}, 503)
     message = failure(lambda: client.wait_healthy(0.01))
     assert message.startswith("not ready within 0.01 s: ") and "nano: is not deployed" in message

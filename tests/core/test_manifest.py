@@ -298,7 +298,7 @@ def served(nano: Path, request: GenerationRequest, media: dict[str, str]) -> Man
     encoded = Encoder(settings)._encode(call)
     rank = Rank(settings, 0)
     rank.load(None)
-    rank.start("a", encoded, None)
+    rank.begin("a", encoded, None)
     for _ in range(encoded.sampling.steps):
         rank.step(["a"])
     file = DecodedFile("file:///out.mp4", 1, 5, None)

@@ -82,76 +82,74 @@ def ended(rank: Rank, task: str, steps: int) -> LatentsMessage:
 
 def test_a_task_ends_as_in_one_process(pipeline: LocalPipeline, rank: Rank) -> None:
     request = encoded(pipeline)
-    begun = rank.start("a", message_of(request), None)
+    begun = rank.begin("a", message_of(request), None)
     assert begun.step == 0 and begun.fetched_bytes > 0
     assert finished(rank, "a", 6) == sha256_of(pipeline.denoise(request))
-    assert rank.start("b", message_of(request), None).fetched_bytes == 0
+    assert rank.begin("b", message_of(request), None).fetched_bytes == 0
     rank.drop("b")
     assert rank.stats()["resident_tasks"] == 0
 
 
-def test_a_task_that_was_parked_goes_on_to_the_same_bits(pipeline: LocalPipeline, rank: Rank) -> None:
+def test_a_task_that_was_evicted_goes_on_to_the_same_bits(pipeline: LocalPipeline, rank: Rank) -> None:
     request = encoded(pipeline, generate_sound=True)
     message = message_of(request)
-    rank.start("a", message, None)
+    rank.begin("a", message, None)
     rank.step(["a"])
     rank.step(["a"])
-    rank.park("a")
+    rank.evict("a")
     assert (rank.stats()["resident_tasks"], rank.stats()["parked_tasks"]) == (0, 1)
     other = encoded(pipeline, seed=2)
-    rank.start("other", message_of(other), None)
+    rank.begin("other", message_of(other), None)
     assert finished(rank, "other", 6) == sha256_of(pipeline.denoise(other))
-    assert rank.start("a", message, None).step == 2
+    assert rank.begin("a", message, None).step == 2
     assert finished(rank, "a", 4) == sha256_of(pipeline.denoise(request))
     assert rank.stats()["parked_tasks"] == 0
 
 
-def test_a_parked_task_that_is_dropped_leaves_nothing(pipeline: LocalPipeline, rank: Rank) -> None:
-    rank.start("a", message_of(encoded(pipeline)), None)
-    rank.park("a")
+def test_an_evicted_task_that_is_dropped_leaves_nothing(pipeline: LocalPipeline, rank: Rank) -> None:
+    rank.begin("a", message_of(encoded(pipeline)), None)
+    rank.evict("a")
     rank.drop("a")
     assert rank.stats()["parked_tasks"] == 0 == rank.stats()["resident_tasks"]
 
 
-def test_a_snapshot_is_taken_up_by_another_rank(
-    pipeline: LocalPipeline, rank: Rank, nano: Path, tmp_path: Path
-) -> None:
+def test_another_rank_goes_on_from_a_snapshot(pipeline: LocalPipeline, rank: Rank, nano: Path, tmp_path: Path) -> None:
     request = encoded(pipeline)
     message, uri = message_of(request), f"file://{tmp_path}/snapshots/a.safetensors"
-    rank.start("a", message, uri)
+    rank.begin("a", message, uri)
     for _ in range(3):
         rank.step(["a"])
     assert rank.save("a", uri) == 3
     assert rank.save("gone", uri) == 0
     other = Rank(rank.model, 0)
     other.load(None)
-    assert other.start("a", message, uri).step == 3
+    assert other.begin("a", message, uri).step == 3
     other.step(["a"])
-    other.park("a")
-    # Also while it is parked.
+    other.evict("a")
+    # Also while it is evicted.
     assert other.save("a", uri) == 4
-    assert other.start("a", message, uri).step == 4
+    assert other.begin("a", message, uri).step == 4
     rank.drop("a")
-    assert rank.start("a", message, uri).step == 4
+    assert rank.begin("a", message, uri).step == 4
     for one, resumed in ((other, (3,)), (rank, (3, 4))):
         latents = ended(one, "a", 2)
         assert latents.sha256 == sha256_of(pipeline.denoise(request))
-        # Taken up from a snapshot: the place where it was parked is none.
+        # Steps at which a snapshot was read, not those at which the task was evicted.
         assert latents.facts.resumed_at_step == resumed
 
 
-def test_what_a_rank_says_of_a_result(pipeline: LocalPipeline, rank: Rank) -> None:
+def test_what_a_rank_reports_about_a_result(pipeline: LocalPipeline, rank: Rank) -> None:
     message = message_of(encoded(pipeline))
     for task in "abc":
-        rank.start(task, message, None, spread=task != "c")
+        rank.begin(task, message, None, spread=task != "c")
     rank.step(["a", "b"])
     together, alone = (ended(rank, task, steps).facts for task, steps in (("a", 5), ("c", 6)))
     assert (together.shared_steps, alone.shared_steps) == (1, 0)
     assert together.plan.spread and not alone.plan.spread
     assert alone.precision == Precision.of(pipeline.settings)
-    # It outlives the place where it happened.
-    rank.park("b")
-    rank.start("b", message, None)
+    # The count survives an eviction.
+    rank.evict("b")
+    rank.begin("b", message, None)
     assert ended(rank, "b", 5).facts.shared_steps == 1
 
 
@@ -164,17 +162,17 @@ def test_a_snapshot_that_does_not_fit_is_not_used(
     if content == "noise":
         path.write_bytes(b"\0" * 100)
     if content == "another request's":
-        rank.start("b", message_of(encoded(pipeline, width=64)), None)
+        rank.begin("b", message_of(encoded(pipeline, width=64)), None)
         rank.step(["b"])
         rank.save("b", uri)
     request = encoded(pipeline)
-    assert rank.start("a", message_of(request), uri).step == 0
+    assert rank.begin("a", message_of(request), uri).step == 0
     assert finished(rank, "a", 6) == sha256_of(pipeline.denoise(request))
 
 
 def test_previews_follow_the_first_step(pipeline: LocalPipeline, rank: Rank) -> None:
     colours = fit_preview_map(pipeline.encoder.video_encoder)
-    rank.start("a", message_of(encoded(pipeline)), None)
+    rank.begin("a", message_of(encoded(pipeline)), None)
     assert rank.preview("a", colours) is None and rank.preview("gone", colours) is None
     rank.step(["a"])
     jpeg = rank.preview("a", colours)
@@ -190,5 +188,5 @@ def test_what_the_encoder_sent_may_be_gone(
     message = message_of(encoded(pipeline))
     monkeypatch.setattr(ray, "get", lost)
     with pytest.raises(HandoffLost, match="ObjectLostError"):
-        rank.start("a", message, None)
+        rank.begin("a", message, None)
     assert rank.stats()["resident_tasks"] == 0

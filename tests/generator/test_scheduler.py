@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deployments.generator.scheduler import (
-    Admit,
+    Begin,
     Evict,
     Limits,
     Remove,
@@ -37,7 +37,7 @@ class Arrival:
     at: float
     service_class: ServiceClass
     memory_bytes: int
-    geometry: int
+    shape: int
     step_seconds: float
     steps: int
     patience: float | None = None
@@ -63,7 +63,7 @@ class Leader:
             case Remove(task):
                 assert task.cancelled
                 self._end(task)
-            case Admit(task):
+            case Begin(task):
                 assert not task.resident
                 task.resident = True
             case Evict(task):
@@ -78,7 +78,7 @@ class Leader:
         assert 1 <= len(tasks) <= self.scheduler.limits.max_batch
         assert len({task.id for task in tasks}) == len(tasks)
         assert all(task.resident and not task.cancelled for task in tasks)
-        assert len({task.geometry for task in tasks}) == 1
+        assert len({task.shape for task in tasks}) == 1
         self.now += max(task.step_seconds for task in tasks) * len(tasks)
         self.order.append(tuple(task.id for task in tasks))
         for task in tasks:
@@ -90,7 +90,7 @@ class Leader:
                 self._end(task)
 
     def _end(self, task: Task) -> None:
-        self.scheduler.end(task)
+        self.scheduler.remove(task)
         self.ends[task.id] += 1
 
 
@@ -99,7 +99,7 @@ def task_of(number: int, arrival: Arrival, now: float) -> Task:
         id=f"task {number}",
         service_class=arrival.service_class,
         memory_bytes=arrival.memory_bytes,
-        geometry=arrival.geometry,
+        shape=arrival.shape,
         step_seconds=arrival.step_seconds,
         steps_left=arrival.steps,
         waiting_since=now,
@@ -134,7 +134,7 @@ arrivals = st.lists(
         at=st.floats(0, 30),
         service_class=st.sampled_from(list(ServiceClass)),
         memory_bytes=st.integers(1, BUDGET),
-        geometry=st.integers(0, 2),
+        shape=st.integers(0, 2),
         step_seconds=st.floats(0.01, 5),
         steps=st.integers(1, 30),
         patience=st.none() | st.floats(0, 60),
@@ -160,7 +160,7 @@ def test_no_step_follows_a_cancel(given_tasks: list[Arrival], max_batch: int) ->
 
 
 @given(arrivals, st.integers(1, 4))
-def test_nobody_starves(given_tasks: list[Arrival], max_batch: int) -> None:
+def test_no_task_starves(given_tasks: list[Arrival], max_batch: int) -> None:
     leader, known = run(given_tasks, max_batch)
     longest = max((arrival.step_seconds for arrival in given_tasks), default=0.0) * max_batch
     for task_id, waited in leader.longest_wait.items():
@@ -169,7 +169,7 @@ def test_nobody_starves(given_tasks: list[Arrival], max_batch: int) -> None:
 
 
 def arrive(leader: Leader, name: str, steps: int, step_seconds: float = 1.0, **fields: object) -> Task:
-    values: dict[str, object] = {"service_class": STANDARD, "memory_bytes": 10, "geometry": name, **fields}
+    values: dict[str, object] = {"service_class": STANDARD, "memory_bytes": 10, "shape": name, **fields}
     task = Task(name, step_seconds=step_seconds, steps_left=steps, waiting_since=leader.now, **values)  # type: ignore[arg-type]
     leader.scheduler.add(task)
     return task
@@ -230,7 +230,7 @@ def test_an_interactive_task_goes_before_a_shorter_one_of_a_batch() -> None:
 def test_equal_geometry_shares_a_pass_up_to_the_bound() -> None:
     leader = Leader(Scheduler(limits(max_batch=3)))
     for number in range(4):
-        arrive(leader, f"image {number}", 2, geometry="small")
+        arrive(leader, f"image {number}", 2, shape="small")
     arrive(leader, "other", 2)
     assert sorted(map(len, finish(leader)), reverse=True)[:2] == [3, 3]
     assert all(len(group) == 1 for group in leader.order if "other" in group)
@@ -239,7 +239,7 @@ def test_equal_geometry_shares_a_pass_up_to_the_bound() -> None:
 def test_without_batching_every_pass_is_of_one_task() -> None:
     leader = Leader(Scheduler(limits()))
     for number in range(4):
-        arrive(leader, f"image {number}", 2, geometry="small")
+        arrive(leader, f"image {number}", 2, shape="small")
     assert all(len(group) == 1 for group in finish(leader)) and len(leader.order) == 8
 
 

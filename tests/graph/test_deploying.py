@@ -17,7 +17,7 @@ import httpx
 import pytest
 import yaml
 
-from deployments.local.launch import free_port
+from deployments.local.ports import free_port
 from deployments.local.recipes import find_recipe
 from tests.graph.processes import ENGINE, RANK, Foreground, foreground, healthy, lives, titled, until
 from tests.graph.starting import START_TIMEOUT_S

@@ -20,7 +20,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from deployments.local.launch import DEFAULT_PORT, GraphError, Launch, RunningGraph, free_port
+from deployments.local.errors import GraphError
+from deployments.local.launch import Launch, RunningGraph
+from deployments.local.ports import DEFAULT_PORT, free_port
 from tests.graph.processes import Foreground, foreground, healthy, lives, placement_groups, until
 from tests.graph.starting import START_TIMEOUT_S
 

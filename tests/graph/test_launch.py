@@ -1,4 +1,4 @@
-"""Recipes, and graphs that start and end: what comes up, what is reported, and that nothing outlives them."""
+"""Graphs that start and end: what comes up, what is reported, and that nothing outlives them."""
 
 from __future__ import annotations
 
@@ -6,35 +6,22 @@ import json
 import os
 import random
 import signal
-import socket
-import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 import yaml
-from rich.console import Console
 
-from deployments.cli.serve import StartProgress, default_data_folder
-from deployments.local import recipes
-from deployments.local.launch import (
-    ApplicationStatus,
-    DeploymentStatus,
-    GraphError,
-    GraphStatus,
-    Launch,
-    RunningGraph,
-    running_graph,
-)
-from deployments.local.recipes import RecipeError, find_recipe, load_recipe, override
+from deployments.local.errors import GraphError
+from deployments.local.launch import Launch, running_graph
+from tests.graph.echo_config import echo
 from tests.graph.processes import lives, until
 
 ROOT = Path(__file__).parents[2]
@@ -43,145 +30,6 @@ MARK = "COSMOS3_TEST_MARK"
 STOP_SECONDS = 25.0
 START_SECONDS = 60.0
 OBJECT_STORE = 200 * 1024**2
-
-
-def echo(port: int = 0, **args: Any) -> dict[str, Any]:
-    application = {"name": "front", "import_path": "tests.graph.echo_app:build", "args": args}
-    return {"http_options": {"port": port}, "applications": [application]}
-
-
-# Recipes
-
-
-@pytest.fixture
-def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(recipes, "FOLDERS", (tmp_path,))
-    path = tmp_path / "echo.yaml"
-    path.write_text(yaml.safe_dump(echo(8000, size=1)))
-    return path
-
-
-def test_a_recipe_is_found_by_name_and_by_path(recipe: Path) -> None:
-    assert find_recipe("echo") == find_recipe(str(recipe)) == recipe
-
-
-def test_an_unknown_recipe_is_answered_with_the_names_there_are(recipe: Path) -> None:
-    (recipe.parent / "another.yaml").touch()
-    with pytest.raises(RecipeError, match="recipes: another, echo"):
-        find_recipe("ehco")
-
-
-def test_a_recipe_is_read_as_it_is(recipe: Path) -> None:
-    assert load_recipe(recipe) == echo(8000, size=1)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("applications: [", "is no YAML"),
-        ("- front", "is no mapping"),
-        ("applications: [{name: front, import_path: nothing}]", r"is no Serve config: applications\.0\.import_path"),
-        ("applications: []\nreplicas: 2", "is no Serve config: replicas: unknown"),
-        (
-            "applications: [{name: a, import_path: 'a:b', deployments: [{name: B, replica: 2}]}]",
-            r"applications\.0\.deployments\.0\.replica: unknown",
-        ),
-    ],
-)
-def test_a_wrong_recipe_is_refused_in_a_sentence(recipe: Path, text: str, message: str) -> None:
-    recipe.write_text(text)
-    with pytest.raises(RecipeError, match=message):
-        load_recipe(recipe)
-
-
-def test_overrides_change_a_copy(tmp_path: Path) -> None:
-    config = echo(8000, size=1)
-    changed = override(config, port=9000, host="0.0.0.0", data=tmp_path)
-    assert changed["http_options"] == {"port": 9000, "host": "0.0.0.0"}
-    assert changed["applications"][0]["args"] == {"size": 1, "data": str(tmp_path)}
-    assert config == echo(8000, size=1)
-
-
-def test_without_overrides_only_the_host_is_made_loopback() -> None:
-    assert override(echo(8000))["http_options"] == {"port": 8000, "host": "127.0.0.1"}
-    assert override({"http_options": {"host": "::"}})["http_options"] == {"host": "::"}
-
-
-def test_a_data_folder_without_a_front_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="no application named front"):
-        override({"applications": [{"name": "other", "import_path": "a:b"}]}, data=tmp_path)
-
-
-def test_data_is_kept_where_xdg_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    assert default_data_folder(Path("recipes/tiny-cpu.yaml"), 8000) == tmp_path / "cosmos3" / "tiny-cpu-8000"
-    monkeypatch.setenv("XDG_DATA_HOME", "relative")
-    assert default_data_folder(Path("tiny-cpu.yaml"), 1) == Path.home() / ".local/share/cosmos3/tiny-cpu-1"
-
-
-# Without Ray
-
-
-def test_the_launcher_imports_no_ray() -> None:
-    program = "import sys, deployments.cli.serve; sys.exit('ray' in sys.modules or 'torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False).returncode == 0
-
-
-def test_a_taken_port_is_reported_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subprocess, "Popen", None)
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-        with pytest.raises(GraphError, match=f"port {port} on .* is taken"), running_graph(Launch(echo(port))):
-            pass
-
-
-def test_two_graphs_cannot_claim_a_port_that_nobody_listens_on_yet() -> None:
-    first = RunningGraph(Launch(echo()))
-    port = int(first.url.rpartition(":")[2])
-    with pytest.raises(GraphError, match="is taken"):
-        RunningGraph(Launch(echo(port)))
-    first.stop()
-    RunningGraph(Launch(echo(port))).stop()
-
-
-def test_an_address_of_another_machine_is_refused_in_a_sentence() -> None:
-    config = echo()
-    config["http_options"]["host"] = "192.0.2.99"
-    with pytest.raises(GraphError, match=r"cannot listen on 192\.0\.2\.99"):
-        RunningGraph(Launch(config))
-
-
-def status(deployment: str, application: str = "DEPLOYING") -> GraphStatus:
-    stage = DeploymentStatus("Encoder", deployment, "", {"STARTING": 1})
-    return GraphStatus("deploying", "", (ApplicationStatus("nano", application, "", (stage,)),))
-
-
-def test_progress_is_a_line_a_change_and_a_heartbeat_where_there_is_no_terminal() -> None:
-    now = 0.0
-    out = StringIO()
-    progress = StartProgress(Console(file=out), clock=lambda: now)
-    for now in (1.0, 2.0, 3.0, 9.0):
-        progress.update(status("UPDATING" if now < 3 else "HEALTHY"))
-    assert [line.split("  ")[-2:] for line in out.getvalue().splitlines()] == [
-        ["1 s", "deploying: nano/Encoder UPDATING 1 starting"],
-        ["3 s", "deploying: nano/Encoder HEALTHY 1 starting"],
-        ["9 s", "deploying: nano/Encoder HEALTHY 1 starting"],
-    ]
-
-
-def test_the_table_keeps_the_second_at_which_a_stage_was_healthy() -> None:
-    now = 0.0
-    progress = StartProgress(Console(file=StringIO(), force_terminal=True), clock=lambda: now)
-    for second in (4.0, 70.0):
-        now = second
-        progress.update(status("HEALTHY"))
-    out = StringIO()
-    Console(file=out, width=100).print(progress)
-    assert "70 s" in out.getvalue().splitlines()[0]
-    assert out.getvalue().splitlines()[-1].split() == ["nano", "Encoder", "HEALTHY", "1", "starting", "4"]
-
-
-# With Ray
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from deployments.jobs import driver
 from deployments.jobs.deployment import Jobs
 from deployments.jobs.job import Job, JobEvent
 from deployments.settings import FrontSettings
-from deployments.wire.handles import Stages
+from deployments.wire.handles import StageHandles
 from deployments.wire.media_store import MediaStore
 
 
@@ -54,7 +54,7 @@ def a_job(folder: Path, name: str, service_class: str = "standard", **given: Any
 def use_flow(monkeypatch: pytest.MonkeyPatch, generate: Callable[..., Coroutine[Any, Any, None]]) -> None:
     """Make drivers run this instead of the stages."""
     monkeypatch.setattr(driver, "generate", generate)
-    monkeypatch.setattr(Stages, "of", lambda *_: None)
+    monkeypatch.setattr(StageHandles, "of", lambda *_: None)
 
 
 def stepping(turn: asyncio.Event, runs: list[Any]) -> Callable[..., Coroutine[Any, Any, None]]:

@@ -15,7 +15,7 @@ from cosmos3_core.errors import RequestError
 from cosmos3_core.request import Event, Finished, Started, Step
 from deployments.jobs.flow import GenerationOutcome, Output, generate, is_repeatable
 from deployments.wire.calls import DecodeCall, DecodedFile, DenoiseCall, GenerationCall, Preview
-from deployments.wire.handles import Stages
+from deployments.wire.handles import StageHandles
 from deployments.wire.messages import HandoffLost, LatentsMessage
 from deployments.wire.service_class import ServiceClass
 
@@ -68,10 +68,10 @@ def object_store(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray, "put", lambda value: ("owned here", value))
 
 
-def stages(*updates: Any) -> Stages:
+def stages(*updates: Any) -> StageHandles:
     encoded = SimpleNamespace(nbytes=10, clip="clip")
     file = DecodedFile(uri="file:///out.mp4", nbytes=1, num_frames=1, action=None)
-    return Stages(encoder=Stage(encoded), generator=Stage(*updates), decoder=Stage(file))
+    return StageHandles(encoder=Stage(encoded), generator=Stage(*updates), decoder=Stage(file))
 
 
 def latents() -> LatentsMessage:
@@ -86,7 +86,7 @@ def latents() -> LatentsMessage:
     )
 
 
-async def generated(given: Stages, events: list[Event | Preview]) -> GenerationOutcome:
+async def generated(given: StageHandles, events: list[Event | Preview]) -> GenerationOutcome:
     async def report(event: Event | Preview) -> None:
         events.append(event)
 
