@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from cosmos3_core.modes import MediaKind, Mode
+from cosmos3_core.modes import MediaKind, Mode, Route, offered_on
 from deployments.ingress.requests import coercions as read
 from deployments.ingress.requests.coercions import Coercion, JsonSchema
 from deployments.ingress.requests.references import URL_KEYS, Media, read_reference
@@ -108,8 +108,8 @@ def _reference(kind: MediaKind | None = None) -> Coercion[Media | None]:
     )
 
 
-def _mode(modes: list[Mode]) -> Coercion[Mode]:
-    names = [mode.value for mode in modes]
+def _mode(route: Route) -> Coercion[Mode]:
+    names = [mode.value for mode in offered_on(route)]
     return read.mode.with_schema("What to generate; by default, what the inputs imply.", enum=names)
 
 
@@ -155,7 +155,7 @@ _VIDEO_ONLY: dict[str, Coercion[Any]] = {
     "sound_duration": read.number,
     "condition_frame_indexes_vision": read.whole_numbers,
     "condition_video_keep": read.text,
-    "mode": _mode([mode for mode in Mode if not mode.is_image]),
+    "mode": _mode(Route.VIDEOS),
     "action_mode": read.action_mode.with_schema("The mode, if it is one with actions."),
     "action": read.rows,
     "action_chunk_size": read.whole,
@@ -204,7 +204,7 @@ VIDEO = Schema(
 ACTION = Schema(
     {
         **VIDEO.accepted,
-        **dict.fromkeys(("mode", "action_mode"), _mode([mode for mode in Mode if mode.predicts_action])),
+        **dict.fromkeys(("mode", "action_mode"), _mode(Route.ACTIONS)),
         "num_outputs_per_prompt": read.within(1, 1).with_schema(_COUNT),
         "quality": read.choice(standard="standard", auto="standard").with_schema(
             "Without effect: the answer has no file."
@@ -216,7 +216,7 @@ ACTION = Schema(
 IMAGE = Schema(
     _COMMON
     | {
-        "mode": _mode([Mode.TEXT_TO_IMAGE]),
+        "mode": _mode(Route.IMAGES),
         "seed": read.seed.with_schema(
             "Seed of the first image; each further image takes the next one. By default it is drawn.", default=None
         ),

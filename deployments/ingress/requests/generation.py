@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from cosmos3_core.errors import RequestError
 from cosmos3_core.geometry import MAX_FRAMES
-from cosmos3_core.modes import MediaKind, Mode
+from cosmos3_core.modes import Mode, Route, implied_mode
 from cosmos3_core.presets import VLLM_OMNI
 from cosmos3_core.request import MEDIA_FIELDS, GenerationRequest
 from deployments.ingress.errors import ApiError, bad_field, bad_fields
@@ -27,16 +27,6 @@ _REFERENCES = ("input_reference", "image_reference", "video_reference")
 _NOT_IN_HEADERS = re.compile(r"[^\w.\-\[\]]", re.ASCII)
 NAME_CHARACTERS = 64
 _REQUEST_FIELDS = frozenset(GenerationRequest.model_fields) - {"mode", *MEDIA_FIELDS}
-_VIDEO_MODES: Mapping[MediaKind | None, Mode] = {
-    None: Mode.TEXT_TO_VIDEO,
-    "image": Mode.IMAGE_TO_VIDEO,
-    "video": Mode.VIDEO_TO_VIDEO,
-}
-_ACTION_MODES: Mapping[MediaKind | None, Mode] = {
-    None: Mode.POLICY,
-    "image": Mode.POLICY,
-    "video": Mode.INVERSE_DYNAMICS,
-}
 
 
 @dataclass(frozen=True)
@@ -112,8 +102,8 @@ def read_action(body: Body) -> Generation:
     """
     given = GivenFields.collect(body, tables.ACTION)
     reference, media = _reference(given)
-    mode: Mode = given.value("mode", _ACTION_MODES[media.kind if media else None])
-    if not mode.predicts_action:
+    mode: Mode = given.value("mode", implied_mode(Route.ACTIONS, media.kind if media else None))
+    if Route.ACTIONS not in mode.row.routes:
         raise given.refusal("mode", f"is {mode.value}, which predicts no actions; expected POST /v1/videos for it")
     return _video_generation(given, mode, reference, media)
 
@@ -136,12 +126,13 @@ def read_image(body: dict[str, Any]) -> ImageGeneration:
         ApiError: 400, with the client's name of the field.
     """
     given = GivenFields.collect(Body(body), tables.IMAGE)
-    if given.value("mode", Mode.TEXT_TO_IMAGE) is not Mode.TEXT_TO_IMAGE:
-        raise given.refusal("mode", f"is {given.value('mode').value}; this route makes images from text")
+    mode: Mode = given.value("mode", implied_mode(Route.IMAGES, None))
+    if Route.IMAGES not in mode.row.routes:
+        raise given.refusal("mode", f"is {mode.value}; this route makes images from text")
     # As on other servers, an image without a seed gets a random one, while a video has a fixed default.
     values = {} if "seed" in given else {"seed": secrets.randbits(32)}
     return ImageGeneration(
-        **vars(_generation(given, Mode.TEXT_TO_IMAGE, values, {})),
+        **vars(_generation(given, mode, values, {})),
         n=given.value("num_outputs_per_prompt", 1),
         response_format=given.value("response_format", "b64_json"),
         output_format=given.value("output_format", "png"),
@@ -161,10 +152,13 @@ def _reference(given: GivenFields) -> tuple[str, Media | None]:
 
 
 def _mode(given: GivenFields, media: Media | None) -> Mode:
-    from_inputs = _VIDEO_MODES[media.kind if media else None]
+    kind = media.kind if media else None
+    from_inputs = implied_mode(Route.VIDEOS, kind)
     mode: Mode = given.value("mode", from_inputs)
-    if not mode.is_action and mode is not from_inputs:
-        inputs = "no reference" if media is None else f"a reference {media.kind}"
+    references = mode.row.routes.get(Route.VIDEOS)
+    # A mode that no reference implies is made whatever the reference is; `inputs` then checks what it needs.
+    if references is None or (references and kind not in references):
+        inputs = "no reference" if kind is None else f"a reference {kind}"
         raise given.refusal("mode", f"is {mode.value}; with {inputs} this route does {from_inputs.value}")
     return mode
 

@@ -93,8 +93,6 @@ async def _new_job(graph: Graph, request: Request, *, detached: bool) -> tuple[G
 
 def _check_mode(checked: CheckedGeneration) -> None:
     generation, mode = checked.generation, checked.resolved.mode
-    if mode.is_image:
-        raise ApiError(400, "mode is text2image; expected POST /v1/images/generations", param="mode")
     name = generation.names.get("mode")
     if name == "action_mode" and mode.predicts_action and generation.request.raw_action_dim is None:
         # vLLM-Omni's own field for the mode comes with its rule (spec http_api 4.3), although most widths are known.
