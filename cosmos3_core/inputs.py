@@ -15,15 +15,15 @@ from cosmos3_core.media.checks import MediaError
 from cosmos3_core.media.clips import VideoClip, decode_video
 from cosmos3_core.media.stills import decode_image, pixels_of
 from cosmos3_core.model.layout import VAE_TEMPORAL_STRIDE
-from cosmos3_core.modes import Clean, Source
+from cosmos3_core.modes import Clean, SourceKind
 from cosmos3_core.request import MEDIA_FIELDS, GenerationRequest
 
 Frames = NDArray[np.uint8]
-_TAKES: dict[Source, tuple[str, ...]] = {
-    Source.NONE: (),
-    Source.IMAGE: ("image",),
-    Source.VIDEO: ("video",),
-    Source.FRAME: ("image", "video"),
+_TAKES: dict[SourceKind, tuple[str, ...]] = {
+    SourceKind.NONE: (),
+    SourceKind.IMAGE: ("image",),
+    SourceKind.VIDEO: ("video",),
+    SourceKind.FRAME: ("image", "video"),
 }
 
 

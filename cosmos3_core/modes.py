@@ -23,7 +23,7 @@ class Output(StrEnum):
     """A video and the robot actions that belong to it."""
 
 
-class Source(StrEnum):
+class SourceKind(StrEnum):
     """The conditioning media a mode needs; what it does not need it refuses."""
 
     NONE = "none"
@@ -87,7 +87,7 @@ class ModeRow:
 
     aliases: tuple[str, ...]
     output: Output
-    source: Source
+    source: SourceKind
     purpose: str
     gives: str
     routes: Mapping[Route, tuple[MediaKind | None, ...]] = field(hash=False)
@@ -138,7 +138,7 @@ MODES: dict[Mode, ModeRow] = {
     Mode.TEXT_TO_IMAGE: ModeRow(
         aliases=("t2i", "text_to_image"),
         output=Output.IMAGE,
-        source=Source.NONE,
+        source=SourceKind.NONE,
         purpose="makes an image from text",
         gives="1 frame",
         routes={Route.IMAGES: (None,)},
@@ -146,7 +146,7 @@ MODES: dict[Mode, ModeRow] = {
     Mode.TEXT_TO_VIDEO: ModeRow(
         aliases=("t2v", "text_to_video"),
         output=Output.VIDEO,
-        source=Source.NONE,
+        source=SourceKind.NONE,
         purpose="makes a video from text",
         gives="frames, sound if `generate_sound`",
         routes={Route.VIDEOS: (None,)},
@@ -155,7 +155,7 @@ MODES: dict[Mode, ModeRow] = {
     Mode.IMAGE_TO_VIDEO: ModeRow(
         aliases=("i2v", "image_to_video"),
         output=Output.VIDEO,
-        source=Source.IMAGE,
+        source=SourceKind.IMAGE,
         purpose="animates a given image",
         gives="frame 0 is the image as the VAE renders it",
         routes={Route.VIDEOS: ("image",)},
@@ -165,7 +165,7 @@ MODES: dict[Mode, ModeRow] = {
     Mode.VIDEO_TO_VIDEO: ModeRow(
         aliases=("v2v", "video_to_video"),
         output=Output.VIDEO,
-        source=Source.VIDEO,
+        source=SourceKind.VIDEO,
         purpose="continues a given video",
         gives="continues its first or last frames (`condition_frame_indexes_vision`, `condition_video_keep`)",
         routes={Route.VIDEOS: ("video",)},
@@ -176,7 +176,7 @@ MODES: dict[Mode, ModeRow] = {
     Mode.FORWARD_DYNAMICS: ModeRow(
         aliases=(),
         output=Output.ROLLOUT,
-        source=Source.FRAME,
+        source=SourceKind.FRAME,
         purpose="starts from a given image or a video's first frame",
         gives="the video the actions lead to",
         routes={Route.VIDEOS: ()},
@@ -187,7 +187,7 @@ MODES: dict[Mode, ModeRow] = {
     Mode.INVERSE_DYNAMICS: ModeRow(
         aliases=(),
         output=Output.ROLLOUT,
-        source=Source.VIDEO,
+        source=SourceKind.VIDEO,
         purpose="reads actions off a given video",
         gives="the actions between its frames",
         routes={Route.VIDEOS: (), Route.ACTIONS: ("video",)},
@@ -198,7 +198,7 @@ MODES: dict[Mode, ModeRow] = {
     Mode.POLICY: ModeRow(
         aliases=("wam",),
         output=Output.ROLLOUT,
-        source=Source.FRAME,
+        source=SourceKind.FRAME,
         purpose="starts from a given image or a video's first frame",
         gives="actions and the video they lead to",
         routes={Route.VIDEOS: (), Route.ACTIONS: (None, "image")},

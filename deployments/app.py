@@ -50,8 +50,8 @@ def build_model(args: ModelSettings) -> Application:
     encoder = _encoder().bind(args) if args.needs_encoder else None
     stages: list[Application] = [] if encoder is None else [encoder]
     if args.reasoner is not None:
-        eyes = encoder if args.reasoner.vision == "encoder" else None
-        stages.append(_reasoner().bind(args, eyes))
+        embedder = encoder if args.reasoner.vision == "encoder" else None
+        stages.append(_reasoner().bind(args, embedder))
     if args.generator is not None:
         stages.append(_generator(args).bind(args))
     return _deployment("deployments.model.Model", ray_actor_options={"num_cpus": 0}).bind(args, *stages)

@@ -1,7 +1,7 @@
 """The Understanding stage: prompts to keys and values, computed once per distinct prompt.
 
 The result depends on the token ids alone, so it is cached by their hash under a byte budget: a constant negative
-prompt or a robot's instruction runs the tower once for ever.
+prompt or a robot's instruction runs the tower once.
 """
 
 from __future__ import annotations

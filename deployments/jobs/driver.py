@@ -21,7 +21,7 @@ from cosmos3_core.errors import CosmosError, RequestError
 from cosmos3_core.request import Event, Finished, Started, Step
 from deployments.jobs.database.connection import AWAY
 from deployments.jobs.database.store import Store
-from deployments.jobs.flow import GenerationOutcome, Output, generate, is_repeatable
+from deployments.jobs.flow import GenerationOutcome, OutputFile, generate, is_repeatable
 from deployments.jobs.job import EventKind, Job, preview_data
 from deployments.jobs.webhooks import EventType, event_body
 from deployments.logs import log, logs_for
@@ -127,9 +127,9 @@ class Driver:
                 await self._complete(call, outcome, attempt)
                 return
 
-    def _output(self) -> Output:
+    def _output(self) -> OutputFile:
         """The file of this attempt, with a unique name, so that no late attempt overwrites the file of another."""
-        output = Output(**self.job.request["output"])
+        output = OutputFile(**self.job.request["output"])
         stem, dot, suffix = output.target.rpartition(".")
         target = f"{stem}.{uuid.uuid4().hex[:8]}{dot}{suffix}"
         self._files.append(target)

@@ -27,7 +27,7 @@ Report = Callable[[Event | Preview], Awaitable[None]]
 
 
 @dataclass(frozen=True)
-class Output:
+class OutputFile:
     """The file that a generation writes.
 
     Attributes:
@@ -87,7 +87,7 @@ class GenerationOutcome:
 async def generate(
     stages: StageHandles,
     call: GenerationCall,
-    output: Output,
+    output: OutputFile,
     report: Report,
     *,
     service_class: ServiceClass = ServiceClass.STANDARD,
@@ -115,7 +115,15 @@ async def generate(
     async with _stage("encode", timings, report):
         encoded: EncodedMessage = await answer_of(stages.encoder.encode.remote(call))
     async with _stage("denoise", timings, report):
-        denoise = DenoiseCall(call.job_id, encoded, service_class, snapshot, resume, attempt, this_actor())
+        denoise = DenoiseCall(
+            job_id=call.job_id,
+            message=encoded,
+            service_class=service_class,
+            snapshot=snapshot,
+            resume=resume,
+            attempt=attempt,
+            caller=this_actor(),
+        )
         latents = await _denoise(stages.generator, denoise, report)
     decode = DecodeCall(
         job_id=call.job_id,

@@ -1,6 +1,7 @@
 """The messages between stages: small values, with references to the arrays that stay in the object store.
 
-They import no torch, so that whoever only passes them on needs none; `handoff` turns tensors into references and back.
+They import no torch, so a process that only passes them on needs none; `handoff` turns tensors into references and
+back.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from cosmos3_core.sampling.sampling import Sampling
 
 
 class HandoffLost(CosmosError):
-    """What the Encoder sent died with it before it was fetched: encode again."""
+    """What the Encoder sent was lost with its process before it was fetched: encode again."""
 
 
 @dataclass(frozen=True)
@@ -73,9 +74,9 @@ class EncodedMessage:
         layout: shape of the generation sequence.
         sampling: how its latents are sampled.
         clip: what the Decoder needs to know beside the latents.
-        facts: for the manifest.
-        flops: of all denoising steps; a router weighs requests by it.
-        preview: how a glimpse of the latents is made; None where nobody wants any.
+        facts: the Encoder's part of the manifest.
+        flops: the FLOPs of all denoising steps; a router weighs requests by them.
+        preview: the map that previews are made with; None where the model shows none.
     """
 
     conditional: KeyValuesReference
@@ -91,13 +92,13 @@ class EncodedMessage:
 
     @property
     def nbytes(self) -> int:
-        """Bytes a Generator without a cache would fetch."""
+        """Bytes that a Generator without a cache would fetch."""
         branches = [branch for branch in (self.conditional, self.unconditional) if branch is not None]
         return self.conditioning_bytes + sum(branch.values.nbytes for branch in branches)
 
     @property
     def bytes_per_value(self) -> int:
-        """Of the compute dtype."""
+        """Bytes of one value of the compute dtype."""
         return self.conditional.values.itemsize
 
     def step_shape(self, config: TransformerConfig) -> StepShape:

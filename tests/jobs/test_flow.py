@@ -13,14 +13,14 @@ from ray.exceptions import ActorDiedError, ObjectLostError, RayActorError
 
 from cosmos3_core.errors import RequestError
 from cosmos3_core.request import Event, Finished, Started, Step
-from deployments.jobs.flow import GenerationOutcome, Output, generate, is_repeatable
+from deployments.jobs.flow import GenerationOutcome, OutputFile, generate, is_repeatable
 from deployments.wire.calls import DecodeCall, DecodedFile, DenoiseCall, GenerationCall, Preview
 from deployments.wire.handles import StageHandles
 from deployments.wire.messages import HandoffLost, LatentsMessage
 from deployments.wire.service_class import ServiceClass
 
 CALL = GenerationCall(job_id="job", fields={}, media={})
-OUTPUT = Output(target="file:///out.mp4", format="mp4", quality=90)
+OUTPUT = OutputFile(target="file:///out.mp4", format="mp4", quality=90)
 STEP = Step(1, 1, 0.1, 0.0)
 
 

@@ -23,7 +23,7 @@ from deployments.ingress.errors import ApiError
 from deployments.ingress.graph import Graph, ServedCard
 from deployments.ingress.requests.generation import Generation
 from deployments.ingress.routes.models import generation_model
-from deployments.jobs.flow import Output
+from deployments.jobs.flow import OutputFile
 from deployments.jobs.job import Job, JobKind
 from deployments.wire.calls import FileFormat, GenerationCall
 from deployments.wire.media_store import INPUTS, OUTPUTS, SNAPSHOTS
@@ -130,7 +130,7 @@ async def make_job(
         for name, content in given.items()
     }
     call = GenerationCall.of(job_id, request, media)
-    output = Output(graph.media.uri(f"{OUTPUTS}/{job_id}.{format}"), format, quality)
+    output = OutputFile(graph.media.uri(f"{OUTPUTS}/{job_id}.{format}"), format, quality)
     fingerprint = ""
     if caller.idempotency_key is not None:
         context = [served.card.name, format, quality, detached, *([count] if count > 1 else [])]
