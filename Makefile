@@ -33,10 +33,10 @@ export VLLM_NO_USAGE_STATS := 1
 export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test test-slow test-chaos lint parity bench bench-gpu gpu-bundle clean
+.PHONY: help setup demo serve test test-slow test-chaos test-chaos-long lint parity bench bench-gpu gpu-bundle clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(STAMP)  ## build .venv and install everything (EXTRAS=gpu,serve,dev on a machine with GPUs)
 
@@ -66,7 +66,10 @@ test-slow: setup  ## run the tests that need minutes: parity sweeps, other engin
 	$(VENV)/bin/python -m pytest -m slow --durations=20
 
 test-chaos: setup  ## run the tests that kill processes of running graphs
-	$(VENV)/bin/python -m pytest -m chaos --durations=20 -s
+	$(VENV)/bin/python -m pytest -m "chaos and not long" --durations=20 -s
+
+test-chaos-long: setup  ## run two hundred jobs through ten kills, which CI leaves out
+	$(VENV)/bin/python -m pytest -m long --durations=20 -s
 
 lint: setup  ## check style, formatting and types
 	$(VENV)/bin/ruff check

@@ -42,16 +42,22 @@ class Outcome:
 
 
 class ChaosClient:
-    """One of the clients, with its jobs in their order, in a run that began at a time of the monotonic clock."""
+    """One of the clients, with its jobs in their order, in a run that began at a time of the monotonic clock.
 
-    def __init__(self, url: str, plans: tuple[Plan, ...], begun: float) -> None:
+    It sends `headers` with every request.
+    """
+
+    def __init__(self, url: str, headers: dict[str, str], plans: tuple[Plan, ...], begun: float) -> None:
         self._url = url
+        self._headers = headers
         self._plans = plans
         self._begun = begun
 
     def run(self) -> list[Outcome]:
         """Do what is planned."""
-        with httpx.Client(base_url=self._url, timeout=httpx.Timeout(PATIENCE_S, connect=5)) as http:
+        with httpx.Client(
+            base_url=self._url, headers=self._headers, timeout=httpx.Timeout(PATIENCE_S, connect=5)
+        ) as http:
             return [self._do(http, plan) for plan in self._plans]
 
     def _do(self, http: httpx.Client, plan: Plan) -> Outcome:

@@ -11,13 +11,30 @@ Fate = Literal["poll", "stream", "image", "twice", "cancel", "disconnect"]
 Victim = Literal["Ingress", "Jobs", "Encoder", "leader", "rank", "Decoder"]
 VICTIMS: tuple[Victim, ...] = get_args(Victim)
 
-CLIENTS = 20
-FATES: dict[Fate, int] = {"poll": 70, "stream": 30, "image": 40, "twice": 20, "cancel": 25, "disconnect": 15}
 SIDES = range(64, 129, 16)
-SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 20.0, 40.0
 MOST_KILLS = 200
 # Each client begins a job shortly before each kill: on a fast machine, too, every kill meets many of them.
 LONGEST_LEAD_S = 3.0
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large a run is.
+
+    Attributes:
+        clients: how many there are.
+        fates: jobs of each kind. Each client has as many of all of them as there will be kills.
+        pauses_s: the shortest and the longest time between kills.
+    """
+
+    clients: int
+    fates: dict[Fate, int]
+    pauses_s: tuple[float, float]
+
+
+# Every kind of process is killed once, each time under a job of each client.
+SHORT = Size(12, {"poll": 26, "stream": 10, "image": 14, "twice": 8, "cancel": 8, "disconnect": 6}, (18.0, 26.0))
+LONG = Size(20, {"poll": 70, "stream": 30, "image": 40, "twice": 20, "cancel": 25, "disconnect": 15}, (20.0, 40.0))
 
 
 @dataclass(frozen=True)
@@ -55,22 +72,22 @@ class Schedule:
     kills: tuple[Kill, ...]
 
 
-def draw(seed: int) -> Schedule:
+def draw(seed: int, size: Size) -> Schedule:
     """The schedule of a seed, the same on every machine."""
     chance = random.Random(seed)
     kills: list[Kill] = []
     while len(kills) < MOST_KILLS:
         # Each kind once, in a new order each time: a short run kills all of them.
         for victim in chance.sample(VICTIMS, len(VICTIMS)):
-            kills.append(Kill(chance.uniform(SHORTEST_PAUSE_S, LONGEST_PAUSE_S), victim, chance.random()))
+            kills.append(Kill(chance.uniform(*size.pauses_s), victim, chance.random()))
     times = list(accumulate(kill.pause_s for kill in kills))
-    fates = [fate for fate, count in FATES.items() for _ in range(count)]
+    fates = [fate for fate, count in size.fates.items() for _ in range(count)]
     chance.shuffle(fates)
     plans = [
         Plan(
             name=f"chaos-{seed}-{number}",
             fate=fate,
-            begins_s=times[number // CLIENTS] - chance.uniform(0.0, LONGEST_LEAD_S),
+            begins_s=times[number // size.clients] - chance.uniform(0.0, LONGEST_LEAD_S),
             width=chance.choice(SIDES),
             height=chance.choice(SIDES),
             steps=chance.randint(1, 4),
@@ -80,4 +97,4 @@ def draw(seed: int) -> Schedule:
         )
         for number, fate in enumerate(fates)
     ]
-    return Schedule(tuple(tuple(plans[client::CLIENTS]) for client in range(CLIENTS)), tuple(kills))
+    return Schedule(tuple(tuple(plans[client :: size.clients]) for client in range(size.clients)), tuple(kills))

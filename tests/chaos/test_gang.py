@@ -19,8 +19,8 @@ from deployments.cli.client import Client
 from deployments.local.launch import RunningGraph
 from tests.graph.events import events_of, finished, submitted
 from tests.graph.figures import eventually
-from tests.graph.processes import RANK, healthy, lives, placement_groups_of, replica, titled, until
-from tests.graph.starting import started, tiny_recipe
+from tests.graph.processes import RANK, PlacementGroups, healthy, lives, placement_groups, replica, titled, until
+from tests.graph.starting import started, tiny_recipe, without_chat
 
 pytestmark = pytest.mark.chaos
 
@@ -39,21 +39,31 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def graph(data: Path) -> Iterator[RunningGraph]:
-    config = tiny_recipe(data)
+    config = without_chat(tiny_recipe(data))
     model = config["applications"][1]
-    model["args"]["reasoner"] = None
     model["args"]["generator"] |= {
         "parallel": {"cfg": 2},
         "rank_resources": {"CPU": 0.25},
         "step_deadline_s": STEP_DEADLINE_S,
         "snapshot_interval_s": 1.0,
     }
-    model["deployments"] = [entry for entry in model["deployments"] if entry["name"] != "Reasoner"]
     (generator,) = (entry for entry in model["deployments"] if entry["name"] == "Generator")
     generator.pop("autoscaling_config")
     generator["num_replicas"] = GANGS
     with started(config, data / "log", cpus=3) as running:
         yield running
+
+
+@pytest.fixture
+def http(graph: RunningGraph) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=graph.url, timeout=120) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def groups(graph: RunningGraph) -> Iterator[PlacementGroups]:
+    with placement_groups(graph.ray_address, graph.environment) as groups:
+        yield groups
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +113,7 @@ def test_a_video_survives_its_gang(
     signal_number: signal.Signals,
     graph: RunningGraph,
     http: httpx.Client,
-    client: Client,
+    groups: PlacementGroups,
     undisturbed: dict[str, Any],
     data: Path,
 ) -> None:
@@ -140,6 +150,6 @@ def test_a_video_survives_its_gang(
         return counts == (GANGS * RANKS, GANGS) and not any(map(lives, victims))
 
     assert until(replaced, REPLACED_WITHIN_S)
-    assert until(lambda: placement_groups_of(graph) == ["CREATED"] * GANGS, 30)
+    assert until(lambda: groups.states() == ["CREATED"] * GANGS, 30)
     assert until(lambda: healthy(graph.url), REPLACED_WITHIN_S)
     print(f"\n{signal_number.name}: tried again {noticed:.1f} s later, from step {resumed_at}")

@@ -5,10 +5,8 @@ from __future__ import annotations
 import io
 import os
 import signal
-import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +18,13 @@ from deployments.cli.client import Client
 from deployments.jobs.watching import ATTENDED_S
 from deployments.local.launch import RunningGraph
 from deployments.local.serve_process import kill_until_none
+from tests.chaos.keys import authorization
+from tests.chaos.killing import KINDS, REPLACED_WITHIN_S, Killing, complete
 from tests.chaos.paired import paired_recipe
+from tests.chaos.store import STRAYS_SWEPT_WITHIN_S, Store
 from tests.graph.events import SentEvent, finished, followed, submitted
 from tests.graph.figures import settled, steps_until_stopped
-from tests.graph.processes import RANK, healthy, replica, titled, until
+from tests.graph.processes import PlacementGroups, titled, until
 from tests.graph.starting import started
 from tests.parity.cases import picture
 
@@ -48,48 +49,28 @@ CLIP: dict[str, Any] = {
     "num_inference_steps": 2,
     "seed": 3,
 }
-REPLACED_WITHIN_S = 90.0
 SWEPT_WITHIN_S = 20.0
 FORGOTTEN_WITHIN_S = 30.0
-INGRESS, JOBS = replica("Ingress", "front"), replica("Jobs", "front")
-ENCODER, LEADER, DECODER = replica("Encoder", "tiny"), replica("Generator", "tiny"), replica("Decoder", "decoder")
-COUNTS = {INGRESS: 2, JOBS: 2, ENCODER: 1, LEADER: 1, RANK: 1, DECODER: 1}
+INGRESS, JOBS = KINDS["Ingress"].title, KINDS["Jobs"].title
+Killer = Callable[[str], Killing]
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("kills")
-
-
-@pytest.fixture(scope="module")
-def config(data: Path) -> dict[str, Any]:
-    return paired_recipe(data, retention={"sweep_interval_s": 2.0})
-
-
-@pytest.fixture(scope="module")
-def graph(config: dict[str, Any], data: Path) -> Iterator[RunningGraph]:
-    with started(config, data / "log") as running:
-        yield running
+def store(data: Path) -> Store:
+    return Store(data)
 
 
 @pytest.fixture
-def http(graph: RunningGraph) -> Iterator[httpx.Client]:
-    """A client of the graph with all of its processes in place."""
-    assert until(lambda: complete(graph), REPLACED_WITHIN_S)
-    with httpx.Client(base_url=graph.url, timeout=60) as client:
-        yield client
+def killer(graph: RunningGraph, http: httpx.Client, groups: PlacementGroups) -> Killer:
+    """Makes the killing of a kind of process."""
+    return lambda name: Killing(name, graph, http, groups)
 
 
 @pytest.fixture(scope="module")
 def undisturbed(graph: RunningGraph) -> dict[str, Any]:
     """What the video is when nothing happens to it."""
-    with httpx.Client(base_url=graph.url, timeout=120) as client:
+    with httpx.Client(base_url=graph.url, timeout=120, headers=authorization("carol")) as client:
         return finished(client, submitted(client, VIDEO))
-
-
-def complete(graph: RunningGraph) -> bool:
-    processes = graph.processes()
-    return all(len(titled(title, processes)) == count for title, count in COUNTS.items()) and healthy(graph.url)
 
 
 class Story:
@@ -117,14 +98,6 @@ def at_stage(name: str) -> Callable[[SentEvent], bool]:
     return lambda event: event.kind == "stage" and event.data == {"stage": name, "state": "started"}
 
 
-def killer(graph: RunningGraph, title: str) -> Callable[[], None]:
-    def kill() -> None:
-        (victim,) = titled(title, graph.processes())
-        os.kill(victim, signal.SIGKILL)
-
-    return kill
-
-
 def check(http: httpx.Client, job: str, story: Story, undisturbed: dict[str, Any], tries: int) -> list[int]:
     """What holds whatever was killed; returns the indices of the steps as they were told."""
     result = http.get(f"/v1/videos/{job}").json()
@@ -147,42 +120,48 @@ def resumed(indices: list[int]) -> bool:
     return indices.count(1) == 1 and len(indices) > STEPS // 2 and indices[-1] == STEPS
 
 
-@pytest.mark.parametrize("title", [LEADER, RANK], ids=["leader", "rank"])
-def test_the_gang_dies(
-    title: str, graph: RunningGraph, http: httpx.Client, data: Path, undisturbed: dict[str, Any]
-) -> None:
-    job = submitted(http, VIDEO)
-    story = Story(in_the_middle(data, job), killer(graph, title))
+@pytest.mark.parametrize("name", ["Generator", "rank"])
+def test_the_gang_dies(name: str, http: httpx.Client, data: Path, undisturbed: dict[str, Any], killer: Killer) -> None:
+    job, killing = submitted(http, VIDEO), killer(name)
+    story = Story(in_the_middle(data, job), killing)
     followed(http, job, story)
     assert resumed(check(http, job, story, undisturbed, tries=2))
+    killing.recovered()
+
+
+def test_a_rank_dies_at_the_first_step(http: httpx.Client, undisturbed: dict[str, Any], killer: Killer) -> None:
+    """There is hardly a snapshot yet to go on from."""
+    job, killing = submitted(http, VIDEO), killer("rank")
+    story = Story(lambda event: event.kind == "step", killing)
+    followed(http, job, story)
+    check(http, job, story, undisturbed, tries=2)
+    killing.recovered()
 
 
 def test_the_jobs_replica_that_drives_it_dies(
-    graph: RunningGraph, http: httpx.Client, data: Path, undisturbed: dict[str, Any]
+    graph: RunningGraph, http: httpx.Client, data: Path, store: Store, undisturbed: dict[str, Any]
 ) -> None:
     job = submitted(http, VIDEO)
-    story = Story(in_the_middle(data, job), lambda: kill_owner(graph, data, job))
+    story = Story(in_the_middle(data, job), lambda: kill_owner(graph, store, job))
     followed(http, job, story)
     assert resumed(check(http, job, story, undisturbed, tries=2))
 
 
-def kill_owner(graph: RunningGraph, data: Path, job: str) -> None:
-    with closing(sqlite3.connect(data / "jobs.sqlite3", timeout=30)) as database:
-        ((owner,),) = database.execute("select owner from jobs where id = ?", (job,)).fetchall()
-    victim = int(owner.split(":")[1])
+def kill_owner(graph: RunningGraph, store: Store, job: str) -> None:
+    victim = store.owner(job)
     assert victim in titled(JOBS, graph.processes())
     os.kill(victim, signal.SIGKILL)
 
 
 def test_a_job_that_is_cancelled_after_the_death_of_its_driver_is_stopped(
-    graph: RunningGraph, http: httpx.Client, data: Path, client: Client
+    graph: RunningGraph, http: httpx.Client, data: Path, store: Store, client: Client
 ) -> None:
     before = settled(client)
     steps = 200
     job = submitted(http, VIDEO | {"size": "512x320", "num_inference_steps": steps})
 
     def kill_and_cancel() -> None:
-        kill_owner(graph, data, job)
+        kill_owner(graph, store, job)
         # Long before another one could take it over.
         assert http.delete(f"/v1/videos/{job}").status_code == 200
 
@@ -195,19 +174,15 @@ def test_a_job_that_is_cancelled_after_the_death_of_its_driver_is_stopped(
 
 
 def test_c58_every_ingress_replica_dies(
-    graph: RunningGraph, http: httpx.Client, data: Path, undisturbed: dict[str, Any]
+    http: httpx.Client, data: Path, undisturbed: dict[str, Any], killer: Killer
 ) -> None:
-    job = submitted(http, VIDEO)
-
-    def kill_all() -> None:
-        # The one that tells these events is among them.
-        for victim in titled(INGRESS, graph.processes()):
-            os.kill(victim, signal.SIGKILL)
-
-    story = Story(in_the_middle(data, job), kill_all)
+    job, killing = submitted(http, VIDEO), killer("Ingress")
+    # The one that tells these events is among them.
+    story = Story(in_the_middle(data, job), killing)
     followed(http, job, story)
     indices = check(http, job, story, undisturbed, tries=1)
     assert indices == list(range(1, STEPS + 1))
+    killing.recovered()
 
 
 @pytest.fixture(scope="module")
@@ -221,24 +196,28 @@ def clip() -> bytes:
 @pytest.fixture(scope="module")
 def watched(graph: RunningGraph, clip: bytes) -> dict[str, Any]:
     """What is read off the clip when nothing happens."""
-    with httpx.Client(base_url=graph.url, timeout=120) as client:
+    with httpx.Client(base_url=graph.url, timeout=120, headers=authorization("carol")) as client:
         return finished(client, submitted(client, CLIP, clip))
 
 
-@pytest.mark.parametrize(("title", "stage"), [(ENCODER, "encode"), (DECODER, "decode")], ids=["encoder", "decoder"])
+@pytest.mark.parametrize(("name", "stage"), [("Encoder", "encode"), ("Decoder", "decode")])
 def test_the_encoder_or_the_decoder_dies(
-    title: str, stage: str, graph: RunningGraph, http: httpx.Client, clip: bytes, watched: dict[str, Any]
+    name: str, stage: str, http: httpx.Client, clip: bytes, watched: dict[str, Any], killer: Killer
 ) -> None:
-    job = submitted(http, CLIP, clip)
-    story = Story(at_stage(stage), killer(graph, title))
+    job, killing = submitted(http, CLIP, clip), killer(name)
+    story = Story(at_stage(stage), killing)
     followed(http, job, story)
     check(http, job, story, watched, tries=2)
+    killing.recovered()
     assert http.get(f"/v1/videos/{job}").json()["action"] == watched["action"]
 
 
 def test_the_client_dies(http: httpx.Client, graph: RunningGraph, undisturbed: dict[str, Any]) -> None:
     job = submitted(http, VIDEO)
-    with httpx.Client(base_url=graph.url) as other, other.stream("GET", f"/v1/videos/{job}/events") as stream:
+    with (
+        httpx.Client(base_url=graph.url, headers=authorization("carol")) as other,
+        other.stream("GET", f"/v1/videos/{job}/events") as stream,
+    ):
         next(stream.iter_lines())
     story = Story(lambda event: event.kind == "step", lambda: None)
     followed(http, job, story)
@@ -246,31 +225,32 @@ def test_the_client_dies(http: httpx.Client, graph: RunningGraph, undisturbed: d
 
 
 def test_a_synchronous_request_ends_with_the_ingress_that_waited_for_it(
-    graph: RunningGraph, http: httpx.Client, data: Path, client: Client
+    graph: RunningGraph, http: httpx.Client, store: Store, client: Client
 ) -> None:
     before, steps = settled(client), 200
     # Longer than it would be waited for, also on a fast machine.
     fields = VIDEO | {"size": "832x480", "num_inference_steps": steps}
 
-    def waited_for(condition: str = "true") -> bool:
-        with closing(sqlite3.connect(data / "jobs.sqlite3", timeout=30)) as database:
-            return bool(database.execute(f"select id from jobs where not detached and {condition}").fetchall())
-
     def ask() -> int | None:
         try:
-            return httpx.post(f"{graph.url}/v1/videos/sync", data=fields, timeout=120).status_code
+            return http.post("/v1/videos/sync", data=fields).status_code
         except httpx.TransportError:
             return None
 
     with ThreadPoolExecutor(1) as pool:
         asking = pool.submit(ask)
-        assert until(lambda: waited_for("progress > 0"), 60)
+        assert until(lambda: store.waited_for("progress > 0"), 60)
         for victim in titled(INGRESS, graph.processes()):
             os.kill(victim, signal.SIGKILL)
         assert asking.result(120) in (None, 500, 502, 503)
-    assert until(lambda: not waited_for(), ATTENDED_S + FORGOTTEN_WITHIN_S)
+    assert until(lambda: not store.waited_for(), ATTENDED_S + FORGOTTEN_WITHIN_S)
     assert until(lambda: complete(graph), REPLACED_WITHIN_S)
     assert steps_until_stopped(client, before) < steps
+
+
+def test_no_file_is_left_without_a_job(store: Store) -> None:
+    """After all that died here and in test_chaos.py."""
+    assert until(lambda: not store.stray_files(), STRAYS_SWEPT_WITHIN_S), store.stray_files()
 
 
 class GraphKilled(Exception):
@@ -278,7 +258,7 @@ class GraphKilled(Exception):
 
 
 def test_at_last_the_whole_graph_dies_and_is_started_again(
-    graph: RunningGraph, http: httpx.Client, config: dict[str, Any], data: Path, undisturbed: dict[str, Any]
+    graph: RunningGraph, http: httpx.Client, front: dict[str, Any], data: Path, undisturbed: dict[str, Any]
 ) -> None:
     def kill_all() -> None:
         kill_until_none(graph.processes)
@@ -290,6 +270,9 @@ def test_at_last_the_whole_graph_dies_and_is_started_again(
         followed(http, job, story)
     last = story.events[-1].number
     assert last is not None
-    with started(config, data / "log again") as second, httpx.Client(base_url=second.url, timeout=60) as again:
+    with (
+        started(paired_recipe(data, **front), data / "log again") as second,
+        httpx.Client(base_url=second.url, timeout=60, headers=authorization("carol")) as again,
+    ):
         followed(again, job, story, after=last)
         assert resumed(check(again, job, story, undisturbed, tries=2))

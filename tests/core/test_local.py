@@ -17,9 +17,17 @@ from cosmos3_core.request import Event, Finished, Started, Step
 from examples import assets
 from tests.parity.cases import picture
 
+
+def on_canvas(resolution: str, fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields with a resolution instead of a size."""
+    return {name: value for name, value in fields.items() if name not in ("width", "height")} | {
+        "resolution": resolution
+    }
+
+
 SMALL: dict[str, Any] = {"num_inference_steps": 3, "seed": 1, "prompt": "a robot pours water into a glass."}
 VIDEO = SMALL | {"mode": "text2video", "num_frames": 5, "width": 128, "height": 96}
-ACTION = SMALL | {"resolution": "256", "domain_name": "av", "action_chunk_size": 8}
+ACTION = SMALL | {"width": 96, "height": 80, "domain_name": "av", "action_chunk_size": 8}
 FORWARD = ACTION | {"mode": "forward_dynamics", "image": picture(96, 160, 1), "action": np.full((8, 9), 0.2)}
 CLIP = np.stack([picture(96, 160, seed) for seed in range(9)])
 INVERSE = ACTION | {"mode": "inverse_dynamics", "video": CLIP}
@@ -111,7 +119,7 @@ CHANGES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ),
     ("view point", FORWARD, {"view_point": "wrist_view"}),
     ("embodiment", FORWARD, {"domain_name": "camera_pose"}),
-    ("action canvas", FORWARD, {"resolution": "480"}),
+    ("action canvas", on_canvas("256", FORWARD), {"resolution": "480"}),
 ]
 
 
@@ -204,7 +212,7 @@ def test_events_tell_the_stages_and_every_step(pipeline: LocalPipeline) -> None:
 
 def test_a_policy_gives_actions_of_its_embodiments_width(pipeline: LocalPipeline) -> None:
     fields = ACTION | {"mode": "policy", "image": picture(96, 160, 1), "domain_name": "agibotworld"}
-    result = run(pipeline, fields)
+    result = run(pipeline, on_canvas("256", fields))
     assert result.action is not None and result.action.shape == (8, 29)
     assert result.frames.shape == (9, 192, 320, 3)
     rest = result.latents[Modality.ACTION][:, 29:]

@@ -32,7 +32,7 @@ from tests.manifests import IMAGE, a_request
 from tests.parity.cases import picture
 
 SMALL = ("--steps", "2", "--prompt", "a robot waves", "--size", "64x64")
-ACTION = ("--steps", "2", "--prompt", "lift", "--resolution", "256", "--domain-name", "av", "--action-chunk-size", "4")
+ACTION = ("--steps", "2", "--prompt", "lift", "--size", "96x80", "--domain-name", "av", "--action-chunk-size", "4")
 
 
 @dataclass

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -17,13 +18,14 @@ from pathlib import Path
 import httpx
 import psutil
 
-from deployments.local.launch import RunningGraph
 from deployments.local.serve_process import kill_until_none
 
 ROOT = Path(__file__).parents[2]
 RANK = r"ray::Rank\b"
 ENGINE = r"VLLM::EngineCore"
 MARK = "COSMOS3_TEST_MARK"
+# Ray connects within seconds, on two busy cores too.
+ANSWER_S = 60.0
 # A shell that runs the tests in the background has them, and their children, ignore SIGINT.
 _AS_A_TERMINAL_DOES = """
 import os, signal, sys
@@ -31,10 +33,14 @@ signal.signal(signal.SIGINT, signal.SIG_DFL)
 os.execv(sys.argv[1], sys.argv[1:])
 """
 _PLACEMENT_GROUPS = """
-import json, ray
+import json, os, sys
+answers = os.fdopen(os.dup(1), "w", buffering=1)
+os.dup2(2, 1)  # What Ray prints is no answer.
+import ray
 from ray.util import placement_group_table
 ray.init(address="auto", log_to_driver=False, logging_level="ERROR")
-print(json.dumps([group["state"] for group in placement_group_table().values()]))
+for _ in sys.stdin:
+    print(json.dumps([group["state"] for group in placement_group_table().values()]), file=answers)
 """
 
 
@@ -82,19 +88,41 @@ def healthy(url: str) -> bool:
         return False
 
 
-def placement_groups(ray_address: str, environment: dict[str, str]) -> list[str]:
-    """States of a Ray cluster's placement groups, those removed left out."""
-    environment = {**os.environ, **environment, "RAY_ADDRESS": ray_address}
-    command = [sys.executable, "-c", _PLACEMENT_GROUPS]
-    answer = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
-    assert answer.returncode == 0, answer.stderr
-    states: list[str] = json.loads(answer.stdout.splitlines()[-1])
-    return [state for state in states if state != "REMOVED"]
+class PlacementGroups:
+    """The placement groups of a Ray cluster, asked for in a process that stays connected: to connect takes seconds."""
+
+    def __init__(self, ray_address: str, environment: dict[str, str]) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _PLACEMENT_GROUPS],
+            env={**os.environ, **environment, "RAY_ADDRESS": ray_address},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def states(self) -> list[str]:
+        """The states of those that are not removed."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        assert select.select([self._process.stdout], [], [], ANSWER_S)[0], "Ray does not answer"
+        states: list[str] = json.loads(self._process.stdout.readline())
+        return [state for state in states if state != "REMOVED"]
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.kill()
+        self._process.communicate()
 
 
-def placement_groups_of(graph: RunningGraph) -> list[str]:
-    """States of a graph's placement groups."""
-    return placement_groups(graph.ray_address, graph.environment)
+@contextmanager
+def placement_groups(ray_address: str, environment: dict[str, str]) -> Iterator[PlacementGroups]:
+    """The placement groups of the Ray cluster at an address."""
+    groups = PlacementGroups(ray_address, environment)
+    try:
+        yield groups
+    finally:
+        groups.close()
 
 
 class Foreground:

@@ -35,6 +35,14 @@ def shared_recipe(data: Path) -> dict[str, Any]:
     return config
 
 
+def without_chat(config: dict[str, Any]) -> dict[str, Any]:
+    """The recipe without its Reasoner, which takes longest to start."""
+    model = config["applications"][1]
+    model["args"]["reasoner"] = None
+    model["deployments"] = [entry for entry in model["deployments"] if entry["name"] != "Reasoner"]
+    return config
+
+
 @contextmanager
 def started(config: dict[str, Any], log: Path, cpus: int = 2) -> Iterator[RunningGraph]:
     """Start a graph and wait until it is healthy."""

@@ -7,19 +7,16 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any
 
 import httpx
 import pytest
 
 from deployments.local.launch import RunningGraph
 from tests.graph.processes import until
-from tests.graph.starting import started, tiny_recipe
 
 pytestmark = pytest.mark.slow
 
 GROW_S, SHRINK_S = 150.0, 60.0
-QUICK = {"upscale_delay_s": 1, "downscale_delay_s": 4, "look_back_period_s": 4}
 # Without weights: they may be as many as they like.
 FREE = {"Ingress", "Jobs", "Model"}
 # Many steps of few frames: work for the Generator, little for the Decoder.
@@ -31,23 +28,6 @@ CHAT = {
     "ignore_eos": True,
     "stream": True,
 }
-
-
-def quick(config: dict[str, Any]) -> dict[str, Any]:
-    """The recipe with autoscaling that decides within seconds; targets and bounds stay."""
-    for application in config["applications"]:
-        for deployment in application["deployments"]:
-            if "autoscaling_config" in deployment:
-                deployment["autoscaling_config"] |= QUICK
-    return config
-
-
-@pytest.fixture(scope="module")
-def graph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGraph]:
-    """A graph with room to grow: eight logical CPUs, however many the machine has."""
-    data = tmp_path_factory.mktemp("autoscaling")
-    with started(quick(tiny_recipe(data)), data / "log", cpus=8) as running:
-        yield running
 
 
 class Watch:
@@ -88,12 +68,12 @@ class Watch:
         return bool(counts) and set(counts.values()) == {1}
 
 
-def test_a_burst_of_videos_grows_the_generator_alone(graph: RunningGraph) -> None:
-    burst(graph, film, VIDEOS, "Generator")
+def test_a_burst_of_videos_grows_the_generator_alone(roomy: RunningGraph) -> None:
+    burst(roomy, film, VIDEOS, "Generator")
 
 
-def test_a_burst_of_chats_grows_the_reasoner_alone(graph: RunningGraph) -> None:
-    burst(graph, talk, CHATS, "Reasoner")
+def test_a_burst_of_chats_grows_the_reasoner_alone(roomy: RunningGraph) -> None:
+    burst(roomy, talk, CHATS, "Reasoner")
 
 
 def burst(graph: RunningGraph, client: Callable[[str, threading.Event], int], clients: int, stage: str) -> None:

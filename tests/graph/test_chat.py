@@ -9,17 +9,14 @@ from typing import Any
 import httpx
 import pytest
 from openai import BadRequestError, NotFoundError, OpenAI
-from PIL import Image
-from transformers import AutoProcessor
 
-from cosmos3_core.checkpoint import Checkpoint
 from cosmos3_core.media.stills import encode_image
 from deployments.cli.client import Client
 from deployments.local.launch import RunningGraph
 from tests.graph.figures import eventually
 from tests.parity.cases import picture
-from tests.parity.test_vllm import QUESTION, prompts_of, vllm_tokens
 from tests.parity.vllm_greedy import NEW_TOKENS
+from tests.parity.vllm_offline import QUESTION, image, vllm_answers
 
 MODEL = "cosmos3-tiny"
 
@@ -39,15 +36,13 @@ def asked(image: bytes | None = None) -> list[dict[str, Any]]:
 
 
 @pytest.mark.slow
-def test_greedy_chat_gives_the_tokens_of_vllm_offline(http: httpx.Client, tmp_path: Path) -> None:
+def test_greedy_chat_gives_the_tokens_of_vllm_offline(roomy: RunningGraph, nano: Path, edge: Path) -> None:
     """vLLM offline reads pixels with its own ViT; the graph's Encoder embeds them."""
-    root = Checkpoint.find("tiny:nano").root
-    pixels = picture(224, 320, seed=9)
-    processor = AutoProcessor.from_pretrained(str(root))
-    offline = vllm_tokens(root, prompts_of(processor), Image.fromarray(pixels), tmp_path)
+    offline = vllm_answers(nano, edge)[nano]
     greedy = {"temperature": 0, "max_tokens": NEW_TOKENS, "ignore_eos": True, "return_token_ids": True}
-    for name, image in (("text", None), ("image", encode_image(pixels, "png"))):
-        answer = http.post("/v1/chat/completions", json={"messages": asked(image), **greedy}).json()
+    for name, png in (("text", None), ("image", encode_image(image(), "png"))):
+        body = {"messages": asked(png), **greedy}
+        answer = httpx.post(f"{roomy.url}/v1/chat/completions", json=body, timeout=120).json()
         assert answer["prompt_token_ids"] == offline["prompts"][name]
         assert answer["choices"][0]["token_ids"] == offline["tokens"][name]
 

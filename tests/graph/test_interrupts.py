@@ -19,12 +19,14 @@ from pathlib import Path
 
 import httpx
 import pytest
+import yaml
 
 from deployments.local.errors import GraphError
 from deployments.local.launch import Launch, RunningGraph
 from deployments.local.ports import DEFAULT_PORT, free_port
+from deployments.local.recipes import find_recipe, load_recipe
 from tests.graph.processes import Foreground, foreground, healthy, lives, placement_groups, until
-from tests.graph.starting import START_TIMEOUT_S
+from tests.graph.starting import START_TIMEOUT_S, without_chat
 
 pytestmark = pytest.mark.slow
 
@@ -48,11 +50,11 @@ def environment_in(short: Path) -> dict[str, str]:
     return {**os.environ, "TMPDIR": str(short), "XDG_DATA_HOME": str(short / "data"), "PYTHONUNBUFFERED": "1"}
 
 
-def serve_command(short: Path, *, by_make: bool = False) -> list[str]:
+def serve_command(short: Path, *, by_make: bool = False, recipe: str = "tiny-cpu") -> list[str]:
     if by_make and port_is_free(DEFAULT_PORT):
         return [str(shutil.which("make")), "-s", "serve"]
     options = ["--port", "0", "--cpus", "2", "--object-store", "400", "--data", str(short / "serve")]
-    return [sys.executable, "-m", "deployments.cli", "serve", "tiny-cpu", *options]
+    return [sys.executable, "-m", "deployments.cli", "serve", recipe, *options]
 
 
 def demo_command(short: Path, *, by_make: bool = False) -> list[str]:
@@ -105,7 +107,10 @@ def test_graphs_run_beside_each_other_and_beside_another_ray(short: Path, tmp_pa
         )
         assert until(lambda: "Ray runtime started" in other.output(), 60), other.output()
         others = other.family()
-        serve = stack.enter_context(foreground(serve_command(short), tmp_path / "serve", environment))
+        small = tmp_path / "small.yaml"
+        small.write_text(yaml.safe_dump(without_chat(load_recipe(find_recipe("tiny-cpu")))))
+        command = serve_command(short, recipe=str(small))
+        serve = stack.enter_context(foreground(command, tmp_path / "serve", environment))
         urls = [url(serve, "curl ")]
         # The tour ends by itself, so nothing is waited for once it has begun.
         demo = stack.enter_context(foreground(demo_command(short), tmp_path / "demo", environment))
@@ -117,7 +122,8 @@ def test_graphs_run_beside_each_other_and_beside_another_ray(short: Path, tmp_pa
         assert image(urls[0]) == 200
         end(serve)
         assert others <= other.family(), other.output()
-        assert placement_groups(environment["RAY_ADDRESS"], environment) == []
+        with placement_groups(environment["RAY_ADDRESS"], environment) as groups:
+            assert groups.states() == []
 
 
 def url(running: Foreground, words: str) -> str:

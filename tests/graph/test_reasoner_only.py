@@ -32,12 +32,12 @@ def reasoner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGraph]
         yield running
 
 
-def test_vllms_own_vit_gives_the_same_tokens(reasoner: RunningGraph, graph: RunningGraph) -> None:
+def test_vllms_own_vit_gives_the_same_tokens(reasoner: RunningGraph, roomy: RunningGraph) -> None:
     two = asked(encode_image(picture(96, 160, seed=5), "png")) + asked(encode_image(picture(160, 96, seed=6), "png"))
     for messages in (asked(), asked(encode_image(picture(224, 320, seed=9), "png")), two):
         body = {"messages": messages, **GREEDY}
         inside, outside = (
-            httpx.post(f"{url}/v1/chat/completions", json=body, timeout=120).json() for url in (reasoner.url, graph.url)
+            httpx.post(f"{url}/v1/chat/completions", json=body, timeout=120).json() for url in (reasoner.url, roomy.url)
         )
         assert inside["prompt_token_ids"] == outside["prompt_token_ids"]
         assert inside["choices"][0]["token_ids"] == outside["choices"][0]["token_ids"]

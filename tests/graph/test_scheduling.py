@@ -17,6 +17,7 @@ import pytest
 
 from cosmos3_core.media.stills import decode_image
 from deployments.cli.client import Client
+from deployments.local.launch import RunningGraph
 from tests.graph.events import events_of, finished, submitted
 from tests.graph.figures import eventually
 
@@ -25,6 +26,13 @@ IMAGE: dict[str, Any] = {"prompt": "a cup", "size": "128x96", "num_inference_ste
 SHORT: dict[str, Any] = IMAGE | {"num_frames": 5, "num_inference_steps": 2}
 Event = tuple[str, dict[str, Any], float]
 MOST_STEPS_BESIDE = 3
+
+
+@pytest.fixture(scope="module")
+def undisturbed(graph: RunningGraph) -> dict[str, Any]:
+    """The video, made alone."""
+    with httpx.Client(base_url=graph.url, timeout=120) as http:
+        return finished(http, submitted(http, VIDEO))
 
 
 def events(data: Path, job: str) -> list[Event]:
@@ -51,8 +59,9 @@ def image_and_its_events(http: httpx.Client, data: Path) -> list[Event]:
     return seen
 
 
-def test_an_image_overtakes_a_video_and_changes_no_bit_of_it(http: httpx.Client, graph_data: Path) -> None:
-    undisturbed = finished(http, submitted(http, VIDEO))
+def test_an_image_overtakes_a_video_and_changes_no_bit_of_it(
+    http: httpx.Client, graph_data: Path, undisturbed: dict[str, Any]
+) -> None:
     video = submitted(http, VIDEO)
     for kind, data in events_of(http, video):
         if kind == "step" and data["index"] == 10:
@@ -69,19 +78,18 @@ def test_an_image_overtakes_a_video_and_changes_no_bit_of_it(http: httpx.Client,
     assert steps == list(range(1, 41))
 
 
-def test_the_time_left_is_close_in_the_end(http: httpx.Client, graph_data: Path) -> None:
-    job = submitted(http, VIDEO)
-    finished(http, job)
-    steps = times(graph_data, job, "step")
+def test_the_time_left_is_close_in_the_end(graph_data: Path, undisturbed: dict[str, Any]) -> None:
+    steps = times(graph_data, undisturbed["id"], "step")
     (_, end), half = steps[-1], steps[len(steps) // 2]
     actual = end - half[1]
     assert actual / 3 < half[0]["seconds_left"] < 3 * actual
     assert steps[-1][0]["seconds_left"] == 0.0
 
 
-def test_previews_are_small_pictures_at_most_one_a_second(http: httpx.Client, graph_data: Path) -> None:
-    job = submitted(http, VIDEO)
-    finished(http, job)
+def test_previews_are_small_pictures_at_most_one_a_second(
+    http: httpx.Client, graph_data: Path, undisturbed: dict[str, Any]
+) -> None:
+    job = undisturbed["id"]
     found = times(graph_data, job, "preview")
     assert found
     assert {kind for kind, _ in events_of(http, job)} == {"started", "stage", "step", "done"}

@@ -14,7 +14,7 @@ from cosmos3_core.media.clips import decode_video
 from cosmos3_core.media.stills import decode_image
 from deployments.local.launch import RunningGraph
 from examples import assets
-from tests.graph.starting import started, tiny_recipe
+from tests.graph.starting import started, tiny_recipe, without_chat
 from tests.surface.inputs import Upload, as_parts, compact_prompt, jpeg, mp4
 from tests.surface.reading import completed, sound_of, video_in
 
@@ -52,14 +52,12 @@ DRIVE: dict[str, Any] = {
 def graph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGraph]:
     """The tiny recipe without chat, with Encoder, Generator and Decoder on a card."""
     data = tmp_path_factory.mktemp("full-size")
-    config = tiny_recipe(data)
+    config = without_chat(tiny_recipe(data))
     _, model, decoder = config["applications"]
     on_card = {"device": "cuda", "dtype": "bfloat16"}
     model["args"]["encoder"] |= on_card
     model["args"]["generator"] |= on_card | {"rank_resources": {"CPU": 0.4, "GPU": 0.3}}
-    model["args"]["reasoner"] = None
     decoder["args"] |= on_card
-    model["deployments"] = [entry for entry in model["deployments"] if entry["name"] != "Reasoner"]
     for entry in (*model["deployments"], *decoder["deployments"]):
         if entry["name"] != "Generator":
             entry["ray_actor_options"]["num_gpus"] = 0.3
