@@ -26,9 +26,6 @@ LONGEST_GENERATION_S = 1200
 
 def build_front(args: FrontSettings) -> Application:
     """Ingress and Jobs: everything without weights."""
-    # Serve makes a class of its own out of this one, and must have it for that.
-    from deployments.ingress.deployment import Ingress
-
     jobs = _deployment(
         "deployments.jobs.deployment.Jobs",
         max_ongoing_requests=2000,
@@ -37,7 +34,7 @@ def build_front(args: FrontSettings) -> Application:
         ray_actor_options={"num_cpus": 1},
     )
     ingress = _deployment(
-        serve.ingress()(Ingress),
+        "deployments.ingress.deployment.Ingress",
         max_ongoing_requests=1000,
         graceful_shutdown_timeout_s=LONGEST_GENERATION_S,
         ray_actor_options={"num_cpus": 1},
@@ -102,9 +99,8 @@ def _generator(args: ModelSettings) -> Deployment:
     )
 
 
-def _deployment(stage: type[Any] | str, **options: Any) -> Deployment:
-    """A class, or the import path of one, as a deployment of the class's name."""
-    name = stage.rpartition(".")[2] if isinstance(stage, str) else stage.__name__
-    decorate: Any = serve.deployment(name=name, health_check_period_s=2, **options)
-    deployment: Deployment = decorate(stage)
+def _deployment(path: str, **options: Any) -> Deployment:
+    """The class at an import path, as a deployment of its name."""
+    decorate: Any = serve.deployment(name=path.rpartition(".")[2], health_check_period_s=2, **options)
+    deployment: Deployment = decorate(path)
     return deployment

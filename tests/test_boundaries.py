@@ -61,16 +61,21 @@ def _loaded_by(module: str, *names: str) -> list[str]:
 
 @pytest.mark.parametrize(
     "module",
-    ["deployments.app", "deployments.ingress.deployment", "deployments.jobs.deployment", "deployments.model"],
+    [
+        "deployments.app",
+        "deployments.generator.leader",
+        "deployments.ingress.deployment",
+        "deployments.jobs.deployment",
+        "deployments.model",
+    ],
 )
 def test_what_holds_no_weights_imports_no_model_library(module: str) -> None:
     """Each takes seconds to import, which a replica that replaces a dead one does not have."""
     assert _loaded_by(module, "torch", "diffusers", "transformers", "vllm") == []
 
 
-@pytest.mark.parametrize("module", ["deployments.generator.leader", "deployments.generator.rank"])
-def test_a_generator_imports_no_more_than_torch(module: str) -> None:
-    assert _loaded_by(module, "diffusers", "transformers", "vllm") == []
+def test_what_a_rank_computes_with_is_no_more_than_torch() -> None:
+    assert _loaded_by("deployments.generator.resident_tasks", "diffusers", "transformers", "vllm") == []
 
 
 @pytest.mark.parametrize("path", STAGES)

@@ -1,43 +1,31 @@
 """A rank of a Generator's gang: the process that holds generation weights and makes denoising steps.
 
 A rank decides nothing: the leader says which tasks take a step. Other threads answer pings and write snapshots while a
-step runs.
+step runs. What computes is imported when a rank loads, so that the leader, which creates ranks, needs no torch.
 """
 
 from __future__ import annotations
 
 import os
-import resource
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import ray
-import torch
-from torch.distributed import Store  # type: ignore[attr-defined]  # public, but not in its __all__
 
-from cosmos3_core.byte_cache import ByteCache
-from cosmos3_core.codecs.preview import preview
 from cosmos3_core.codecs.preview_map import PreviewMap
-from cosmos3_core.media.stills import encode_image
-from cosmos3_core.model.layout import Modality, latent_shapes
-from cosmos3_core.model.sequence import sha256_of
-from cosmos3_core.parallel.mesh import Mesh, join
-from cosmos3_core.parallel.rendezvous import Address, find_store, open_store, use_interface_of
-from cosmos3_core.provenance import DenoiseFacts
 from cosmos3_core.request import Step
-from cosmos3_core.sampling.denoise import Conditioning, DenoiseState
-from cosmos3_core.stages.denoiser import Denoiser, DenoiseTask
-from cosmos3_core.stages.encoded import EncodedRequest
-from cosmos3_core.stages.understanding import TextKeyValues
-from deployments.logs import log, logs_for
 from deployments.settings import ModelSettings
-from deployments.wire.handoff import fetch_conditioning, fetch_heads, to_array
-from deployments.wire.media_store import read_media, write_media
-from deployments.wire.messages import EncodedMessage, HandoffLost, KeyValuesReference, LatentsMessage
+from deployments.wire.messages import EncodedMessage, LatentsMessage
 
-PREVIEW_QUALITY = 80
+if TYPE_CHECKING:
+    import torch
+    from torch.distributed import Store  # type: ignore[attr-defined]  # public, but not in its __all__
+
+    from cosmos3_core.parallel.mesh import Mesh
+    from cosmos3_core.parallel.rendezvous import Address
+    from deployments.generator.resident_tasks import ResidentTasks
 
 
 @dataclass(frozen=True)
@@ -70,27 +58,21 @@ class Begun:
 
 
 class Rank:
-    """A part of the generation tower, prompts' keys and values, and the tasks that are being denoised."""
+    """The actor: its place among the ranks, its threads, and the tasks that it holds once it has loaded."""
 
-    denoiser: Denoiser
+    tasks: ResidentTasks
 
     def __init__(self, settings: ModelSettings, index: int) -> None:
         assert settings.generator is not None
         self.index = index
         self.model = settings
         self.settings = settings.generator
-        self.execution = self.settings.execution()
-        self._prompts: ByteCache[str, TextKeyValues] = ByteCache(
-            self.settings.key_value_bytes, lambda entry: entry.values.nbytes
-        )
         self._store: Store | None = None
-        self._tasks: dict[str, DenoiseTask] = {}
-        self._evicted: dict[str, DenoiseState] = {}
-        self._steps = self._fetched_bytes = self._snapshots = 0
-        self._fetch_seconds = 0.0
 
     def open_store(self) -> Address:
         """Open the store through which the ranks find each other; only rank 0 is asked to."""
+        from cosmos3_core.parallel.rendezvous import open_store
+
         self._store, address = open_store(_own_address(), self.settings.world_size)
         return address
 
@@ -100,30 +82,34 @@ class Rank:
         Raises:
             CheckpointError, ParallelError: what the recipe asks for is impossible.
         """
-        self._use_threads()
-        mesh = Mesh() if store is None else self._join(store)
-        self.denoiser = Denoiser.from_checkpoint(self.model.find_checkpoint(), self.execution, mesh)
-        self.denoiser.warm_up()
-        device = self.execution.torch_device
+        import torch
+
+        from cosmos3_core.stages.denoiser import Denoiser
+        from deployments.generator.resident_tasks import ResidentTasks
+
+        execution = self.settings.execution()
+        mesh = None if store is None else self._join(store, execution.torch_device)
+        denoiser = Denoiser.from_checkpoint(self.model.find_checkpoint(), execution, mesh)
+        denoiser.warm_up()
+        self.tasks = ResidentTasks(denoiser, self.settings.key_value_bytes)
+        device = execution.torch_device
         return RankFacts(
             pid=os.getpid(),
             node=ray.get_runtime_context().get_node_id(),
             device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-            weight_bytes=sum(parameter.nbytes for parameter in self.denoiser.tower.parameters()),
+            weight_bytes=sum(parameter.nbytes for parameter in denoiser.tower.parameters()),
         )
 
-    def _join(self, address: Address) -> Mesh:
+    def _join(self, address: Address, device: torch.device) -> Mesh:
+        from cosmos3_core.parallel.mesh import join
+        from cosmos3_core.parallel.rendezvous import find_store, use_interface_of
+
         degrees = self.settings.parallel.degrees
         store = self._store or find_store(address, degrees.world_size)
         use_interface_of(_own_address())
         # Longer than the leader waits for a step: the leader ends a gang that is stuck.
         timeout = timedelta(seconds=2 * self.settings.step_deadline_s + 60)
-        return join(degrees, self.index, self.execution.torch_device, store, timeout)
-
-    def _use_threads(self) -> None:
-        # Ray runs methods in another thread than the constructor, and torch's setting holds for one thread.
-        if self.settings.threads is not None:
-            torch.set_num_threads(self.settings.threads)
+        return join(degrees, self.index, device, store, timeout)
 
     def begin(self, task_id: str, message: EncodedMessage, snapshot: str | None, spread: bool = True) -> Begun:
         """Fetch what a task needs and make it resident, from its evicted state, its snapshot or its first step.
@@ -138,140 +124,45 @@ class Rank:
             HandoffLost: the object store no longer has what the Encoder sent.
         """
         self._use_threads()
-        before = self._fetched_bytes
-        try:
-            request = self._request(message, spread)
-        except ray.exceptions.RayError as error:
-            raise HandoffLost(f"the Encoder's result cannot be fetched: {type(error).__name__}") from error
-        state = self._evicted.pop(task_id, None) or self._saved(task_id, request, snapshot)
-        task = self._tasks[task_id] = self.denoiser.start(request, state=state, spread=spread)
-        return Begun(fetched_bytes=self._fetched_bytes - before, step=task.state.step)
+        return self.tasks.begin(task_id, message, snapshot, spread)
 
-    def _saved(self, task_id: str, request: EncodedRequest, snapshot: str | None) -> DenoiseState | None:
-        if snapshot is None:
-            return None
-        try:
-            state = DenoiseState.from_bytes(read_media(snapshot))
-            state.check(latent_shapes(self.denoiser.tower.config, request.layout), request.sampling)
-        except FileNotFoundError:
-            return None
-        except Exception as error:
-            # Whatever is wrong with the store or the file, starting over is only slower.
-            with logs_for(task_id):
-                log.warning("the snapshot is not used, starting over: %s", error)
-            return None
-        return state.resumed()
+    def _use_threads(self) -> None:
+        # Ray runs methods in another thread than `load`'s, and torch's setting holds for one thread.
+        import torch
+
+        if self.settings.threads is not None:
+            torch.set_num_threads(self.settings.threads)
 
     def step(self, task_ids: list[str]) -> list[Step]:
         """Make the next step of some tasks, in one forward pass."""
-        self._steps += len(task_ids)
-        return self.denoiser.step_together([self._tasks[task_id] for task_id in task_ids])
+        return self.tasks.step(task_ids)
 
     def evict(self, task_id: str) -> None:
         """Take a task off the device and keep its state in host memory."""
-        self._evicted[task_id] = self._tasks.pop(task_id).state.map(torch.Tensor.cpu)
+        self.tasks.evict(task_id)
 
     def save(self, task_id: str, uri: str) -> int:
-        """Write a snapshot of a task as it is now, while a step may be running.
-
-        Returns:
-            The number of steps in it; 0 if the task is gone.
-        """
-        task = self._tasks.get(task_id)
-        found = self._evicted.get(task_id) if task is None else task.state
-        if found is None:
-            return 0
-        state = found.map(torch.Tensor.cpu)
-        content = state.to_bytes()
-        write_media(uri, lambda target: target.write(content))
-        self._snapshots += 1
-        return state.step
+        """Write a snapshot of a task as it is now, while a step may be running; returns the steps in it."""
+        return self.tasks.save(task_id, uri)
 
     def preview(self, task_id: str, colours: PreviewMap) -> bytes | None:
         """A small JPEG of what a task is about to become; None if the sampler has no estimate of that yet."""
-        task = self._tasks.get(task_id)
-        solver = task.state.solver.get(Modality.VISION) if task else None
-        if solver is None or not solver.clean:
-            return None
-        return encode_image(preview(solver.clean[-1].cpu(), colours), "jpeg", PREVIEW_QUALITY)
+        return self.tasks.preview(task_id, colours)
 
     def finish(self, task_id: str) -> LatentsMessage:
         """Publish a finished task's latents and drop the task."""
-        task = self._tasks.pop(task_id)
-        latents = {name: x.cpu() for name, x in task.state.latents.items()}
-        arrays = {name.value: to_array(x) for name, x in latents.items()}
-        return LatentsMessage(
-            reference=ray.put(arrays),
-            sha256=sha256_of(latents),
-            nbytes=sum(array.nbytes for array in arrays.values()),
-            steps=task.state.step,
-            fetched_bytes=0,
-            peak_memory_bytes=self._peak_memory(),
-            facts=DenoiseFacts.of(self.denoiser, task),
-        )
+        return self.tasks.finish(task_id)
 
     def drop(self, task_id: str) -> None:
         """Drop a task and its state."""
-        self._tasks.pop(task_id, None)
-        self._evicted.pop(task_id, None)
+        self.tasks.drop(task_id)
 
     def ping(self) -> None:
         """Answer. It runs on the control thread, so the answer comes even while a step runs."""
 
     def stats(self) -> dict[str, float]:
         """Counters and gauges. It runs on the control thread."""
-        return {
-            "bytes_read": self.denoiser.report.bytes_read,
-            "steps": self._steps,
-            "snapshots": self._snapshots,
-            "resident_tasks": len(self._tasks),
-            "parked_tasks": len(self._evicted),
-            "bytes_fetched": self._fetched_bytes,
-            "fetch_seconds": self._fetch_seconds,
-            "key_value_cache_hits": self._prompts.hits,
-            "key_value_cache_misses": self._prompts.misses,
-            "key_value_cache_bytes": self._prompts.held,
-        }
-
-    def _peak_memory(self) -> int:
-        if self.execution.torch_device.type == "cuda":
-            return torch.cuda.max_memory_allocated(self.execution.torch_device)
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-    def _request(self, message: EncodedMessage, spread: bool) -> EncodedRequest:
-        unconditional = message.unconditional
-        return EncodedRequest(
-            conditional=self._key_values(message.conditional, 0, spread),
-            unconditional=None if unconditional is None else self._key_values(unconditional, 1, spread),
-            layout=message.layout,
-            conditioning=self._conditioning(message),
-            sampling=message.sampling,
-        )
-
-    def _key_values(self, reference: KeyValuesReference, branch: int, spread: bool) -> TextKeyValues:
-        """The heads that this rank attends with. For a branch that other ranks compute, only the shape."""
-        heads = self.denoiser.heads(spread)
-        if not self.denoiser.computes(branch, spread):
-            config = self.denoiser.tower.config
-            shape = (config.num_hidden_layers, 2, heads.stop - heads.start, reference.tokens, config.head_dim)
-            return TextKeyValues(reference.key, torch.empty(shape, device="meta"))
-        key = f"{reference.key} {heads.start}:{heads.stop}"
-        known = self._prompts.get(key)
-        if known is None:
-            started = time.perf_counter()
-            values = fetch_heads(reference.values, heads, self.execution.torch_device)
-            known = TextKeyValues(reference.key, values)
-            self._fetch_seconds += time.perf_counter() - started
-            self._prompts.put(key, known)
-            self._fetched_bytes += values.nbytes
-        return known
-
-    def _conditioning(self, message: EncodedMessage) -> Conditioning:
-        device = self.execution.torch_device
-        if message.conditioning is None:
-            return Conditioning.none(latent_shapes(self.denoiser.tower.config, message.layout), device)
-        self._fetched_bytes += message.conditioning_bytes
-        return fetch_conditioning(message.conditioning, device)
+        return self.tasks.stats()
 
 
 def _own_address() -> str:

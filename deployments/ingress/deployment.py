@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ray import serve
 from starlette.applications import Starlette
 
 from deployments.ingress.app import create_app
@@ -11,6 +12,7 @@ from deployments.ingress.graph import Graph
 from deployments.settings import FrontSettings, ServedModels
 
 
+@serve.ingress()
 class Ingress:
     """Deployment: `serve.ingress()` without an argument takes the application from `__serve_build_asgi_app__`."""
 

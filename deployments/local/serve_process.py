@@ -27,7 +27,7 @@ from deployments.local.status import ApplicationStatus, DeploymentStatus, GraphS
 
 GRACE_SECONDS = 10.0
 KILL_SECONDS = 5.0
-POLL_SECONDS = 0.5
+POLL_SECONDS = 1.0
 # A status costs a tenth of a second of CPU here and half of that in Serve's controller. Serve's own notifications are
 # private, and come with every figure that a Generator reports.
 IDLE_POLL_SECONDS = 10.0
@@ -48,6 +48,8 @@ ENVIRONMENT = {
 }
 DEFAULTS = {
     "RAY_SERVE_HANDLE_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "2",
+    # Serve's own is 0.1: most of what the controller of an idle graph computes.
+    "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.25",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_COLOR_PREFIX": "0",
     # vLLM must use the address by which Ray knows this node.
