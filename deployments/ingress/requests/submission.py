@@ -22,7 +22,7 @@ from deployments.ingress.api_keys import Caller
 from deployments.ingress.errors import ApiError
 from deployments.ingress.graph import Graph, ServedCard
 from deployments.ingress.requests.generation import Generation
-from deployments.ingress.routes.models import generation_model
+from deployments.ingress.requests.model_choice import generation_model
 from deployments.jobs.flow import OutputFile
 from deployments.jobs.job import Job, JobKind
 from deployments.wire.calls import FileFormat, GenerationCall

@@ -16,7 +16,7 @@ from deployments.ingress.graph import Graph
 from deployments.ingress.middleware import request_id_of
 from deployments.ingress.requests.body import read_json
 from deployments.ingress.requests.chat_request import read_chat
-from deployments.ingress.routes.models import chat_model
+from deployments.ingress.requests.model_choice import chat_model
 from deployments.ingress.waiting import while_connected
 from deployments.wire.chat_answer import ChatAnswer
 
