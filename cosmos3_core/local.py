@@ -34,7 +34,7 @@ OnEvent = Callable[[Event], None]
 
 @dataclass(frozen=True)
 class GenerationResult:
-    """What a request gave.
+    """The result of a request.
 
     Attributes:
         request: the request with every number decided.
@@ -42,7 +42,7 @@ class GenerationResult:
         frames: uint8 `[frames, height, width, 3]`.
         fps: frames per second.
         sound: fp32 `[2, samples]` in [-1, 1], or None.
-        sampling_rate: of the sound, in Hz.
+        sampling_rate: samples per second of the sound, in Hz.
         action: fp32 `[rows, width]` in the model's normalised space where the mode predicts actions, else None.
         seconds: wall time per stage.
         manifest: what decided the result, so that it can be made again.

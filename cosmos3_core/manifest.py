@@ -17,31 +17,31 @@ from cosmos3_core.request import MEDIA_FIELDS
 
 BATCH_TASKS = "batch_tasks"
 GIVEN_NOISE = "given"
-"""In place of a generator's name: noise that the caller brought, of which there is no other record."""
+"""Recorded as the source of noise that the caller supplied, which is kept nowhere."""
 CAUSES = ("checkpoint", "precision", "plan", "approximations", "versions", "media", "resolved", "prompts")
 MAX_SHOWN = 60
 UNGROUPED = ("schedule", "guidance", "seed", "noise", "stochastic")
-"""What stood in `resolved` beside the other numbers before it became `resolved.sampling`."""
+"""Keys that older records have directly in `resolved`; they are grouped in `resolved.sampling` now."""
 
 
 class Manifest(Record):
     """The record of one result.
 
     Attributes:
-        format: of the record.
-        job_id: where a server made it.
-        created_at: when it was asked for, in Unix seconds.
+        format: the version of the record's format.
+        job_id: the server's job; None if no server made the result.
+        created_at: when it was requested, in Unix seconds.
         mode: as in `cosmos3_core.modes`.
         request: the fields as the caller gave them, without media.
-        media: by field.
+        media: kind of hash, hash and size of the media in each field.
         resolved: every number that was decided, and the texts.
-        prompts: by guidance branch.
+        prompts: number and hash of the tokens of each guidance branch.
         checkpoint: which weights.
         plan: how the steps were split.
-        precision: of encoding and of denoising.
-        approximations: `guidance_interval` where the caller asked for one, `batch_tasks` where steps were made in one
-            forward pass with other requests, which cannot be done again. Empty: exact.
-        latents_sha256: hash per modality; equal ones are bit-identical results.
+        precision: what encoding and denoising computed with.
+        approximations: `guidance_interval` if the caller asked for one, `batch_tasks` if steps were made in one forward
+            pass with other requests, which cannot be repeated. Empty means exact.
+        latents_sha256: a hash per modality; equal hashes mean bit-identical results.
         stage_seconds: wall time per stage.
         tries: how often it was started.
         resumed_at_step: where it was taken up from snapshots.
@@ -126,13 +126,13 @@ class Manifest(Record):
 
 
 def _with_sampling(resolved: dict[str, Any]) -> dict[str, Any]:
-    """What a record says whose writer did not group the sampler's numbers yet."""
+    """The numbers of a record from before the sampler's were grouped, grouped."""
     others = {name: value for name, value in resolved.items() if name not in (*UNGROUPED, "steps")}
     return others | {"sampling": {name: resolved[name] for name in UNGROUPED if name in resolved}}
 
 
 def differences(before: Manifest, after: Manifest) -> list[str]:
-    """What may be why the second result is not the first, as `name: this, was that`; costs are no reasons."""
+    """Possible reasons for a different result, as `name: this, was that`. Costs are left out."""
     old, new = dict(_flat(_causes(before))), dict(_flat(_causes(after)))
     return [_difference(name, old.get(name), new.get(name)) for name in old | new if old.get(name) != new.get(name)]
 

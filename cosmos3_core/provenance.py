@@ -41,8 +41,8 @@ class Medium(Record):
     """A conditioning image or video.
 
     Attributes:
-        of: whether the hash is of the encoded file or, where there was none, of the RGB frames that were used.
-        sha256, bytes: of that.
+        of: what was hashed: the encoded file or, if there was none, the RGB frames that were used.
+        sha256, bytes: the hash and the size of that.
     """
 
     of: Literal["file", "frames"]
@@ -51,7 +51,7 @@ class Medium(Record):
 
     @classmethod
     def of_file(cls, path: str | os.PathLike[str]) -> Medium:
-        """Of an encoded file, which is not read into memory as a whole.
+        """Describe an encoded file, without reading it into memory as a whole.
 
         Raises:
             OSError: it cannot be read.
@@ -62,7 +62,7 @@ class Medium(Record):
 
     @classmethod
     def of_frames(cls, frames: Frames) -> Medium:
-        """Of uint8 `[frames, height, width, 3]`."""
+        """Describe frames, uint8 `[frames, height, width, 3]`."""
         return cls(of="frames", sha256=hashlib.sha256(frames.tobytes()).hexdigest(), bytes=frames.nbytes)
 
 
@@ -86,7 +86,7 @@ class Prompt(Record):
 
     @classmethod
     def of(cls, text: Tokenized) -> Prompt:
-        """Of a prompt's keys and values, wherever they are."""
+        """Describe the prompt behind some keys and values."""
         return cls(tokens=text.tokens, sha256=text.key)
 
 
@@ -107,7 +107,7 @@ class CheckpointFacts(Record):
 
     @classmethod
     def of(cls, checkpoint: Checkpoint) -> CheckpointFacts:
-        """Of a checkpoint."""
+        """Describe a checkpoint."""
         config = json.dumps(checkpoint.read_json("transformer/config.json"), sort_keys=True)
         return cls(
             name=checkpoint.public_name,
@@ -155,7 +155,7 @@ class Precision(Record):
 
     @classmethod
     def of(cls, settings: ExecutionSettings) -> Precision:
-        """Of the calling thread."""
+        """Describe what the calling thread computes with."""
         import torch
 
         device = settings.torch_device
@@ -190,7 +190,7 @@ class EncodeFacts(Record):
         settings: ExecutionSettings,
         prompts: Mapping[str, Prompt],
     ) -> EncodeFacts:
-        """Of a request that was encoded by the calling thread."""
+        """Describe a request that the calling thread has encoded."""
         asked, guidance = request.guidance_interval is not None, resolved.sampling.guidance
         skips = guidance.enabled and guidance.interval is not None
         return cls(
@@ -214,7 +214,7 @@ class DenoiseFacts(Record):
 
     @classmethod
     def of(cls, denoiser: Denoiser, task: DenoiseTask) -> DenoiseFacts:
-        """Of a task whose steps the calling thread has made."""
+        """Describe a task whose steps the calling thread has made."""
         return cls(
             plan=Split(**asdict(denoiser.mesh.degrees), spread=task.spread),
             precision=Precision.of(denoiser.settings),
@@ -264,7 +264,7 @@ def _described(request: ResolvedRequest) -> dict[str, Any]:
 
 @cache
 def versions() -> dict[str, str]:
-    """Of Python and the packages that compute, in this process."""
+    """Versions of Python and of the packages that compute, in this process."""
     import torch
 
     packages = {name: _version(name) for name in ("cosmos3", "diffusers", "transformers")}

@@ -60,7 +60,7 @@ class ExecutionSettings:
 
     @property
     def torch_device(self) -> torch.device:
-        """The device meant."""
+        """The resolved device."""
         import torch
 
         if self.device == "auto":
@@ -69,7 +69,7 @@ class ExecutionSettings:
 
     @property
     def torch_dtype(self) -> torch.dtype:
-        """The dtype meant."""
+        """The resolved dtype."""
         import torch
 
         if self.dtype == "auto":

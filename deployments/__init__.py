@@ -1,1 +1,1 @@
-"""The serving side: today the command line; Ray Serve deployments of the stages in `cosmos3_core` go here."""
+"""The serving graph: Ray Serve deployments of the stages in `cosmos3_core`, and the command line."""

@@ -162,7 +162,7 @@ async def _checked_addresses(target: Target, allow_private: bool) -> list[str]:
         addresses = await resolve(target.host, target.port)
     except OSError:
         raise Unreachable("the host's name does not resolve") from None
-    # One private address is enough to refuse a name: it is no mistake to work around.
+    # One private address is enough to refuse a name: do not fall back to its other addresses.
     if not allow_private and not all(is_globally_routable(ipaddress.ip_address(address)) for address in addresses):
         raise Unreachable("the host's name resolves to an address that is not globally routable")
     return addresses[:MAX_ADDRESSES_TRIED]

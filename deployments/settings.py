@@ -164,7 +164,7 @@ class ModelSettings(Settings):
         checkpoint: a folder, a Hugging Face id, or `tiny:nano` or `tiny:edge` for a tiny one made where it is absent.
         revision: of a Hugging Face id.
         decoder: the application that decodes this model's latents.
-        previews: whether running generations show glimpses of what they become.
+        previews: whether running generations show previews of their results.
     """
 
     name: str

@@ -84,7 +84,7 @@ def _upright(frames: Iterable[av.VideoFrame]) -> Iterator[NDArray[np.uint8]]:
     for frame in frames:
         # Read once per clip: PyAV leaves a frame whose side data were read to the cycle collector.
         swapped, rows, columns = turn = turn or _orientation(frame)
-        # swscale takes BT.601 for untagged frames of every size; the players that files are made for do not.
+        # swscale takes BT.601 for untagged frames of every size; common players do not.
         guess = Colorspace.ITU709 if frame.width >= 1280 or frame.height > 576 else Colorspace.ITU601
         matrix = guess if frame.colorspace in _NO_MATRIX else None
         picture = reformatter.reformat(frame, format="rgb24", src_colorspace=matrix, interpolation=SCALING)
@@ -112,8 +112,8 @@ def _orientation(frame: av.VideoFrame) -> tuple[bool, int, int]:
     """Whether rows and columns change places, then the step (1 or -1) to read rows and columns with."""
     turn = math.radians(frame.rotation)
     a, b, c, d = math.cos(turn), -math.sin(turn), math.sin(turn), math.cos(turn)
-    # The display matrix tells mirroring too; the angle alone does not. PyAV raises ValueError for a frame with side
-    # data of a kind that it does not know, such as EXIF in motion JPEG, and then the angle has to do.
+    # The display matrix describes mirroring too; the angle alone does not. PyAV raises ValueError for a frame with side
+    # data of a kind that it does not know, such as EXIF in motion JPEG, and then only the angle is used.
     with suppress(KeyError, ValueError):
         side_data: Any = frame.side_data
         a, b, _, c, d = np.frombuffer(side_data["DISPLAYMATRIX"], np.int32)[:5].tolist()

@@ -129,7 +129,7 @@ def place(
     if beside is None:
         return None
     ranks = _ranks(gangs, world_size, rank, RANK_FRACTION)
-    # Ray may put them beside any rank; the worst is that all land beside the same one.
+    # Ray may put them on any rank's card; the worst case is that all share the same one.
     ranks[0].shares += beside
     return ranks + [Card() for _ in range(spare)] + _whole_cards(whole)
 

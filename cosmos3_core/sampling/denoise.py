@@ -30,7 +30,7 @@ class SnapshotError(ValueError):
 
 @dataclass(frozen=True)
 class History:
-    """What a state has been through that its tensors do not show.
+    """The history of a state that its tensors do not record.
 
     Attributes:
         resumed_at: steps at which it was taken up from a snapshot.
@@ -49,7 +49,7 @@ class DenoiseState:
         step: number of finished steps.
         latents: the current samples, fp32.
         solver: UniPC history per modality; empty for the stochastic sampler.
-        history: how it came here; it changes nothing.
+        history: how this state was reached; it does not affect the result.
     """
 
     step: int

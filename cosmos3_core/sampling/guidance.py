@@ -38,6 +38,6 @@ class Guidance:
         return low <= timestep <= high if self.inclusive else low < timestep < high
 
 
-def combine(conditional: Latents, unconditional: Latents, scale: float) -> Latents:
-    """`v_u + g (v_c - v_u)` in fp32, with the same scale for every modality."""
-    return {name: unconditional[name] + scale * (v - unconditional[name]) for name, v in conditional.items()}
+def combine(conditional: Latents, unconditional: Latents, guidance: Guidance) -> Latents:
+    """`v_u + g (v_c - v_u)` in fp32, with the same scale g for every modality."""
+    return {name: unconditional[name] + guidance.scale * (v - unconditional[name]) for name, v in conditional.items()}

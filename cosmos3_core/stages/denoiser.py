@@ -76,7 +76,7 @@ class DenoiseTask:
 
     @property
     def timestep(self) -> float:
-        """Of the next step, in 0..1000."""
+        """The timestep of the next step, 0 to 1000."""
         return self.request.sampling.schedule.timesteps[self.state.step]
 
     @property
@@ -119,7 +119,7 @@ class Denoiser:
         return cls(tower, report, settings, mesh, apply_ulysses(tower, mesh))
 
     def heads(self, spread: bool = True) -> slice:
-        """K/V heads of the understanding tower that this rank reads for a task that is spread, or is not."""
+        """K/V heads of the understanding tower that this rank reads, for a task that is spread or one that is not."""
         degrees = self.mesh.degrees
         heads = degrees.attention_heads if spread else degrees.tensor_heads
         return heads(self.tower.config, self.mesh.rank)
@@ -204,9 +204,9 @@ class Denoiser:
 
     @torch.no_grad()
     def step_together(self, tasks: Sequence[DenoiseTask]) -> list[Step]:
-        """Make one step of each of some tasks with equally many tokens, all spread or none, in one forward.
+        """Make one step of several tasks in one forward. They have equally many tokens, and all are spread or none.
 
-        Of a single task this is exactly `step`; a batched product differs in the last bit from one by one.
+        With one task this equals `step`; with several, the last bits differ from those of separate steps.
         """
         started = time.perf_counter()
         for task, velocity in zip(tasks, self._guided(tasks), strict=True):
@@ -230,8 +230,8 @@ class Denoiser:
                 else computed[id(task), branch]
                 for branch in task.active_branches
             ]
-            scale = task.request.sampling.guidance.scale
-            yield shared[0] if len(shared) == 1 else combine(shared[0], shared[1], scale)
+            guidance = task.request.sampling.guidance
+            yield shared[0] if len(shared) == 1 else combine(shared[0], shared[1], guidance)
 
     def _velocities(self, wanted: Sequence[tuple[DenoiseTask, int]]) -> dict[tuple[int, int], Latents]:
         """Velocities by task and branch: all in one forward, or without guidance batching in one for each branch."""

@@ -22,7 +22,7 @@ from deployments.settings import GeneratorSettings, ModelSettings
 from deployments.wire.messages import EncodedMessage, HandoffLost, LatentsMessage
 
 CONTROL, BACKGROUND = "control", "background"
-"""A rank's threads beside the one that makes steps: one answers pings, one makes snapshots and previews."""
+"""A rank's threads in addition to the one that makes steps: one answers pings, one makes snapshots and previews."""
 
 
 class Gang:

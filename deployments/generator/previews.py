@@ -1,4 +1,4 @@
-"""Previews of running requests: small pictures of what they are about to become."""
+"""When running requests are shown: the ranks make the pictures, and Jobs records them as events."""
 
 from __future__ import annotations
 

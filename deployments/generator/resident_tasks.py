@@ -69,7 +69,7 @@ class ResidentTasks:
         except FileNotFoundError:
             return None
         except Exception as error:
-            # Whatever is wrong with the store or the file, starting over is only slower.
+            # If the store or the file fails, starting over gives the same result, only later.
             with logs_for(task_id):
                 log.warning("the snapshot is not used, starting over: %s", error)
             return None

@@ -125,7 +125,7 @@ class Graph:
         return self._status[1]
 
     async def unready(self) -> dict[str, str]:
-        """Why each stage that is not ready is not; empty once every configured stage is ready."""
+        """The reason for each stage that is not ready; empty once every configured stage is."""
         applications = (await self.status()).applications
         wanted = {FRONT} | {model.application for model in self.configured.models}
         wanted |= {served.card.decoder for served in self._cards.values() if served.card.generates}

@@ -91,7 +91,7 @@ class Claims:
         if self._released:
             return
         if time.monotonic() - self._renewed_at > self._settings.lease_s / 2:
-            # Or this process would claim jobs that it is driving.
+            # Otherwise this process would claim jobs that it is driving.
             await self.renew()
         waiting = await self._threads.run_lease(self._store.waiting)
         served = await asyncio.to_thread(_applications) if waiting else set()

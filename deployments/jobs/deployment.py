@@ -1,4 +1,4 @@
-"""The Jobs deployment: accepts generations, drives those that it has claimed, and answers what becomes of any of them.
+"""The Jobs deployment: accepts generations, drives those that it has claimed, and reports the state of any of them.
 
 A job belongs to the store, not to the process that accepted it: any replica answers for any job, and continues one
 that another replica has left unfinished. A synchronous generation is a job that a client waits for; it expires when no

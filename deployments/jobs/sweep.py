@@ -87,12 +87,12 @@ class Sweep:
         return [file for file, job_id in owners.items() if _is_stray(file, folder, endings.get(job_id))]
 
     def _may_be_stray(self, file: StoredFile, folder: str) -> bool:
-        """Whether a file is a stray if no unfinished job needs it, because no process is about to record it."""
+        """Whether a file is old enough that no process is still about to record it."""
         whole_snapshot = folder == SNAPSHOTS and not file.name.endswith(PARTIAL)
         return whole_snapshot or file.age_s > self._stray_after_s
 
     def _owns_media(self) -> bool:
-        """Whether the media folder belongs to this database; a folder that belongs to none is taken."""
+        """Whether the media folder belongs to this database; a folder that belongs to none is claimed."""
         identity = self._store.identity()
         try:
             return read_media(self._media.uri(OWNER_FILE)).decode() == identity

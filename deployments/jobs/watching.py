@@ -1,4 +1,4 @@
-"""Streams the events of jobs to those who watch them, from the store, whichever process records them."""
+"""Streams the events of jobs from the store to their watchers, no matter which process records them."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Run a Serve config as a private local graph, with its own Ray on loopback, of which nothing outlives the caller.
+"""Run a Serve config as a private local graph, with its own Ray on loopback, which ends with the caller.
 
 The caller holds one pipe to a keeper (`serve_process`), which owns every process of the graph. The graph ends when the
 caller closes the pipe or dies in any way. After closing the pipe the caller only waits, and cleans up if the keeper
-itself was killed. The caller's process imports no Ray. This is no cluster launcher: for many nodes, deploy the same
+itself was killed. The caller's process imports no Ray. This is not a cluster launcher: for many nodes, deploy the same
 config with `serve deploy`.
 """
 

@@ -4,7 +4,7 @@ The keeper is a few megabytes of Python without Ray. All processes of the graph 
 subreaper it adopts those whose parents die. So it ends the graph by killing its own descendants until none are left. It
 does so when its lifeline (standard input) closes, which any death of the parent causes, and when the deployer ends.
 Only Linux has subreapers. On other systems a caller still finds all processes while it lives; if it is killed, some may
-stay. This is no public interface: run graphs through `deployments.local.launch`.
+stay. This is not a public interface: run graphs through `deployments.local.launch`.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ def this_actor() -> Any:
 
 
 async def dead_among(actors: Iterable[Any]) -> set[Any]:
-    """Those of the actors that have died. One that merely does not answer has not; None is no actor."""
+    """The actors that have died. One that only fails to answer does not count; None is a caller that is no actor."""
     asked = {actor for actor in actors if actor is not None}
     dead = await asyncio.gather(*map(_is_dead, asked))
     return {actor for actor, gone in zip(asked, dead, strict=True) if gone}

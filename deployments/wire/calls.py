@@ -68,7 +68,7 @@ class DenoiseCall:
 
 @dataclass(frozen=True)
 class Preview:
-    """A small JPEG of what a running generation is about to become, after some steps."""
+    """A small JPEG preview of a running generation's result, after some steps."""
 
     step: int
     jpeg: bytes

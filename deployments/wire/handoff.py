@@ -27,7 +27,7 @@ def to_array(tensor: Tensor) -> NDArray[Any]:
 
 
 def to_tensor(array: NDArray[Any], dtype: str, device: torch.device) -> Tensor:
-    """A tensor of its own from an array out of the object store, whose memory is read-only and not ours."""
+    """Copy an array of the object store, whose memory is read-only, into a tensor."""
     tensor = torch.tensor(array)
     return (tensor.view(torch.bfloat16) if dtype == "bfloat16" else tensor).to(device)
 

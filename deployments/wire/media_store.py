@@ -23,7 +23,7 @@ from fsspec.implementations.local import LocalFileSystem
 INPUTS, SNAPSHOTS, OUTPUTS = "inputs", "snapshots", "outputs"
 """Its folders. Inputs and snapshots of a job are needed only until it is over."""
 PARTIAL = ".partial"
-"""How the name of a file ends that is being written."""
+"""Suffix of a file that is still being written."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class MediaStore:
         return uri
 
     def files(self, folder: str) -> list[StoredFile]:
-        """All files of one of its folders, those included that are being written."""
+        """All files of one of its folders, including those that are still being written."""
         system, path = fsspec.core.url_to_fs(self.uri(folder))
         system.invalidate_cache()
         found: dict[str, dict[str, Any]] = system.find(path, detail=True, withdirs=False)
@@ -81,7 +81,7 @@ def write_media(uri: str, write: Callable[[BinaryIO], object]) -> int:
     system, path = fsspec.core.url_to_fs(uri)
     system.makedirs(os.path.dirname(path), exist_ok=True)
     local = isinstance(system, LocalFileSystem)
-    # Beside its target where that is a disk, so that it can take its place at once.
+    # On a disk it is written next to its target, so that a rename replaces the target at once.
     folder = os.path.dirname(path) if local else tempfile.gettempdir()
     partial = Path(folder, f".{os.path.basename(path)}.{uuid.uuid4().hex}{PARTIAL}")
     try:
@@ -102,7 +102,7 @@ def write_media(uri: str, write: Callable[[BinaryIO], object]) -> int:
 
 
 def _make_durable(folder: str) -> None:
-    """Have a folder's entries survive a power cut, as its files' contents do."""
+    """Make a folder's entries durable, as its files' contents are."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -132,9 +132,9 @@ def media_size(uri: str) -> int | None:
 
 
 def delete_media(uri: str) -> None:
-    """Remove a file, and what a writer that died has left of it; nothing happens where it is gone already."""
+    """Remove a file and what a dead writer has left of it; does nothing if it is gone already."""
     system, path = fsspec.core.url_to_fs(uri)
-    # Not asked before whether it is there: some file systems answer from a listing that is older than the file.
+    # Nothing checks first whether it is there: some file systems answer from a listing that is older than the file.
     with suppress(FileNotFoundError, NotADirectoryError):
         system.rm_file(path)
     if isinstance(system, LocalFileSystem):

@@ -73,7 +73,7 @@ class EncodedMessage:
         conditioning: dictionary of arrays `clean.<modality>`, `mask.<modality>`; None where nothing is given.
         layout: shape of the generation sequence.
         sampling: how its latents are sampled.
-        clip: what the Decoder needs to know beside the latents.
+        clip: what the Decoder needs to know besides the latents.
         facts: the Encoder's part of the manifest.
         flops: the FLOPs of all denoising steps; a router weighs requests by them.
         preview: the map that previews are made with; None where the model shows none.

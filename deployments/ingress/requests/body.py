@@ -24,7 +24,7 @@ from deployments.ingress.requests.bracket_notation import nested
 from deployments.ingress.requests.strict_json import parse_json
 
 MAX_BODY_BYTES = 512 * 2**20
-MAX_PART_BYTES = 128 * 2**20
+MAX_TEXT_BYTES = 128 * 2**20
 """The limit of a form field that is not a file. Starlette's default, 1 MiB, is too small for most data URIs."""
 MAX_FIELDS = 10_000
 MAX_FILES = 64
@@ -101,7 +101,7 @@ async def read_body(request: Request) -> Body:
     if kind not in FORMS:
         expected = ", ".join((JSON, *FORMS))
         raise ApiError(400, f"Unsupported Media Type: expected one of {expected}")
-    limits = {"max_files": MAX_FILES, "max_fields": MAX_FIELDS, "max_part_size": MAX_PART_BYTES}
+    limits = {"max_files": MAX_FILES, "max_fields": MAX_FIELDS, "max_part_size": MAX_TEXT_BYTES}
     completeness = _CompletenessCheck(request)
     try:
         async with (

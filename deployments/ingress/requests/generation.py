@@ -156,7 +156,7 @@ def _mode(given: GivenFields, media: Media | None) -> Mode:
     from_inputs = implied_mode(Route.VIDEOS, kind)
     mode: Mode = given.value("mode", from_inputs)
     references = mode.row.routes.get(Route.VIDEOS)
-    # A mode that no reference implies is made whatever the reference is; `inputs` then checks what it needs.
+    # A mode that no reference implies is accepted with any reference; `inputs` then checks what it needs.
     if references is None or (references and kind not in references):
         inputs = "no reference" if kind is None else f"a reference {kind}"
         raise given.refusal("mode", f"is {mode.value}; with {inputs} this route does {from_inputs.value}")

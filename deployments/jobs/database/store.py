@@ -307,7 +307,7 @@ class Store:
             return list(session.scalars(select(JobRow.id).where(expired).order_by(JobRow.expires_at).limit(limit)))
 
     def endings(self, job_ids: Sequence[str]) -> dict[str, Ending]:
-        """Whether and with which file jobs have ended, by their ids; ids of no job are left out."""
+        """For each job's id, whether it has ended and its file; unknown ids are left out."""
         found: dict[str, Ending] = {}
         with self._database.reading() as session:
             # Databases limit the parameters of a statement.

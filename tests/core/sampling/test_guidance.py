@@ -42,10 +42,10 @@ def test_a_scale_of_one_needs_no_second_branch(scale: float, above_one: bool, en
 def test_combining_moves_every_modality_away_from_the_unconditional() -> None:
     conditional = {Modality.VISION: torch.tensor([3.0]), Modality.SOUND: torch.tensor([1.0, 2.0])}
     unconditional = {Modality.VISION: torch.tensor([1.0]), Modality.SOUND: torch.tensor([1.0, 4.0])}
-    combined = combine(conditional, unconditional, 6.0)
+    combined = combine(conditional, unconditional, Guidance(6.0))
     assert combined[Modality.VISION].tolist() == [1 + 6 * 2]
     assert combined[Modality.SOUND].tolist() == [1, 4 - 6 * 2]
     for scale, branch in ((0.0, unconditional), (1.0, conditional)):
-        assert {name: x.tolist() for name, x in combine(conditional, unconditional, scale).items()} == {
+        assert {name: x.tolist() for name, x in combine(conditional, unconditional, Guidance(scale)).items()} == {
             name: x.tolist() for name, x in branch.items()
         }
