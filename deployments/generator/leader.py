@@ -25,9 +25,9 @@ from deployments.generator.previews import Previews
 from deployments.generator.running_request import RunningRequest, Update
 from deployments.generator.scheduler import Begin, Decision, Evict, Limits, Remove, Run, Scheduler, Task
 from deployments.generator.snapshots import Snapshots
-from deployments.generator.stop_detection import StopDetector
 from deployments.logs import log, logs_for
 from deployments.settings import GeneratorSettings, ModelSettings
+from deployments.stop_detection import StopDetector
 from deployments.wire.callers import dead_among
 from deployments.wire.calls import DenoiseCall
 from deployments.wire.messages import LatentsMessage
@@ -38,6 +38,7 @@ PING_TIMEOUT_S = 5.0
 MAX_MISSED_PINGS = 3
 MAX_FAILURES_IN_A_ROW = 3
 FLUSH_S = 1.0
+SILENCE_S = 5.0
 
 
 class Generator:
@@ -66,7 +67,7 @@ class Generator:
         self._missed_pings = 0
         self._snapshots = Snapshots(self.gang, self.settings.snapshot_interval_s)
         self._previews = Previews(self.gang, self.settings.preview_interval_s)
-        self._stop_detector = StopDetector()
+        self._stop_detector = StopDetector(SILENCE_S)
         self._failures_in_a_row = 0
         self._overhead_seconds = self._dispatch_seconds = self._step_seconds = self._step_flops = 0.0
         counts = ("tasks", "completed", "cancelled", "failed", "evicted", "resumed", "steps_after_cancel_max")

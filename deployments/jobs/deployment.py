@@ -8,7 +8,6 @@ client does.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, suppress
 from functools import partial
@@ -30,6 +29,7 @@ from deployments.jobs.watching import ATTENDED_S, LISTENERS_PERIOD_S, Watchers
 from deployments.logs import log
 from deployments.names import FRONT
 from deployments.settings import FrontSettings
+from deployments.stop_detection import StopDetector
 from deployments.wire.handles import handle_of
 from deployments.wire.media_store import delete_media
 
@@ -41,8 +41,7 @@ LOCK_PATIENCE_S = 45.0
 BROADCAST_TIMEOUT_S = 10.0
 RENEWALS_PER_LEASE = 5
 DELIVERY_PERIOD_S = 1.0
-# Serve checks the health of a replica every other second, until it is about to stop it.
-HEALTH_SILENCE_S = 20.0
+SILENCE_S = 20.0
 
 
 class Jobs:
@@ -63,7 +62,7 @@ class Jobs:
         self._sweep = Sweep(self.store, settings, self._delete)
         self._deliveries = Deliveries(self._database, settings.webhooks)
         self._background = Background()
-        self._checked_at = time.monotonic()
+        self._stop_detector = StopDetector(SILENCE_S)
         loops: list[tuple[AsyncCall, AsyncCall]] = [
             (self._claim_all, self._claims.until_work),
             (self._claims.renew, partial(asyncio.sleep, settings.lease_s / RENEWALS_PER_LEASE)),
@@ -79,7 +78,7 @@ class Jobs:
         Raises:
             RuntimeError: the cluster has several nodes and the jobs are kept on the disk of one, or a loop has ended.
         """
-        self._checked_at = time.monotonic()
+        self._stop_detector.record_contact()
         if any(loop.done() for loop in self._loops):
             raise RuntimeError("a loop of Jobs has ended")
         alive = sum(node["Alive"] for node in await asyncio.to_thread(ray.nodes))
@@ -166,10 +165,8 @@ class Jobs:
     # Driving and deleting
 
     async def _claim_all(self) -> None:
-        if time.monotonic() - self._checked_at > HEALTH_SILENCE_S:
-            # Serve is about to stop this replica.
-            return
-        await self._claims.claim_all()
+        if not self._stop_detector.stop_expected:
+            await self._claims.claim_all()
 
     async def delete(self, job_id: str) -> Job | None:
         """Remove a job and its media, and stop it where it runs; returns the job as it was, or None."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from deployments.generator import stop_detection
+from deployments.generator import leader as leader_module
 from tests.generator.fake_gang import COLOURS, Ranks, call, led, run, updates_of
 
 
@@ -27,7 +27,7 @@ def test_snapshots_are_written_at_their_interval(nano: Path, ranks: Ranks, tmp_p
 def test_every_request_is_saved_once_when_serve_falls_silent(
     nano: Path, ranks: Ranks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stop_detection, "SILENCE_S", 0.1)
+    monkeypatch.setattr(leader_module, "SILENCE_S", 0.1)
     ranks.step_s = 0.02
 
     async def test() -> None:

@@ -1,7 +1,7 @@
 """Detecting that Serve is about to stop this replica.
 
-Serve does not tell a replica before it stops it. But it asks each replica for its health and its figures about twice a
-second, and it no longer asks one that it means to stop.
+Serve does not tell a replica before it stops it. But it asks each replica for its health every other second, and a
+Generator for its figures twice a second, and it no longer asks one that it is about to stop.
 """
 
 from __future__ import annotations
@@ -9,17 +9,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-SILENCE_S = 5.0
-
 
 class StopDetector:
     """Expects a stop when Serve has been silent for a while.
 
     Attributes:
+        silence_s: how many seconds of silence mean a stop.
         last_contact: when Serve last asked for something, by the clock.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, silence_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self.silence_s = silence_s
         self._clock = clock
         self.last_contact = clock()
 
@@ -30,4 +30,4 @@ class StopDetector:
     @property
     def stop_expected(self) -> bool:
         """Whether Serve has been silent for so long that a stop is near."""
-        return self._clock() - self.last_contact >= SILENCE_S
+        return self._clock() - self.last_contact >= self.silence_s
