@@ -67,6 +67,10 @@ def tree(root: psutil.Process) -> dict[int, tuple[str, float]]:
     return found
 
 
+def _total(processes: dict[int, tuple[str, float]]) -> float:
+    return sum(spent for _, spent in processes.values())
+
+
 def _name(process: psutil.Process) -> str:
     command = process.cmdline() or [process.name()]
     if command[0].startswith(("ray::", "VLLM::")):
@@ -127,9 +131,10 @@ def measure(checkout: Path, idle_s: float) -> Round:
         now = at_start[pid][1] if pid in at_start else 0.0
         processes[name] = (spent + now, idle + 100 * used.get(pid, 0.0) / elapsed)
     return Round(
-        start_cpu_s=sum(spent for _, spent in at_start.values()),
+        start_cpu_s=_total(at_start),
         start_s=start_s,
-        idle_percent=100 * sum(used.values()) / elapsed,
+        # By sums: what a process used that has ended meanwhile stands in its parent's time now.
+        idle_percent=100 * (_total(after) - _total(before)) / elapsed,
         processes=processes,
     )
 

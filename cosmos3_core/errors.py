@@ -26,3 +26,7 @@ class RequestError(CosmosError, ValueError):
 
     def __reduce__(self) -> tuple[type[RequestError], tuple[str, str]]:
         return type(self), (self.field, self.reason)
+
+
+class NotFinite(CosmosError):
+    """The model has made values that are not finite numbers."""

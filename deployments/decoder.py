@@ -16,7 +16,7 @@ import torch
 
 from cosmos3_core.checkpoint import Checkpoint
 from cosmos3_core.codecs.pixels import Frames
-from cosmos3_core.errors import CosmosError
+from cosmos3_core.errors import NotFinite
 from cosmos3_core.media.mp4 import encode_mp4
 from cosmos3_core.media.stills import encode_image
 from cosmos3_core.model.layout import Modality
@@ -37,10 +37,6 @@ CRF_PER_POINT = 3.6
 
 class Abandoned(Exception):
     """The caller no longer waits for the file."""
-
-
-class NotFinite(CosmosError):
-    """The model has made values that are not finite numbers."""
 
 
 class Decoder:

@@ -15,9 +15,8 @@ import pytest
 import cosmos3_core
 
 ROOT = Path(__file__).parents[1]
-STAGES = re.findall(
-    r'"(deployments\.[a-z_.]+\.[A-Z]\w+)"', (ROOT / "deployments" / "app.py").read_text(encoding="utf-8")
-)
+BUILDERS = (ROOT / "deployments" / "app.py").read_text(encoding="utf-8")
+STAGES = re.findall(r'"(deployments\.[a-z_.]+[.:][A-Z]\w+)"', BUILDERS)
 FOREIGN = {"ray", "starlette", "fastapi", "uvicorn", "sse_starlette", "vllm", "deployments"}
 FOLDER = Path(cosmos3_core.__file__).parent
 SOURCES = sorted(FOLDER.rglob("*.py"))
@@ -78,9 +77,14 @@ def test_what_a_rank_computes_with_is_no_more_than_torch() -> None:
     assert _loaded_by("deployments.generator.resident_tasks", "diffusers", "transformers", "vllm") == []
 
 
+def test_the_builders_name_every_stage_and_the_router() -> None:
+    stages = {"Ingress", "Jobs", "Model", "Encoder", "Reasoner", "Generator", "Decoder"}
+    assert {re.split("[.:]", path)[-1] for path in STAGES} == stages | {"LeastQueuedWork"}
+
+
 @pytest.mark.parametrize("path", STAGES)
-def test_a_stage_that_the_builders_name_is_there(path: str) -> None:
-    module, _, name = path.rpartition(".")
+def test_what_the_builders_name_is_there(path: str) -> None:
+    module, _, name = path.replace(":", ".").rpartition(".")
     assert isinstance(getattr(import_module(module), name), type)
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from cosmos3_core.errors import NotFinite
 from cosmos3_core.model.layout import Modality
 from cosmos3_core.model.sequence import Latents
-from deployments.decoder import NotFinite, _action
+from deployments.decoder import _action
 from deployments.wire.calls import DecodeCall
 from deployments.wire.messages import ClipDescription, LatentsMessage
 from tests.manifests import denoise_facts

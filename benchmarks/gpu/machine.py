@@ -14,7 +14,7 @@ from benchmarks.gpu.bench import Bench
 from benchmarks.gpu.results import ItemResult, Measurement
 from benchmarks.gpu.timing import repeated
 
-IMPORTS = ("transformers", "diffusers.models", "cosmos3_core.stages")
+IMPORTS = ("transformers", "diffusers.models", "cosmos3_core.stages.denoiser")
 QUERIES = ("name", "driver_version", "memory.total", "memory.used", "power.limit", "temperature.gpu")
 CLOCKS = ("clocks.sm", "clocks.mem", "clocks.max.sm")
 

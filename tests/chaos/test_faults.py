@@ -1,6 +1,7 @@
 """Processes that die while nothing is generated: they come back by themselves, soon, and nothing of the dead is left.
 
-The stages that generate, and Ingress, die under a job in test_kills.py.
+The other stages that generate, and Ingress, die under a job in test_kills.py. A rank dies here too: while it has no
+step to make, only the leader's pings notice it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from tests.graph.processes import PlacementGroups
 pytestmark = pytest.mark.chaos
 
 
-@pytest.mark.parametrize("name", ["Jobs", "Model", "Reasoner", "EngineCore"])
+@pytest.mark.parametrize("name", ["Jobs", "Model", "Reasoner", "EngineCore", "rank"])
 def test_a_killed_process_comes_back_by_itself(
     name: str, graph: RunningGraph, http: httpx.Client, groups: PlacementGroups
 ) -> None:

@@ -39,7 +39,8 @@ class JobRow(Base):
     status: Mapped[str] = mapped_column(index=True)
     progress: Mapped[int]
     tries: Mapped[int]
-    interruptions: Mapped[list[Any]] = mapped_column(JSON)
+    # The column keeps its old name: replicas of an earlier version may run while later ones replace them.
+    interruptions: Mapped[list[Any]] = mapped_column("deaths", JSON)
     created_at: Mapped[float] = mapped_column(index=True)
     started_at: Mapped[float | None]
     completed_at: Mapped[float | None]
