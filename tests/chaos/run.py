@@ -14,7 +14,6 @@ from typing import Any
 
 from deployments.local.launch import RunningGraph
 from tests.chaos.clients import ChaosClient, Outcome
-from tests.chaos.keys import MOST_UNFINISHED
 from tests.chaos.killing import KINDS
 from tests.chaos.schedule import VICTIMS, Kill, Schedule, Size, Victim, draw
 from tests.chaos.store import Store
@@ -55,8 +54,10 @@ def drawn(size: Size) -> Schedule:
     return draw(seed, size)
 
 
-def survives(graph: RunningGraph, store: Store, schedule: Schedule, headers: dict[str, str]) -> None:
-    """Do what is scheduled.
+def survives(
+    graph: RunningGraph, store: Store, schedule: Schedule, headers: dict[str, str], most_unfinished: int
+) -> None:
+    """Do what is scheduled, under a bound on unfinished jobs, which has to be met.
 
     Raises:
         AssertionError: a job is lost, told twice or beyond a bound, or a kind of process was not killed.
@@ -75,7 +76,7 @@ def survives(graph: RunningGraph, store: Store, schedule: Schedule, headers: dic
     assert until(lambda: not store.waited_for() and not store.unfinished(), OVER_WITHIN_S)
     check_outcomes(outcomes)
     check_jobs(outcomes, store, others)
-    assert store.most <= MOST_UNFINISHED and any(outcome.refusals for outcome in outcomes)
+    assert store.most <= most_unfinished and any(outcome.refusals for outcome in outcomes)
     assert set(killer.killed) == set(VICTIMS), killer.killed
 
 

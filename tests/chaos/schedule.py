@@ -13,8 +13,6 @@ VICTIMS: tuple[Victim, ...] = get_args(Victim)
 
 SIDES = range(64, 129, 16)
 MOST_KILLS = 200
-# Each client begins a job shortly before each kill: on a fast machine, too, every kill meets many of them.
-LONGEST_LEAD_S = 3.0
 
 
 @dataclass(frozen=True)
@@ -25,16 +23,29 @@ class Size:
         clients: how many there are.
         fates: jobs of each kind. Each client has as many of all of them as there will be kills.
         pauses_s: the shortest and the longest time between kills.
+        leads_s: each client begins a job so many seconds before each kill, or after it if negative. So every kill meets
+            many jobs on a fast machine too, and those that begin while a process is replaced meet the bound.
     """
 
     clients: int
     fates: dict[Fate, int]
     pauses_s: tuple[float, float]
+    leads_s: tuple[float, float]
 
 
 # Every kind of process is killed once, each time under a job of each client.
-SHORT = Size(12, {"poll": 26, "stream": 10, "image": 14, "twice": 8, "cancel": 8, "disconnect": 6}, (18.0, 26.0))
-LONG = Size(20, {"poll": 70, "stream": 30, "image": 40, "twice": 20, "cancel": 25, "disconnect": 15}, (20.0, 40.0))
+SHORT = Size(
+    clients=12,
+    fates={"poll": 26, "stream": 10, "image": 14, "twice": 8, "cancel": 8, "disconnect": 6},
+    pauses_s=(18.0, 26.0),
+    leads_s=(-2.0, 3.0),
+)
+LONG = Size(
+    clients=20,
+    fates={"poll": 70, "stream": 30, "image": 40, "twice": 20, "cancel": 25, "disconnect": 15},
+    pauses_s=(20.0, 40.0),
+    leads_s=(0.0, 3.0),
+)
 
 
 @dataclass(frozen=True)
@@ -87,7 +98,7 @@ def draw(seed: int, size: Size) -> Schedule:
         Plan(
             name=f"chaos-{seed}-{number}",
             fate=fate,
-            begins_s=times[number // size.clients] - chance.uniform(0.0, LONGEST_LEAD_S),
+            begins_s=times[number // size.clients] - chance.uniform(*size.leads_s),
             width=chance.choice(SIDES),
             height=chance.choice(SIDES),
             steps=chance.randint(1, 4),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from deployments.local.launch import RunningGraph
-from tests.chaos.keys import authorization
+from tests.chaos.keys import MOST_OF_THE_CROWD, authorization
 from tests.chaos.run import drawn, survives
 from tests.chaos.schedule import LONG, SHORT, VICTIMS, Size, draw
 from tests.chaos.store import Store
@@ -28,4 +28,4 @@ def test_a_schedule_is_its_seeds(size: Size, jobs: int) -> None:
 @pytest.mark.usefixtures("http")
 def test_chaos(graph: RunningGraph, data: Path) -> None:
     """The bound on unfinished jobs is that of the clients' API key; what was left behind is swept by test_kills.py."""
-    survives(graph, Store(data), drawn(SHORT), authorization("crowd"))
+    survives(graph, Store(data), drawn(SHORT), authorization("crowd"), MOST_OF_THE_CROWD)

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.keys import MOST_UNFINISHED
 from tests.chaos.paired import RETENTION, paired_recipe
 from tests.chaos.run import drawn, survives
 from tests.chaos.schedule import LONG
 from tests.chaos.store import STRAYS_SWEPT_WITHIN_S, Store
 from tests.graph.processes import until
 from tests.graph.starting import started
+
+MOST_UNFINISHED = 8
 
 
 @pytest.mark.chaos
@@ -23,5 +24,5 @@ def test_long_chaos(tmp_path: Path) -> None:
     config = paired_recipe(tmp_path, admission={"max_unfinished": MOST_UNFINISHED}, retention=RETENTION)
     store = Store(tmp_path)
     with started(config, tmp_path / "log") as graph:
-        survives(graph, store, drawn(LONG), {})
+        survives(graph, store, drawn(LONG), {}, MOST_UNFINISHED)
         assert until(lambda: not store.stray_files(), STRAYS_SWEPT_WITHIN_S), store.stray_files()
