@@ -6,7 +6,7 @@ import hashlib
 from typing import Any
 
 # Few enough that the clients of a run of chaos are told to come back later.
-MOST_OF_THE_CROWD = 6
+MOST_OF_THE_CROWD = 4
 _BOUNDS: dict[str, dict[str, Any]] = {
     "alice": {},
     "bob": {"max_unfinished": 3},
