@@ -102,8 +102,8 @@ class RunningGraph:
     def status(self) -> GraphStatus:
         """The latest status.
 
-        Until every application runs, it is at most about a second old. Then it may be ten seconds old, and a second
-        again for half a minute after each change.
+        Until every application runs, it is at most about two seconds old. Then it may be ten seconds old, and two
+        seconds again for half a minute after each change.
         """
         return self._status
 

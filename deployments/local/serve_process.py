@@ -27,7 +27,7 @@ from deployments.local.status import ApplicationStatus, DeploymentStatus, GraphS
 
 GRACE_SECONDS = 10.0
 KILL_SECONDS = 5.0
-POLL_SECONDS = 1.0
+POLL_SECONDS = 2.0
 # A status costs a tenth of a second of CPU here and half of that in Serve's controller. Serve's own notifications are
 # private, and come with every figure that a Generator reports.
 IDLE_POLL_SECONDS = 10.0
