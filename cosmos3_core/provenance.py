@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from pydantic import BaseModel, ConfigDict
 
 from cosmos3_core.catalog import Family
-from cosmos3_core.inputs import Frames, MediaInputs
 from cosmos3_core.request import MEDIA_FIELDS, GenerationRequest
 from cosmos3_core.resolve import ResolvedRequest
 from cosmos3_core.settings import ExecutionSettings
 
 if TYPE_CHECKING:
     from cosmos3_core.checkpoint import Checkpoint
+    from cosmos3_core.inputs import Frames, MediaInputs
     from cosmos3_core.stages.denoiser import Denoiser, DenoiseTask
 
 GUIDANCE_INTERVAL = "guidance_interval"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,6 @@ from cosmos3_core.catalog import ALL_MODES, Family
 from cosmos3_core.embodiments import find_embodiment
 from cosmos3_core.errors import RequestError
 from cosmos3_core.geometry import Canvas
-from cosmos3_core.inputs import MediaInputs
 from cosmos3_core.model.config import TransformerConfig
 from cosmos3_core.model.layout import SequenceLayout
 from cosmos3_core.modes import Actions, Clean, Mode
@@ -36,6 +36,10 @@ from cosmos3_core.sampling import schedule as schedules
 from cosmos3_core.sampling.guidance import Guidance
 from cosmos3_core.sampling.sampling import Sampling
 from cosmos3_core.sampling.schedule import Schedule, ScheduleKind
+
+if TYPE_CHECKING:
+    # It imports what decodes media, which a model's card and a gang's leader never do.
+    from cosmos3_core.inputs import MediaInputs
 
 MAX_SOUND_SECONDS = 120.0
 ACTION_FIELDS = ("domain_name", "domain_id", "raw_action_dim", "action_chunk_size", "view_point")

@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 from cosmos3_core.errors import CosmosError
 
+DEFAULT_QUALITY = 95
+"""Quality of lossy files where the caller names none, from 1 to 100."""
 MAX_PIXELS = 178_956_970
 """Largest image or video frame accepted, in pixels (width times height)."""
 

@@ -12,11 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from cosmos3_core.media.checks import MediaError, check_frame, check_range, check_size
+from cosmos3_core.media.checks import DEFAULT_QUALITY, MediaError, check_frame, check_range, check_size
 from cosmos3_core.media.source import IMAGE_FORMATS, Source, opened
-
-DEFAULT_QUALITY = 95
-"""Quality of lossy files where the caller names none, from 1 to 100."""
 
 
 def decode_image(source: Source) -> NDArray[np.uint8]:

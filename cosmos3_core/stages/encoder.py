@@ -6,7 +6,7 @@ understanding tower and the VAE's encoder half; the latter is loaded when a requ
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -14,7 +14,6 @@ from transformers import AutoTokenizer
 
 from cosmos3_core.checkpoint import Checkpoint
 from cosmos3_core.codecs import pixels
-from cosmos3_core.codecs.video_vae import VideoEncoder
 from cosmos3_core.errors import CheckpointError
 from cosmos3_core.inputs import MediaInputs
 from cosmos3_core.model.layout import VAE_TEMPORAL_STRIDE, Modality, latent_shapes
@@ -25,6 +24,9 @@ from cosmos3_core.sampling.denoise import Conditioning
 from cosmos3_core.settings import ExecutionSettings
 from cosmos3_core.stages.encoded import EncodedRequest
 from cosmos3_core.stages.understanding import Understanding
+
+if TYPE_CHECKING:
+    from cosmos3_core.codecs.video_vae import VideoEncoder
 
 
 class Encoder:
@@ -57,6 +59,9 @@ class Encoder:
     def video_encoder(self) -> VideoEncoder:
         """The VAE's encoder half, loaded at its first use."""
         if self._video_encoder is None:
+            # With its weights comes diffusers, which requests without media never need.
+            from cosmos3_core.codecs.video_vae import VideoEncoder
+
             self._video_encoder = VideoEncoder.from_checkpoint(self.checkpoint, self.settings)
         return self._video_encoder
 

@@ -15,7 +15,7 @@ import ray
 from ray.exceptions import ObjectLostError, RayActorError
 
 from cosmos3_core.manifest import Manifest
-from cosmos3_core.media.stills import DEFAULT_QUALITY
+from cosmos3_core.media.checks import DEFAULT_QUALITY
 from cosmos3_core.request import Event, Finished, StageName, Started
 from deployments.wire.callers import this_actor
 from deployments.wire.calls import DecodeCall, DecodedFile, DenoiseCall, FileFormat, GenerationCall, Preview

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from cosmos3_core.media.stills import DEFAULT_QUALITY
+from cosmos3_core.media.checks import DEFAULT_QUALITY
 from cosmos3_core.request import GenerationRequest
 from deployments.wire.media_store import read_media
 from deployments.wire.messages import ClipDescription, EncodedMessage, LatentsMessage

@@ -14,7 +14,7 @@ from typing import Any
 
 from cosmos3_core.errors import RequestError
 from cosmos3_core.inputs import read_inputs
-from cosmos3_core.media.stills import DEFAULT_QUALITY
+from cosmos3_core.media.checks import DEFAULT_QUALITY
 from cosmos3_core.request import MEDIA_FIELDS, GenerationRequest
 from cosmos3_core.resolve import ResolvedRequest, resolve
 from deployments.addresses import check_url

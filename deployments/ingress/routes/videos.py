@@ -9,7 +9,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from cosmos3_core.media.stills import DEFAULT_QUALITY
+from cosmos3_core.media.checks import DEFAULT_QUALITY
 from deployments.ingress.api_keys import caller_of
 from deployments.ingress.errors import ApiError
 from deployments.ingress.graph import Graph
