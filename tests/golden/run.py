@@ -12,7 +12,6 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -26,9 +25,9 @@ from cosmos3_core.parallel.degrees import Degrees
 from cosmos3_core.parallel.mesh import joined
 from cosmos3_core.stages.denoiser import Denoiser
 from cosmos3_core.stages.encoded import EncodedRequest
-from cosmos3_core.stages.understanding import TextKeyValues
 from cosmos3_core.tiny.checkpoint import write_checkpoint
 from tests.golden.requests import DISTILLED, DISTILLED_LEVELS, FAMILIES, REQUESTS, fields_of, names_of
+from tests.parallel.rank_process import own
 
 PLAN = Degrees(cfg=2, ulysses=2)
 TIMEOUT = timedelta(minutes=5)
@@ -92,20 +91,6 @@ def distilled(checkpoint: Path) -> Path:
     return variant
 
 
-def own(denoiser: Denoiser, request: EncodedRequest) -> EncodedRequest:
-    """What a rank would have fetched: its heads, of its branches."""
-
-    def fetched(text: TextKeyValues | None, branch: int) -> TextKeyValues | None:
-        if text is None:
-            return None
-        values = text.values[:, :, denoiser.heads()].clone()
-        return TextKeyValues(text.key, values if denoiser.computes(branch) else values.to("meta"))
-
-    conditional = fetched(request.conditional, 0)
-    assert conditional is not None
-    return replace(request, conditional=conditional, unconditional=fetched(request.unconditional, 1))
-
-
 def run_rank(folder: Path, rank: int) -> None:
     """All requests of a checkpoint on one of the ranks; rank 0 writes the hashes."""
     torch.set_num_threads(1)
@@ -116,7 +101,7 @@ def run_rank(folder: Path, rank: int) -> None:
         denoiser = Denoiser.from_checkpoint(Checkpoint.find(folder / "checkpoint"), settings, mesh)
         found = {}
         for name, request in encoded.items():
-            task = denoiser.start(own(denoiser, request))
+            task = denoiser.start(own(denoiser, request, spread=True))
             while not task.done:
                 denoiser.step(task)
             found[name] = {"latents_sha256": sha256_of(task.state.latents), "summary": summary(task.state.latents)}
