@@ -13,7 +13,7 @@ from pydantic import field_validator
 
 from cosmos3_core.modes import Mode
 from cosmos3_core.provenance import CheckpointFacts, DenoiseFacts, EncodeFacts, Medium, Precision, Prompt, Record, Split
-from cosmos3_core.request import MEDIA_FIELDS
+from cosmos3_core.request import MEDIA_FIELDS, MEDIA_NAMES
 
 BATCH_TASKS = "batch_tasks"
 GIVEN_NOISE = "given"
@@ -70,7 +70,9 @@ class Manifest(Record):
     @classmethod
     def _without_media(cls, request: dict[str, Any]) -> dict[str, Any]:
         # A path in a record that came from elsewhere would be read here, and sent to a server.
-        if any(request.get(name) is not None for name in MEDIA_FIELDS):
+        controls = request.get("controls") or ()
+        held = [request.get(name) for name in MEDIA_FIELDS] + [control.get("video") for control in controls]
+        if any(source is not None for source in held):
             raise ValueError("holds media; they belong into `media`, by their hashes")
         return request
 
@@ -87,8 +89,8 @@ class Manifest(Record):
     @field_validator("media")
     @classmethod
     def _known_media(cls, media: dict[str, Medium]) -> dict[str, Medium]:
-        if not set(media) <= set(MEDIA_FIELDS):
-            raise ValueError(f"names {', '.join(media)}; expected {' or '.join(MEDIA_FIELDS)}")
+        if not set(media) <= set(MEDIA_NAMES):
+            raise ValueError(f"names {', '.join(media)}; expected {' or '.join(MEDIA_NAMES)}")
         return media
 
     @classmethod

@@ -12,7 +12,7 @@ from typing import Literal
 from cosmos3_core.catalog import Family
 from cosmos3_core.errors import RequestError
 from cosmos3_core.geometry import Canvas, floor_to_stride
-from cosmos3_core.modes import Mode, Output
+from cosmos3_core.modes import Given, Mode, Output
 from cosmos3_core.sampling.sampling import NoiseSource
 
 NegativeMetadata = Literal["none", "same", "inverse"]
@@ -40,6 +40,8 @@ class Preset:
     Attributes:
         video, image, action: numbers per kind of mode, for Nano and Super.
         edge_video, edge_image: the same for Edge.
+        edit: numbers for editing an image.
+        control_defaults: a kind of control has its own guidance (`controls`), which wins over that of videos.
         checkpoint_schedule: take the spacing from the checkpoint's scheduler config instead of `flow`.
         system_prompt: modes that get a system prompt; None means what the checkpoint's `model_index.json` says.
         metadata_sentences: append duration and resolution sentences to a plain prompt.
@@ -57,6 +59,7 @@ class Preset:
         floor_action_source: shrink an action source to multiples of 16 first.
         exact_action_aspect: the action caption names the exact ratio instead of the nearest canonical one.
         trim_sound: cut the waveform to the video's length.
+        verbatim_transfer: a transfer's prompts get neither metadata nor the directive to follow the controls.
     """
 
     name: str
@@ -65,6 +68,8 @@ class Preset:
     action: ModeDefaults
     edge_video: ModeDefaults
     edge_image: ModeDefaults
+    edit: ModeDefaults
+    control_defaults: bool
     checkpoint_schedule: bool
     system_prompt: tuple[Mode, ...] | None
     metadata_sentences: bool
@@ -83,6 +88,7 @@ class Preset:
     floor_action_source: bool
     exact_action_aspect: bool
     trim_sound: bool
+    verbatim_transfer: bool
 
     def action_source(self, width: int, height: int) -> tuple[int, int]:
         """Width and height an action source is brought to before it is fitted into its canvas."""
@@ -91,6 +97,8 @@ class Preset:
     def defaults(self, mode: Mode, family: Family) -> ModeDefaults:
         """The numbers of a mode for a member of the family."""
         edge = family is Family.EDGE
+        if mode.row.given is Given.PICTURE:
+            return self.edit
         match mode.row.output:
             case Output.ROLLOUT:
                 return self.action
@@ -101,6 +109,7 @@ class Preset:
 
 
 _VIDEO = ModeDefaults(35, 6.0, 10.0)
+_EDIT = ModeDefaults(35, 6.0, 5.0)
 _EDGE_CANVAS = Canvas(832, 480)
 
 VLLM_OMNI = Preset(
@@ -110,8 +119,10 @@ VLLM_OMNI = Preset(
     action=ModeDefaults(30, 1.0, 5.0),
     edge_video=replace(_VIDEO, guidance_scale=5.0, flow_shift=3.0, canvas=_EDGE_CANVAS),
     edge_image=ModeDefaults(50, 7.0, 3.0, Canvas(640, 640), guidance_interval=(400.0, 1000.0)),
+    edit=_EDIT,
+    control_defaults=True,
     checkpoint_schedule=False,
-    system_prompt=(Mode.VIDEO_TO_VIDEO,),
+    system_prompt=(Mode.VIDEO_TO_VIDEO, Mode.TRANSFER, Mode.IMAGE_TO_IMAGE),
     metadata_sentences=False,
     json_metadata=True,
     json_aspect_ratio=False,
@@ -128,6 +139,7 @@ VLLM_OMNI = Preset(
     floor_action_source=False,
     exact_action_aspect=False,
     trim_sound=True,
+    verbatim_transfer=False,
 )
 
 DIFFUSERS = Preset(
@@ -137,6 +149,8 @@ DIFFUSERS = Preset(
     action=ModeDefaults(30, 1.0, None),
     edge_video=replace(_VIDEO, flow_shift=None),
     edge_image=replace(_VIDEO, flow_shift=None),
+    edit=replace(_EDIT, flow_shift=None),
+    control_defaults=False,
     checkpoint_schedule=True,
     system_prompt=None,
     metadata_sentences=True,
@@ -155,6 +169,7 @@ DIFFUSERS = Preset(
     floor_action_source=True,
     exact_action_aspect=False,
     trim_sound=False,
+    verbatim_transfer=True,
 )
 
 FRAMEWORK = Preset(
@@ -164,8 +179,10 @@ FRAMEWORK = Preset(
     action=ModeDefaults(30, 1.0, 10.0),
     edge_video=replace(_VIDEO, canvas=_EDGE_CANVAS, num_frames=121),
     edge_image=ModeDefaults(50, 4.0, 3.0, _EDGE_CANVAS),
+    edit=_EDIT,
+    control_defaults=True,
     checkpoint_schedule=False,
-    system_prompt=(),
+    system_prompt=(Mode.TRANSFER, Mode.IMAGE_TO_IMAGE),
     metadata_sentences=True,
     json_metadata=True,
     json_aspect_ratio=True,
@@ -182,6 +199,7 @@ FRAMEWORK = Preset(
     floor_action_source=False,
     exact_action_aspect=True,
     trim_sound=False,
+    verbatim_transfer=False,
 )
 
 PRESETS = {preset.name: preset for preset in (VLLM_OMNI, DIFFUSERS, FRAMEWORK)}

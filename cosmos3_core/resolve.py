@@ -7,23 +7,25 @@ refuse a bad request before any stage sees it.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cosmos3_core import geometry
 from cosmos3_core.catalog import ALL_MODES, Family
+from cosmos3_core.controls import Control, control_defaults, directive
 from cosmos3_core.embodiments import find_embodiment
 from cosmos3_core.errors import RequestError
 from cosmos3_core.geometry import Canvas
 from cosmos3_core.model.config import TransformerConfig
 from cosmos3_core.model.layout import SequenceLayout
-from cosmos3_core.modes import Actions, Clean, Mode
+from cosmos3_core.modes import Actions, Clean, Given, Mode
 from cosmos3_core.presets import ModeDefaults, Preset, find_preset
 from cosmos3_core.prompt import (
+    EDIT_SYSTEM_PROMPT,
     IMAGE_SYSTEM_PROMPT,
+    TRANSFER_SYSTEM_PROMPT,
     VIDEO_SYSTEM_PROMPT,
     ClipFacts,
     MetadataRules,
@@ -31,9 +33,10 @@ from cosmos3_core.prompt import (
     negative_text,
     positive_text,
 )
-from cosmos3_core.request import GenerationRequest
+from cosmos3_core.request import MAX_LONG_FRAMES, SMALLEST_CHUNK, GenerationRequest
+from cosmos3_core.resolved import ActionPlan, Part, ResolvedRequest, cut, opening_frames
 from cosmos3_core.sampling import schedule as schedules
-from cosmos3_core.sampling.guidance import Guidance
+from cosmos3_core.sampling.guidance import Guidance, Interval
 from cosmos3_core.sampling.sampling import Sampling
 from cosmos3_core.sampling.schedule import Schedule, ScheduleKind
 
@@ -42,8 +45,19 @@ if TYPE_CHECKING:
     from cosmos3_core.inputs import MediaInputs
 
 MAX_SOUND_SECONDS = 120.0
-ACTION_FIELDS = ("domain_name", "domain_id", "raw_action_dim", "action_chunk_size", "view_point")
+ACTION_FIELDS = ("domain_name", "domain_id", "raw_action_dim", "action_chunk_size", "view_point", "state")
 CONTINUATION_FIELDS = ("condition_frame_indexes_vision", "condition_video_keep")
+TRANSFER_FIELDS = (
+    "control_guidance",
+    "control_guidance_interval",
+    "num_video_frames_per_chunk",
+    "num_conditional_frames",
+    "num_first_chunk_conditional_frames",
+    "max_frames",
+    "share_vision_temporal_positions",
+    "emphasize_control_in_prompt",
+)
+SYSTEM_PROMPTS = {Mode.TRANSFER: TRANSFER_SYSTEM_PROMPT, Mode.IMAGE_TO_IMAGE: EDIT_SYSTEM_PROMPT}
 
 
 @dataclass(frozen=True)
@@ -78,47 +92,6 @@ class ModelFacts:
     modes: tuple[Mode, ...] = ALL_MODES
 
 
-@dataclass(frozen=True)
-class ActionPlan:
-    """The action part of a request: `rows` is `[chunk, width]` where actions are given, else None."""
-
-    domain: int
-    width: int
-    chunk: int
-    rows: NDArray[np.float32] | None
-
-
-@dataclass(frozen=True)
-class ResolvedRequest:
-    """A request with every number decided.
-
-    Attributes:
-        mode, preset: as asked.
-        canvas: frame the media are prepared for, in pixels.
-        num_frames, fps: of the output.
-        layout: shape of the generation sequence.
-        positive, negative: user messages of the branches.
-        system_prompt, max_prompt_tokens: how they become a chat.
-        sampling: how its latents are sampled.
-        action: the action part, if any.
-        sound_samples: samples per channel to keep; None keeps what the decoder gives.
-    """
-
-    mode: Mode
-    preset: Preset
-    canvas: Canvas
-    num_frames: int
-    fps: float
-    layout: SequenceLayout
-    positive: str
-    negative: str
-    system_prompt: str | None
-    max_prompt_tokens: int | None
-    sampling: Sampling
-    action: ActionPlan | None
-    sound_samples: int | None
-
-
 def resolve(request: GenerationRequest, model: ModelFacts, inputs: MediaInputs) -> ResolvedRequest:
     """Decide every number of a request.
 
@@ -126,30 +99,55 @@ def resolve(request: GenerationRequest, model: ModelFacts, inputs: MediaInputs) 
         RequestError: something contradicts itself, the mode or the checkpoint; it names the field.
     """
     preset = find_preset(request.preset)
-    defaults = preset.defaults(request.mode, model.family)
+    defaults = _defaults(request, preset, model)
     _check_mode(request, model)
-    action = _action(request, model)
-    fps = request.fps if request.fps is not None else defaults.fps
-    num_frames = _num_frames(request, defaults, action, fps)
+    action = _action(request, model, inputs)
+    fps = _fps(request, defaults, inputs)
+    num_frames, parts, part_frames = _length(request, defaults, action, fps, inputs)
     canvas = _canvas(request, preset, defaults, inputs)
-    clip = ClipFacts(canvas, num_frames, fps)
+    clip = ClipFacts(canvas, part_frames, fps)
     positive, negative = _texts(request, preset, clip)
     sound_frames, sound_samples = _sound(request, model, preset, clip)
+    layout = _layout(request, preset, inputs, clip, action, sound_frames)
+    if request.mode.row.clean is Clean.OPENING:
+        layout = replace(layout, clean_frames=opening_frames(parts[0].overlap))
     return ResolvedRequest(
         mode=request.mode,
         preset=preset,
         canvas=canvas,
         num_frames=num_frames,
         fps=fps,
-        layout=_layout(request, preset, inputs, clip, action, sound_frames),
+        layout=layout,
         positive=positive,
         negative=negative,
         system_prompt=_system_prompt(request, preset, model),
         max_prompt_tokens=request.max_sequence_length or preset.max_prompt_tokens,
         sampling=_sampling(request, preset, defaults, model.scheduler),
+        controls=_controls(request),
         action=action,
         sound_samples=sound_samples,
+        parts=parts,
+        ignored=_ignored(request, model.scheduler),
     )
+
+
+def _defaults(request: GenerationRequest, preset: Preset, model: ModelFacts) -> ModeDefaults:
+    """The numbers of the mode, and of the controls where they have their own."""
+    defaults = preset.defaults(request.mode, model.family)
+    if request.mode.row.given is not Given.CONTROLS:
+        return defaults
+    # Edge's own numbers are for text; transfer has one set for all members (spec 9.4).
+    defaults = replace(preset.video, canvas=defaults.canvas)
+    kinds = tuple(control.kind for control in _controls(request))
+    if not preset.control_defaults:
+        return defaults
+    found = control_defaults(kinds)
+    return replace(defaults, guidance_scale=found.guidance_scale, fps=found.fps or defaults.fps)
+
+
+def _controls(request: GenerationRequest) -> tuple[Control, ...]:
+    """The controls that are used, without their videos; one of weight 0 is as if it was not given."""
+    return tuple(control.model_copy(update={"video": None}) for control in request.controls if control.weight > 0)
 
 
 def _check_mode(request: GenerationRequest, model: ModelFacts) -> None:
@@ -166,6 +164,10 @@ def _check_mode(request: GenerationRequest, model: ModelFacts) -> None:
         raise RequestError("action", f"is missing; {mode.value} rolls out given actions")
     if not mode.is_action:
         _refuse_given(request, ACTION_FIELDS, "expected an action mode")
+    elif not mode.predicts_action or mode.row.clean is Clean.ALL:
+        _refuse_given(request, ("state",), f"expected mode {Mode.POLICY.value}")
+    if mode.row.given is not Given.CONTROLS:
+        _refuse_given(request, TRANSFER_FIELDS, f"expected mode {Mode.TRANSFER.value}")
     if mode.row.clean is not Clean.CHOSEN:
         takers = _named(other for other in Mode if other.row.clean is Clean.CHOSEN)
         _refuse_given(request, CONTINUATION_FIELDS, f"expected mode {takers}")
@@ -183,32 +185,104 @@ def _refuse_given(request: GenerationRequest, fields: tuple[str, ...], expected:
             raise RequestError(field, f"is not used by {request.mode.value}; {expected}")
 
 
-def _action(request: GenerationRequest, model: ModelFacts) -> ActionPlan | None:
+def _action(request: GenerationRequest, model: ModelFacts, inputs: MediaInputs) -> ActionPlan | None:
     if not request.mode.is_action:
         return None
     config = model.config
     embodiment = find_embodiment(request.domain_name, request.domain_id, config.num_embodiment_domains)
-    given = request.action
-    width = request.raw_action_dim or embodiment.width or (given.shape[1] if given is not None else None)
+    given, state = request.action, request.state
+    rows_width = next((rows.shape[1] for rows in (given, state) if rows is not None), None)
+    width = request.raw_action_dim or embodiment.width or rows_width
     if width is None:
         raise RequestError("raw_action_dim", "is missing; the width of this embodiment depends on its dataset")
     if width > config.action_dim:
         raise RequestError("raw_action_dim", f"is {width}; this checkpoint has {config.action_dim} action channels")
-    if given is not None and given.shape[1] != width:
-        raise RequestError("action", f"rows are {given.shape[1]} wide; expected {width} for this embodiment")
-    chunk = request.action_chunk()
-    rows = None if given is None else np.pad(given[:chunk], ((0, max(0, chunk - len(given))), (0, 0)), mode="edge")
-    return ActionPlan(embodiment.domain, width, chunk, rows)
+    for field, rows in (("action", given), ("state", state)):
+        if rows is not None and rows.shape[1] != width:
+            raise RequestError(field, f"rows are {rows.shape[1]} wide; expected {width} for this embodiment")
+    chunk, count = _chunks(request, inputs)
+    if state is not None and count > 1:
+        raise RequestError("state", f"cannot be combined with {count} chunks; the robot's state after one is not known")
+    if state is not None and len(state) > chunk:
+        raise RequestError("state", f"has {len(state)} rows; expected at most {chunk}, as many as actions")
+    rows = None
+    if given is not None:
+        rows = np.pad(given[: chunk * count], ((0, max(0, chunk * count - len(given))), (0, 0)), mode="edge")
+    return ActionPlan(embodiment.domain, width, chunk, rows, state)
 
 
-def _num_frames(request: GenerationRequest, defaults: ModeDefaults, action: ActionPlan | None, fps: float) -> int:
+def _chunks(request: GenerationRequest, inputs: MediaInputs) -> tuple[int, int]:
+    """Length and number of the chunks of actions; those that a video is read for have all their frames."""
+    chunk, count = request.action_chunks()
+    frames = None if inputs.frames is None else len(inputs.frames)
+    if request.mode.row.clean is not Clean.ALL or frames is None or frames > chunk * count:
+        return chunk, count
+    if request.action_chunk_size is None and request.num_frames is None and frames > SMALLEST_CHUNK:
+        return (frames - 1) // SMALLEST_CHUNK * SMALLEST_CHUNK, 1
+    needed = chunk * count + 1
+    raise RequestError(
+        "video", f"has {frames} frames; {chunk * count} actions need {needed}, with one frame between each"
+    )
+
+
+def _fps(request: GenerationRequest, defaults: ModeDefaults, inputs: MediaInputs) -> float:
+    if request.fps is not None:
+        return request.fps
+    if request.mode.row.given is Given.CONTROLS and inputs.fps is not None:
+        return inputs.fps
+    return defaults.fps
+
+
+def _length(
+    request: GenerationRequest,
+    defaults: ModeDefaults,
+    action: ActionPlan | None,
+    fps: float,
+    inputs: MediaInputs,
+) -> tuple[int, tuple[Part, ...], int]:
+    """Frames of the output, the parts that it is made in, and frames of a part."""
     if request.mode.is_image:
         if request.num_frames not in (None, 1):
             raise RequestError("num_frames", f"is {request.num_frames}; {request.mode.value} makes 1")
-        return 1
+        return 1, (Part(),), 1
+    if request.mode.row.given is Given.CONTROLS:
+        return _transfer_length(request, fps, inputs)
     if action is not None:
-        return geometry.check_video_length(action.chunk + 1, fps)
-    return geometry.check_video_length(request.num_frames or defaults.num_frames, fps)
+        length = geometry.check_video_length(action.chunk + 1, fps)
+        total = _chunks(request, inputs)[1] * action.chunk + 1
+        return total, _parts(total, length, overlap=1), length
+    length = geometry.check_video_length(request.num_frames or defaults.num_frames, fps)
+    return length, (Part(stop=length),), length
+
+
+def _transfer_length(request: GenerationRequest, fps: float, inputs: MediaInputs) -> tuple[int, tuple[Part, ...], int]:
+    lengths = [len(frames) for frames in inputs.controls.values()]
+    if len(lengths) < len(_controls(request)):
+        assert inputs.frames is not None
+        lengths.insert(0, len(inputs.frames))
+    total = lengths[0]
+    if max(lengths) == 1 and request.num_frames is not None:
+        total = min(request.num_frames, MAX_LONG_FRAMES)
+    asked = request.num_video_frames_per_chunk
+    kinds = tuple(control.kind for control in _controls(request))
+    longest = control_defaults(kinds).chunk_frames
+    # As diffusers, a part is not longer than the video unless that is asked for: the rest would be thrown away.
+    length = 1 if total == 1 else geometry.round_up_frames(min(longest, total) if asked is None else asked)
+    geometry.check_video_length(length, fps)
+    overlap = 1 if request.num_conditional_frames is None else request.num_conditional_frames
+    if total > length and overlap >= length:
+        raise RequestError("num_conditional_frames", f"is {overlap}; expected fewer than the {length} frames of a part")
+    opening = min(request.num_first_chunk_conditional_frames or 0, length)
+    if inputs.frames is not None:
+        opening = min(opening, len(inputs.frames))
+    return total, _parts(total, length, overlap, opening), length
+
+
+def _parts(total: int, length: int, overlap: int, opening: int = 0) -> tuple[Part, ...]:
+    return tuple(
+        Part(index, start, min(start + length, total), overlap if index else opening)
+        for index, start in enumerate(cut(total, length, overlap))
+    )
 
 
 def _canvas(request: GenerationRequest, preset: Preset, defaults: ModeDefaults, inputs: MediaInputs) -> Canvas:
@@ -223,10 +297,15 @@ def _canvas(request: GenerationRequest, preset: Preset, defaults: ModeDefaults, 
     if request.mode.is_action and source is not None:
         floored = preset.action_source(*source)
         return geometry.action_canvas(request.resolution or preset.action_tier, *floored)
-    if request.resolution is not None:
+    if request.mode.row.given is Given.PICTURE and source is not None and request.resolution is None:
+        return geometry.edit_canvas(*source)
+    tier = request.resolution
+    if request.mode.row.given is Given.CONTROLS and tier is None:
+        tier = geometry.TRANSFER_TIER
+    if tier is not None:
         shape = Canvas(*source) if source else defaults.canvas
         ratio = request.aspect_ratio or geometry.nearest_aspect_ratio(shape)
-        return geometry.tier_canvas(request.resolution, ratio)
+        return geometry.tier_canvas(tier, ratio)
     if source is not None and preset.size_of_input:
         return geometry.canvas_of_area(defaults.canvas.width * defaults.canvas.height, *source)
     return defaults.canvas
@@ -246,7 +325,26 @@ def _texts(request: GenerationRequest, preset: Preset, clip: ClipFacts) -> tuple
         negative=request.negative_metadata_mode or preset.negative_metadata,
     )
     ratio = request.aspect_ratio
+    if request.mode.row.given is Given.CONTROLS:
+        return _transfer_texts(request, preset, clip, rules)
     return positive_text(request.prompt, clip, rules, ratio), negative_text(negative, clip, rules, ratio)
+
+
+def _transfer_texts(
+    request: GenerationRequest, preset: Preset, clip: ClipFacts, rules: MetadataRules
+) -> tuple[str, str]:
+    """The texts of a transfer; their metadata are those of one part, with a whole frame rate (spec 9.4)."""
+    positive, negative = request.prompt, request.negative_prompt or ""
+    if not preset.verbatim_transfer:
+        rules = replace(rules, negative=request.negative_metadata_mode or "same")
+        clip = replace(clip, fps=max(1, round(clip.fps)))
+        positive = positive_text(positive, clip, rules, request.aspect_ratio)
+        negative = negative_text(negative, clip, rules, request.aspect_ratio) if negative else negative
+    emphasized = request.emphasize_control_in_prompt
+    if emphasized or (emphasized is None and not preset.verbatim_transfer):
+        sentence = directive(tuple(control.kind for control in _controls(request)))
+        positive = f"{positive.rstrip()} {sentence}".lstrip()
+    return positive, negative
 
 
 def _system_prompt(request: GenerationRequest, preset: Preset, model: ModelFacts) -> str | None:
@@ -254,19 +352,21 @@ def _system_prompt(request: GenerationRequest, preset: Preset, model: ModelFacts
     wanted, text = request.use_system_prompt, request.system_prompt
     if wanted is False or text == "" or (wanted is None and text is None and not by_default):
         return None
-    return text or (IMAGE_SYSTEM_PROMPT if request.mode.is_image else VIDEO_SYSTEM_PROMPT)
+    own = SYSTEM_PROMPTS.get(request.mode, IMAGE_SYSTEM_PROMPT if request.mode.is_image else VIDEO_SYSTEM_PROMPT)
+    return text or own
 
 
 def _sound(request: GenerationRequest, model: ModelFacts, preset: Preset, clip: ClipFacts) -> tuple[int, int | None]:
     """Latent sound frames, and how many samples to keep of what they decode to."""
-    if not request.generate_sound:
+    field = "generate_sound" if request.sound is None else "sound"
+    if not request.generate_sound and request.sound is None:
         if request.sound_duration is not None:
             raise RequestError("sound_duration", "is given without generate_sound")
         return 0, None
     if not request.mode.row.sound:
-        raise RequestError("generate_sound", f"cannot be combined with {request.mode.value}; expected a video mode")
+        raise RequestError(field, f"cannot be combined with {request.mode.value}; expected a video mode")
     if model.sound is None or not model.config.sound_gen:
-        raise RequestError("generate_sound", "is true; this checkpoint has no sound weights")
+        raise RequestError(field, "is given; this checkpoint has no sound weights")
     seconds = clip.duration if request.sound_duration is None else request.sound_duration
     if seconds > MAX_SOUND_SECONDS:
         field = "num_frames" if request.sound_duration is None else "sound_duration"
@@ -318,9 +418,46 @@ def _guidance(
         return Guidance(1.0)
     scale = defaults.guidance_scale if request.guidance_scale is None else request.guidance_scale
     interval = request.guidance_interval or defaults.guidance_interval
+    _check_interval("guidance_interval", interval)
+    control_scale, control_interval = _control_guidance(request, preset)
+    return Guidance(
+        scale,
+        interval,
+        preset.guidance_interval_inclusive,
+        preset.guidance_only_above_one,
+        control_scale,
+        control_interval,
+    )
+
+
+def _control_guidance(request: GenerationRequest, preset: Preset) -> tuple[float, Interval | None]:
+    if request.mode.row.given is not Given.CONTROLS:
+        return 1.0, None
+    kinds = tuple(control.kind for control in _controls(request))
+    own = control_defaults(kinds).control_guidance if preset.control_defaults else 1.0
+    interval = request.control_guidance_interval
+    _check_interval("control_guidance_interval", interval)
+    return own if request.control_guidance is None else request.control_guidance, interval
+
+
+def _check_interval(field: str, interval: Interval | None) -> None:
     if interval is not None and not 0 <= interval[0] <= interval[1] <= 1000:
-        raise RequestError("guidance_interval", f"is {list(interval)}; expected [low, high] within 0 to 1000")
-    return Guidance(scale, interval, preset.guidance_interval_inclusive, preset.guidance_only_above_one)
+        raise RequestError(field, f"is {list(interval)}; expected [low, high] within 0 to 1000")
+
+
+def _ignored(request: GenerationRequest, scheduler: SchedulerFacts) -> tuple[str, ...]:
+    """The fields that a distilled checkpoint has no use for, where they ask for something else than it does."""
+    if scheduler.fixed_levels is None:
+        return ()
+    differs = {
+        "num_inference_steps": request.num_inference_steps not in (None, len(scheduler.fixed_levels)),
+        "guidance_scale": request.guidance_scale not in (None, 1.0),
+        "guidance_interval": request.guidance_interval is not None,
+        "negative_prompt": bool(request.negative_prompt),
+        "flow_shift": request.flow_shift is not None,
+        "schedule": request.schedule not in (None, ScheduleKind.FIXED),
+    }
+    return tuple(name for name, given in differs.items() if given)
 
 
 def _clean_frames(request: GenerationRequest, frames: int) -> tuple[int, ...]:
@@ -328,8 +465,8 @@ def _clean_frames(request: GenerationRequest, frames: int) -> tuple[int, ...]:
     if clean is Clean.CHOSEN and max(indexes) >= frames:
         reason = f"is {list(indexes)}; the video has latent frames 0 to {frames - 1}"
         raise RequestError("condition_frame_indexes_vision", reason)
-    chosen = {Clean.NONE: (), Clean.FIRST: (0,), Clean.CHOSEN: indexes, Clean.ALL: tuple(range(frames))}
-    return chosen[clean]
+    chosen = {Clean.FIRST: (0,), Clean.CHOSEN: indexes, Clean.ALL: tuple(range(frames))}
+    return chosen.get(clean, ())
 
 
 def _layout(
@@ -345,7 +482,11 @@ def _layout(
         content = geometry.fit_inside(clip.canvas, *preset.action_source(*inputs.size))
         height, width = (max(side, 1) for side in content.latent)
     frames = geometry.latent_frames(clip.num_frames)
-    given_rows = action is not None and action.rows is not None
+    given = request.mode.row.given
+    weights = [control.weight for control in _controls(request)] if given is Given.CONTROLS else []
+    if given is Given.PICTURE:
+        weights = [1.0]
+    shared = request.share_vision_temporal_positions
     return SequenceLayout(
         frames=frames,
         height=height,
@@ -353,8 +494,18 @@ def _layout(
         fps=clip.fps,
         clean_frames=_clean_frames(request, frames),
         sound_frames=sound_frames,
-        action_rows=action.chunk if action else 0,
-        clean_rows=tuple(range(action.chunk)) if action and given_rows else (),
+        clean_sound=request.sound is not None,
+        action_rows=action.state_rows + action.chunk if action else 0,
+        clean_rows=_clean_rows(action),
         action_width=action.width if action else 0,
         domain=action.domain if action else 0,
+        first_row_frame=1 - action.state_rows if action else 1,
+        given_weights=tuple(weight / sum(weights) for weight in weights),
+        shared_times=given is not Given.PICTURE and shared is not False,
     )
+
+
+def _clean_rows(action: ActionPlan | None) -> tuple[int, ...]:
+    if action is None:
+        return ()
+    return tuple(range(action.chunk if action.rows is not None else action.state_rows))

@@ -21,15 +21,22 @@ from cosmos3_core.inputs import read_inputs
 from cosmos3_core.media.stills import decode_image
 from cosmos3_core.planning.cost import step_flops
 from cosmos3_core.provenance import CheckpointFacts, EncodeFacts, Prompt
-from cosmos3_core.resolve import ResolvedRequest, resolve
+from cosmos3_core.resolve import resolve
+from cosmos3_core.resolved import ResolvedRequest, part_of
 from cosmos3_core.stages.encoder import Encoder as CoreEncoder
 from cosmos3_core.stages.understanding import key_of
 from deployments.compute import ComputeThread
 from deployments.logs import log, logs_for
 from deployments.settings import ModelSettings
 from deployments.wire.calls import GenerationCall
-from deployments.wire.handoff import publish, publish_conditioning
-from deployments.wire.messages import ClipDescription, EmbeddingsReference, EncodedMessage, KeyValuesReference
+from deployments.wire.handoff import fetch_tensor, publish, publish_conditioning
+from deployments.wire.messages import (
+    ArrayReference,
+    ClipDescription,
+    EmbeddingsReference,
+    EncodedMessage,
+    KeyValuesReference,
+)
 
 WARM_UP_TOKENS = 16
 WARM_UP_IMAGE = (64, 64)
@@ -78,24 +85,31 @@ class Encoder:
             self._vision = VisionEncoder.from_checkpoint(self.checkpoint, self.compute.execution)
         return self._vision
 
-    async def encode(self, call: GenerationCall) -> EncodedMessage:
-        """Encode a request.
+    async def encode(self, call: GenerationCall, part: int = 0, before: ArrayReference | None = None) -> EncodedMessage:
+        """Encode a request, or a part of it.
+
+        Args:
+            call: the whole request.
+            part: 0-based number of the part.
+            before: the last frames of the part before it.
 
         Raises:
             RequestError: it cannot be served as asked; normally the ingress refuses such a request first.
         """
         self._requests["encode"] += 1
         with logs_for(call.job_id):
-            message = await self.compute.run(self._encode, call)
+            message = await self.compute.run(self._encode, call, part, before)
             log.info("encoded: %d + %d tokens", message.conditional.tokens, _tokens(message.unconditional))
         return message
 
-    def _encode(self, call: GenerationCall) -> EncodedMessage:
+    def _encode(self, call: GenerationCall, part: int, before: ArrayReference | None) -> EncodedMessage:
         request = call.to_request()
         inputs = read_inputs(request)
         resolved = resolve(request, self.checkpoint.facts, inputs)
+        own = part_of(resolved, part)
         conditional, unconditional = self.core.token_ids(resolved)
-        conditioning, conditioning_bytes = publish_conditioning(self.core.conditioning(resolved, inputs))
+        tail = None if before is None else fetch_tensor(before, self.compute.execution.torch_device)
+        conditioning, conditioning_bytes = publish_conditioning(self.core.conditioning(own, inputs, tail))
         branches = {"conditional": self._key_values(conditional)}
         if unconditional is not None:
             branches["unconditional"] = self._key_values(unconditional)
@@ -105,11 +119,13 @@ class Encoder:
             unconditional=branches.get("unconditional"),
             conditioning=conditioning,
             conditioning_bytes=conditioning_bytes,
-            layout=resolved.layout,
-            sampling=resolved.sampling,
-            clip=self._clip(resolved),
+            layout=own.layout,
+            sampling=own.sampling,
+            clip=self._clip(resolved, part),
             facts=EncodeFacts.of(request, inputs, resolved, self._checkpoint_facts, self.compute.execution, prompts),
             preview=self._preview_map if self.settings.previews else None,
+            parts=resolved.parts,
+            part=part,
         )
         config = self.checkpoint.transformer_config
         return replace(message, flops=message.sampling.steps * step_flops(config, message.step_shape(config)))
@@ -133,8 +149,9 @@ class Encoder:
             self._prompts.put(key, known)
         return known
 
-    def _clip(self, request: ResolvedRequest) -> ClipDescription:
+    def _clip(self, request: ResolvedRequest, part: int) -> ClipDescription:
         sound, action = self.checkpoint.facts.sound, request.action
+        following = request.parts[part + 1 : part + 2]
         return ClipDescription(
             mode=request.mode.value,
             width=request.canvas.width,
@@ -145,6 +162,10 @@ class Encoder:
             sampling_rate=sound.sampling_rate if sound else 48_000,
             action_width=action.width if action and request.mode.predicts_action else 0,
             domain=action.domain if action else 0,
+            state_rows=action.state_rows if action else 0,
+            keep=request.parts[part].new_frames,
+            tail=following[0].overlap if following else 0,
+            given_sound=request.layout.clean_sound,
         )
 
     async def embed(self, request_id: str, images: list[bytes]) -> list[EmbeddingsReference]:

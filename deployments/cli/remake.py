@@ -105,7 +105,7 @@ def _medium(expected: Medium, path: Path, request: GenerationRequest) -> Medium:
         return Medium.of_file(path)
     frames = read_inputs(request).frames
     assert frames is not None
-    return Medium.of_frames(frames)
+    return Medium.of_array(frames)
 
 
 def settings_of(manifest: Manifest, checkpoint: str, context: typer.Context) -> dict[str, Any]:

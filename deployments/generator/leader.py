@@ -128,6 +128,7 @@ class Generator:
                 step=shape,
                 degrees=cost.degrees,
                 bytes_per_value=message.bytes_per_value,
+                given_values=message.given_values(self.config),
             ),
             shape=(shape.tokens, cost is self.spread),
             step_seconds=cost.step_seconds(shape),
@@ -251,6 +252,8 @@ class Generator:
 
     async def _finish(self, request: RunningRequest) -> None:
         try:
+            if request.call.keep:
+                await self._snapshots.save_last(request)
             latents = await self.gang.finish(request.task.id)
         except ray.exceptions.RayActorError:
             raise

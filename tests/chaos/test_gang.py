@@ -28,7 +28,14 @@ GANGS, RANKS = 2, 2
 STEP_DEADLINE_S = 15.0
 NOTICED_WITHIN_S = STEP_DEADLINE_S + 10.0
 REPLACED_WITHIN_S = 120.0
-VIDEO: dict[str, Any] = {"prompt": "a robot", "size": "320x192", "num_frames": 33, "num_inference_steps": 30, "seed": 3}
+STEPS = 60  # a fast machine takes seven seconds for these, and the gang is hit within the first two or three
+VIDEO: dict[str, Any] = {
+    "prompt": "a robot",
+    "size": "320x192",
+    "num_frames": 33,
+    "num_inference_steps": STEPS,
+    "seed": 3,
+}
 IMAGE: dict[str, Any] = {"prompt": "a cup", "size": "64x64", "num_inference_steps": 4, "seed": 4}
 
 
@@ -103,7 +110,7 @@ def gang_with_work(graph: RunningGraph) -> list[int]:
     """Process ids of the ranks that are busy."""
     ranks = titled(RANK, graph.processes())
     used = {pid: sum(psutil.Process(pid).cpu_times()[:2]) for pid in ranks}
-    time.sleep(1)
+    time.sleep(0.5)
     grown = {pid: sum(psutil.Process(pid).cpu_times()[:2]) - before for pid, before in used.items()}
     return sorted(grown, key=lambda pid: -grown[pid])[:RANKS]
 
@@ -136,12 +143,13 @@ def test_a_video_survives_its_gang(
             victims = gang_with_work(graph)
             os.kill(victims[0], signal_number)
             hit = time.monotonic()
-    assert noticed is not None and noticed <= NOTICED_WITHIN_S
+    assert victims and noticed is not None, f"hit: {victims}, tries {tries}, last step {indices[1][-1]} of {STEPS}"
+    assert noticed <= NOTICED_WITHIN_S
     result = http.get(f"/v1/videos/{job}").json()
     assert tries == [1, 2] and result["status"] == "completed"
     resumed_at = indices[2][0]
     assert resumed_at > 1, "it started over"
-    assert indices[2] == list(range(resumed_at, 31)) and indices[1][0] == 1
+    assert indices[2] == list(range(resumed_at, STEPS + 1)) and indices[1][0] == 1
     assert result["latents_sha256"] == undisturbed["latents_sha256"]
 
     def replaced() -> bool:

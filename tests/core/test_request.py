@@ -152,20 +152,27 @@ def test_actions_become_rows_of_floats(given: Any) -> None:
         ({}, 16),
         ({"action_chunk_size": 4}, 4),
         ({"action_chunk_size": 396}, 396),
-        ({"num_frames": 17}, 16),
-        ({"num_frames": 16}, 16),
-        ({"num_frames": 61}, 60),
-        ({"num_frames": 33, "action_chunk_size": 32}, 32),
-        ({"num_frames": 32, "action_chunk_size": 32}, 32),
-        ({"action": np.zeros((60, 9))}, 60),
-        ({"action": np.zeros((5, 9))}, 8),
-        ({"action": np.zeros((1, 9))}, 4),
-        ({"action": np.zeros((60, 9)), "num_frames": 17}, 16),
-        ({"action": np.zeros((3, 9)), "action_chunk_size": 12}, 12),
+        ({"num_frames": 17}, (16, 1)),
+        ({"num_frames": 16}, (16, 1)),
+        ({"num_frames": 61}, (60, 1)),
+        ({"num_frames": 33, "action_chunk_size": 32}, (32, 1)),
+        ({"num_frames": 32, "action_chunk_size": 32}, (32, 1)),
+        ({"num_frames": 33, "action_chunk_size": 16}, (16, 2)),
+        ({"num_frames": 65, "action_chunk_size": 4}, (4, 16)),
+        ({"action": np.zeros((60, 9))}, (60, 1)),
+        ({"action": np.zeros((5, 9))}, (8, 1)),
+        ({"action": np.zeros((1, 9))}, (4, 1)),
+        ({"action": np.zeros((60, 9)), "num_frames": 17}, (16, 1)),
+        ({"action": np.zeros((60, 9)), "num_frames": 17, "action_chunk_size": 16}, (16, 1)),
+        ({"action": np.zeros((60, 9)), "num_frames": 33, "action_chunk_size": 16}, (16, 2)),
+        ({"action": np.zeros((60, 9)), "action_chunk_size": 16}, (16, 4)),
+        ({"action": np.zeros((3, 9)), "action_chunk_size": 12}, (12, 1)),
     ],
 )
-def test_a_chunk_is_as_asked_or_as_long_as_frames_or_actions_imply(fields: dict[str, Any], chunk: int) -> None:
-    assert request(mode="policy", **fields).action_chunk() == chunk
+def test_chunks_are_as_asked_or_as_long_as_frames_or_actions_imply(
+    fields: dict[str, Any], chunk: tuple[int, int]
+) -> None:
+    assert request(mode="policy", **fields).action_chunks() == chunk
 
 
 @pytest.mark.parametrize(
@@ -180,6 +187,6 @@ def test_a_chunk_is_as_asked_or_as_long_as_frames_or_actions_imply(fields: dict[
 )
 def test_a_chunk_that_does_not_fit_is_refused(fields: dict[str, Any], field: str) -> None:
     with pytest.raises(RequestError) as error:
-        request(mode="policy", **fields).action_chunk()
+        request(mode="policy", **fields).action_chunks()
     assert error.value.field == field
     assert "expected" in error.value.reason

@@ -117,7 +117,7 @@ def test_the_stages_run_in_turn_and_their_events_are_reported() -> None:
     ]
     assert set(outcome.timings.seconds) == {"encode", "denoise", "decode"}
     assert outcome.timings.handed_over == {"encode_denoise": 10, "fetched": 20, "denoise_decode": 30}
-    assert outcome.file.uri == OUTPUT.target and outcome.latents.reference == ("owned here", "latents")
+    assert outcome.file.uri == OUTPUT.target and outcome.parts[0].latents.reference == ("owned here", "latents")
 
 
 def test_each_stage_is_asked_with_what_the_one_before_made() -> None:
@@ -128,7 +128,7 @@ def test_each_stage_is_asked_with_what_the_one_before_made() -> None:
     assert given.encoder.calls == [CALL]
     assert (denoise.job_id, denoise.message, denoise.service_class) == ("job", outcome.encoded, ServiceClass.BATCH)
     assert (denoise.snapshot, denoise.resume, denoise.attempt) == ("file:///snapshot", True, 2)
-    assert (decode.job_id, decode.latents, decode.clip) == ("job", outcome.latents, outcome.encoded.clip)
+    assert (decode.job_id, decode.latents, decode.clip) == ("job", outcome.parts[0].latents, outcome.encoded.clip)
     assert (decode.target, decode.format, decode.quality) == (OUTPUT.target, "mp4", 90)
 
 

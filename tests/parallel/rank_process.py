@@ -45,15 +45,13 @@ WHOLE = ("video", "policy")
 def own(denoiser: Denoiser, request: EncodedRequest, spread: bool) -> EncodedRequest:
     """What a rank would have fetched: its heads, of its branches."""
 
-    def fetched(text: TextKeyValues | None, branch: int) -> TextKeyValues | None:
-        if text is None:
-            return None
+    def fetched(text: TextKeyValues, negative: bool) -> TextKeyValues:
         values = text.values[:, :, denoiser.heads(spread)].clone()
-        return TextKeyValues(text.key, values if denoiser.computes(branch, spread) else values.to("meta"))
+        reads = denoiser.reads(request.sampling.guidance, negative=negative, spread=spread)
+        return TextKeyValues(text.key, values if reads else values.to("meta"))
 
-    conditional = fetched(request.conditional, 0)
-    assert conditional is not None
-    return replace(request, conditional=conditional, unconditional=fetched(request.unconditional, 1))
+    unconditional = None if request.unconditional is None else fetched(request.unconditional, negative=True)
+    return replace(request, conditional=fetched(request.conditional, negative=False), unconditional=unconditional)
 
 
 def run(folder: Path, rank: int, plan: Degrees) -> dict[str, Any]:

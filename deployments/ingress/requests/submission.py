@@ -15,8 +15,9 @@ from typing import Any
 from cosmos3_core.errors import RequestError
 from cosmos3_core.inputs import read_inputs
 from cosmos3_core.media.checks import DEFAULT_QUALITY
-from cosmos3_core.request import MEDIA_FIELDS, GenerationRequest
-from cosmos3_core.resolve import ResolvedRequest, resolve
+from cosmos3_core.request import GenerationRequest
+from cosmos3_core.resolve import resolve
+from cosmos3_core.resolved import ResolvedRequest
 from deployments.addresses import check_url
 from deployments.ingress.api_keys import Caller
 from deployments.ingress.errors import ApiError
@@ -124,7 +125,7 @@ async def make_job(
     generation, served = checked.generation, checked.served
     request = generation.request
     job_id = f"{PREFIX[kind]}{uuid.uuid4().hex}"
-    given = {name: getattr(request, name) for name in MEDIA_FIELDS if getattr(request, name) is not None}
+    given = request.media()
     media = {
         name: await asyncio.to_thread(graph.media.put, f"{INPUTS}/{job_id}.{name}", content)
         for name, content in given.items()

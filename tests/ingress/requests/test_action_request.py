@@ -46,7 +46,7 @@ def test_parameters_are_the_fields_of_the_video_routes() -> None:
     generation = read(envelope(parameters | {"num_inference_steps": None})).generation
     assert (generation.request.num_inference_steps, generation.request.view_point) == (3, "concat_view")
     assert generation.guardrails is False
-    assert read(envelope({"action_chunk_size": None, "action_horizon": 8})).generation.request.action_chunk() == 8
+    assert read(envelope({"action_chunk_size": None, "action_horizon": 8})).generation.request.action_chunks()[0] == 8
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_a_request_of_rlinf() -> None:
     }
     call = read(fields)
     request = call.generation.request
-    assert (request.raw_action_dim, request.action_chunk(), request.fps, request.width) == (10, 16, 20.0, 832)
+    assert (request.raw_action_dim, request.action_chunks()[0], request.fps, request.width) == (10, 16, 20.0, 832)
     assert (call.generation.ignored, call.output_format) == ((), "numpy")
 
 
@@ -153,7 +153,7 @@ def test_fields_without_an_envelope() -> None:
     }
     call = read_actions(Body(fields, {"input_reference": [Upload("x.png", PNG)]}))
     assert (call.generation.request.mode, call.generation.request.image) == (Mode.POLICY, PNG)
-    assert call.generation.request.action_chunk() == 4
+    assert call.generation.request.action_chunks()[0] == 4
     with pytest.raises(ApiError, match="prompt is missing"):
         read({"domain_name": "av", "image": URI})
 

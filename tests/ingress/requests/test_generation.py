@@ -75,7 +75,7 @@ def test_forward_dynamics(as_text: bool) -> None:
     assert request.action is not None
     assert request.action.shape == (60, 9)
     assert request.action.dtype == np.float32
-    assert (request.resolution, request.action_chunk(), found.guardrails, found.ignored) == ("480", 60, False, ())
+    assert (request.resolution, request.action_chunks()[0], found.guardrails, found.ignored) == ("480", 60, False, ())
 
 
 def test_inverse_dynamics_and_policy(mp4: bytes) -> None:
