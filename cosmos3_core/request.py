@@ -231,15 +231,23 @@ class GenerationRequest(BaseModel):
                 raise RequestError("num_frames", f"is {frames}; expected 4k + 1 from 5 to {MAX_CHUNK + 1} with actions")
             raise RequestError("action_chunk_size", f"is {chunk}; expected a multiple of 4 from 4 to {MAX_CHUNK}")
         if frames is None:
-            return chunk, max(1, -(-len(self.action) // chunk)) if self.action is not None else 1
+            return chunk, self._chunks_of_action(chunk)
         if frames in (chunk, chunk + 1):
             return chunk, 1
-        if frames % chunk != 1 or frames > MAX_LONG_FRAMES:
+        if frames % chunk != 1 or not chunk < frames <= MAX_LONG_FRAMES:
             reason = (
                 f"is {frames}; expected {chunk + 1} for {chunk} actions, a multiple of {chunk} and 1 more for several"
             )
             raise RequestError("num_frames", f"{reason} chunks (at most {MAX_LONG_FRAMES}), or leave it out")
         return chunk, frames // chunk
+
+    def _chunks_of_action(self, chunk: int) -> int:
+        """How many chunks the given actions fill; one without any."""
+        rows = 1 if self.action is None else len(self.action)
+        count = -(-rows // chunk)
+        if count > 1 and chunk * count + 1 > MAX_LONG_FRAMES:
+            raise RequestError("action", f"has {rows} rows; expected at most {(MAX_LONG_FRAMES - 1) // chunk * chunk}")
+        return count
 
 
 @dataclass(frozen=True)

@@ -163,4 +163,4 @@ def _action(latents: Latents, call: DecodeCall) -> dict[str, object] | None:
     rows = np.asarray(latents[Modality.ACTION][call.clip.state_rows :, :width].cpu().numpy())
     if not np.isfinite(rows).all():
         raise NotFinite("the model predicted actions that are no finite numbers")
-    return action_object(rows, call.clip.mode, call.clip.domain)
+    return action_object(rows, call.clip.mode, call.clip.domain, call.clip.action_statistics)

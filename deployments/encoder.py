@@ -13,6 +13,7 @@ from functools import cached_property
 
 import numpy as np
 
+from cosmos3_core.action_statistics import ActionStatistics, StatisticsError, statistics_of
 from cosmos3_core.byte_cache import ByteCache
 from cosmos3_core.codecs.preview import fit_preview_map
 from cosmos3_core.codecs.preview_map import PreviewMap
@@ -22,7 +23,7 @@ from cosmos3_core.media.stills import decode_image
 from cosmos3_core.planning.cost import step_flops
 from cosmos3_core.provenance import CheckpointFacts, EncodeFacts, Prompt
 from cosmos3_core.resolve import resolve
-from cosmos3_core.resolved import ResolvedRequest, part_of
+from cosmos3_core.resolved import ActionPlan, ResolvedRequest, part_of
 from cosmos3_core.stages.encoder import Encoder as CoreEncoder
 from cosmos3_core.stages.understanding import key_of
 from deployments.compute import ComputeThread
@@ -48,6 +49,8 @@ class Encoder:
     def __init__(self, settings: ModelSettings) -> None:
         self.settings = settings
         self.checkpoint = settings.find_checkpoint()
+        self._action_statistics = settings.read_action_statistics()
+        self._check_action_statistics()
         self.compute = ComputeThread(settings.encoder)
         self._core: CoreEncoder | None = None
         self._vision: VisionEncoder | None = None
@@ -61,6 +64,16 @@ class Encoder:
         self._requests = {"encode": 0, "embed": 0}
         self._publish_seconds = 0.0
         self._warm_up()
+
+    def _check_action_statistics(self) -> None:
+        config = self.checkpoint.transformer_config
+        channels = config.action_dim if config.action_gen else 0
+        for name, statistics in self._action_statistics.items():
+            if statistics.width > channels:
+                raise StatisticsError(
+                    f"the action statistics of {name} are {statistics.width} wide; this checkpoint has {channels} "
+                    "action channels"
+                )
 
     def _warm_up(self) -> None:
         """Load and run what every request needs: the constructor may block, a request handler may not."""
@@ -121,7 +134,7 @@ class Encoder:
             conditioning_bytes=conditioning_bytes,
             layout=own.layout,
             sampling=own.sampling,
-            clip=self._clip(resolved, part),
+            clip=self._clip(resolved, part, request.domain_name),
             facts=EncodeFacts.of(request, inputs, resolved, self._checkpoint_facts, self.compute.execution, prompts),
             preview=self._preview_map if self.settings.previews else None,
             parts=resolved.parts,
@@ -149,8 +162,9 @@ class Encoder:
             self._prompts.put(key, known)
         return known
 
-    def _clip(self, request: ResolvedRequest, part: int) -> ClipDescription:
+    def _clip(self, request: ResolvedRequest, part: int, domain_name: str | None) -> ClipDescription:
         sound, action = self.checkpoint.facts.sound, request.action
+        predicted = action if request.mode.predicts_action else None
         following = request.parts[part + 1 : part + 2]
         return ClipDescription(
             mode=request.mode.value,
@@ -160,13 +174,19 @@ class Encoder:
             fps=request.fps,
             sound_samples=request.sound_samples,
             sampling_rate=sound.sampling_rate if sound else 48_000,
-            action_width=action.width if action and request.mode.predicts_action else 0,
+            action_width=predicted.width if predicted else 0,
             domain=action.domain if action else 0,
             state_rows=action.state_rows if action else 0,
             keep=request.parts[part].new_frames,
             tail=following[0].overlap if following else 0,
             given_sound=request.layout.clean_sound,
+            action_statistics=self._statistics_of(predicted, domain_name),
         )
+
+    def _statistics_of(self, action: ActionPlan | None, domain_name: str | None) -> ActionStatistics | None:
+        if action is None:
+            return None
+        return statistics_of(self._action_statistics, domain_name, action.domain, action.width)
 
     async def embed(self, request_id: str, images: list[bytes]) -> list[EmbeddingsReference]:
         """Embed image files for the Reasoner; an image that was embedded before comes from the cache.

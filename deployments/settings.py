@@ -7,8 +7,15 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from cosmos3_core.action_statistics import (
+    ANY_DOMAIN,
+    ActionStatistics,
+    Normalisation,
+    check_domain,
+    find_normalisation,
+)
 from cosmos3_core.parallel.degrees import Degrees
 from cosmos3_core.settings import DtypeName, ExecutionSettings
 from deployments.wire.media_store import is_local
@@ -156,6 +163,18 @@ class GeneratorSettings(StageSettings):
         return [dict(self.leader_resources), *(dict(self.rank_resources) for _ in range(self.world_size))]
 
 
+class ActionStatisticsSettings(Settings):
+    """Statistics by which predicted actions are also given in physical units.
+
+    Attributes:
+        path: JSON file with an array per statistic, as those of the framework.
+        method: how the training normalised actions: quantile, quantile_rot, minmax or meanstd.
+    """
+
+    path: Path
+    method: Annotated[Normalisation, BeforeValidator(find_normalisation)] = Normalisation.QUANTILE
+
+
 class ModelSettings(Settings):
     """One model: an application with the stages that are not null.
 
@@ -165,6 +184,8 @@ class ModelSettings(Settings):
         revision: of a Hugging Face id.
         decoder: the application that decodes this model's latents.
         previews: whether running generations show previews of their results.
+        action_statistics: statistics of actions by the name or the id of their embodiment, each a file or
+            `{path: ..., method: ...}`; or one of these for all embodiments.
     """
 
     name: str
@@ -172,9 +193,28 @@ class ModelSettings(Settings):
     revision: str | None = None
     decoder: str = "decoder"
     previews: bool = False
+    action_statistics: dict[str, ActionStatisticsSettings] = Field(default_factory=dict)
     encoder: EncoderSettings = EncoderSettings()
     reasoner: ReasonerSettings | None = ReasonerSettings()
     generator: GeneratorSettings | None = GeneratorSettings()
+
+    @field_validator("action_statistics", mode="before")
+    @classmethod
+    def _by_domain(cls, given: Any) -> Any:
+        if isinstance(given, str) or (isinstance(given, dict) and "path" in given):
+            given = {ANY_DOMAIN: given}
+        if not isinstance(given, dict):
+            return given
+        files = {check_domain(str(name)): file for name, file in given.items()}
+        return {name: {"path": file} if isinstance(file, str) else file for name, file in files.items()}
+
+    def read_action_statistics(self) -> dict[str, ActionStatistics]:
+        """The statistics of actions by embodiment.
+
+        Raises:
+            StatisticsError: a file cannot be read or used.
+        """
+        return {name: ActionStatistics.read(file.path, file.method) for name, file in self.action_statistics.items()}
 
     def find_checkpoint(self) -> Checkpoint:
         """The checkpoint's configuration; weights follow when a stage asks for them."""

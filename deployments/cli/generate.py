@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -14,10 +14,12 @@ from deployments.cli import remake
 from deployments.cli.progress import GenerationProgress
 
 if TYPE_CHECKING:
+    from cosmos3_core.action_statistics import ActionStatistics
     from cosmos3_core.manifest import Manifest
     from cosmos3_core.request import GenerationRequest
 
 console = Console(stderr=True)
+STATISTICS = "--action-statistics"
 
 
 def generate(
@@ -34,6 +36,10 @@ def generate(
     action: Annotated[Path | None, typer.Option(help="JSON file with a list of action rows.")] = None,
     domain_name: Annotated[str | None, typer.Option(help="Robot embodiment, such as av or umi.")] = None,
     action_chunk_size: Annotated[int | None, typer.Option(help="Number of actions.")] = None,
+    action_statistics: Annotated[
+        Path | None, typer.Option(help="JSON file with a dataset's statistics: actions in physical units too.")
+    ] = None,
+    action_method: Annotated[str, typer.Option(help="quantile, quantile_rot, minmax or meanstd.")] = "quantile",
     view_point: Annotated[str | None, typer.Option(help="Camera named in the action caption.")] = None,
     size: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT in pixels, multiples of 16.")] = None,
     resolution: Annotated[str | None, typer.Option(help="Size tier: 256, 480, 704, 720, 768.")] = None,
@@ -59,11 +65,12 @@ def generate(
     """
     if (checkpoint is None) == (url is None):
         raise typer.BadParameter("give one of them: --checkpoint runs here, --url asks a server", param_hint="--url")
+    place = _Place(checkpoint, {}, url, api_key, _statistics(action_statistics, action_method, url))
     if from_manifest is not None:
         made = remake.read_manifest(from_manifest, context)
         given = remake.fields_of(made, image, video)
         settings = {} if checkpoint is None else remake.settings_of(made, checkpoint, context)
-        _generate(given, _Place(checkpoint, settings, url, api_key), output, manifest, made)
+        _generate(given, replace(place, settings=settings), output, manifest, made)
         return
     if mode is None:
         raise typer.BadParameter("is missing; say what to generate, such as text2video", param_hint="--mode")
@@ -92,17 +99,18 @@ def generate(
     }
     given = {name: value for name, value in fields.items() if value is not None}
     settings = {"device": device, "dtype": dtype, "attention": attention}
-    _generate(given, _Place(checkpoint, settings, url, api_key), output, manifest)
+    _generate(given, replace(place, settings=settings), output, manifest)
 
 
 @dataclass(frozen=True)
 class _Place:
-    """Where to generate: in this process from a checkpoint, or on a server."""
+    """Where to generate: in this process from a checkpoint, or on a server; here with statistics of actions."""
 
     checkpoint: str | None
     settings: dict[str, Any]
     url: str | None
     api_key: str | None
+    statistics: ActionStatistics | None = None
 
 
 @dataclass(frozen=True)
@@ -131,8 +139,7 @@ def _generate(
         asked = {**fields, "mode": request.mode.value}
         done = _generate_there(asked, place.url, place.api_key, output, manifest is not None or made is not None)
     else:
-        assert place.checkpoint is not None
-        done = _generate_here(request, place.checkpoint, output, place.settings)
+        done = _generate_here(request, place, output)
     if manifest is not None and done.manifest is not None:
         write_manifest(manifest, done.manifest)
         print(manifest)
@@ -141,15 +148,16 @@ def _generate(
         remake.compare(made, done.latents_sha256, done.manifest)
 
 
-def _generate_here(request: GenerationRequest, checkpoint: str, output: Path, settings: dict[str, Any]) -> _Done:
+def _generate_here(request: GenerationRequest, place: _Place, output: Path) -> _Done:
     from cosmos3_core.local import LocalPipeline
     from cosmos3_core.outputs import write_result
 
-    with console.status(f"loading {checkpoint}"):
-        pipeline = LocalPipeline.from_pretrained(checkpoint, **settings)
+    assert place.checkpoint is not None
+    with console.status(f"loading {place.checkpoint}"):
+        pipeline = LocalPipeline.from_pretrained(place.checkpoint, **place.settings)
     with GenerationProgress(console) as progress:
         result = pipeline.generate(request, on_event=progress.on_event)
-    for path in write_result(result, output):
+    for path in write_result(result, output, place.statistics):
         print(path)
     return _Done(result.latents_sha256, result.manifest, result.seconds)
 
@@ -173,6 +181,20 @@ def _generate_there(fields: dict[str, Any], url: str, api_key: str | None, outpu
         manifest=None if manifest is None else Manifest.model_validate(manifest),
         seconds=job["stage_durations"],
     )
+
+
+def _statistics(path: Path | None, method: str, url: str | None) -> ActionStatistics | None:
+    """Statistics of actions, read before anything is generated."""
+    if path is None:
+        return None
+    from cosmos3_core.action_statistics import ActionStatistics, StatisticsError, find_normalisation
+
+    if url is not None:
+        raise typer.BadParameter("is for --checkpoint; a server has statistics of its own", param_hint=STATISTICS)
+    try:
+        return ActionStatistics.read(path, find_normalisation(method))
+    except StatisticsError as error:
+        raise typer.BadParameter(str(error), param_hint=STATISTICS) from error
 
 
 def _text(value: str, option: str) -> str:

@@ -6,7 +6,7 @@ It knows neither the store nor HTTP: it takes a call and reports events, which `
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -218,8 +218,15 @@ def _joined_action(files: Sequence[DecodedFile]) -> dict[str, Any] | None:
     actions = [file.action for file in files if file.action is not None]
     if not actions:
         return None
-    rows = [row for action in actions for row in action["data"]]
-    return actions[0] | {"data": rows, "shape": [len(rows), *actions[0]["shape"][1:]]}
+    rows = _joined_rows(actions)
+    whole = actions[0] | {"data": rows, "shape": [len(rows), *actions[0]["shape"][1:]]}
+    if "physical" in whole:
+        whole["physical"] = whole["physical"] | {"data": _joined_rows([action["physical"] for action in actions])}
+    return whole
+
+
+def _joined_rows(parts: Sequence[Mapping[str, Any]]) -> list[list[float]]:
+    return [row for part in parts for row in part["data"]]
 
 
 @asynccontextmanager

@@ -7,9 +7,10 @@ back.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from cosmos3_core.action_statistics import ActionStatistics
 from cosmos3_core.codecs.preview_map import PreviewMap
 from cosmos3_core.errors import CosmosError
 from cosmos3_core.model.config import TransformerConfig
@@ -148,6 +149,7 @@ class ClipDescription:
         keep: the decoded frames that are kept.
         tail: how many frames at its end the next part starts with; 0 where there is none.
         given_sound: whether its soundtrack is the given one.
+        action_statistics: those by which predicted actions are also given in physical units.
     """
 
     mode: str
@@ -160,9 +162,10 @@ class ClipDescription:
     action_width: int
     domain: int
     state_rows: int = 0
-    keep: slice = slice(None)
+    keep: slice = field(default_factory=lambda: slice(None))
     tail: int = 0
     given_sound: bool = False
+    action_statistics: ActionStatistics | None = None
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from cosmos3_core.sampling.schedule import Schedule
 from tests.published import EDGE, NANO
 
 SQUARE = np.zeros((64, 64, 3), np.uint8)
-CLIP = np.zeros((40, 64, 64, 3), np.uint8)
+CLIP = np.zeros((41, 64, 64, 3), np.uint8)
 ROWS = np.arange(160, dtype=np.float32).reshape(16, 10)
 DISTILLED = replace(NANO, scheduler=replace(NANO.scheduler, fixed_levels=(1.0, 0.9375, 0.8333333, 0.625)))
 PRESETS = ["vllm-omni", "diffusers", "framework"]
@@ -32,9 +32,11 @@ PRESETS = ["vllm-omni", "diffusers", "framework"]
 # The least that each mode asks for.
 LEAST: dict[str, dict[str, Any]] = {
     "text2image": {},
+    "image2image": {"image": SQUARE},
     "text2video": {},
     "image2video": {"image": SQUARE},
     "video2video": {"video": CLIP},
+    "transfer": {"controls": [{"kind": "depth", "video": CLIP}]},
     "forward_dynamics": {"image": SQUARE, "action": ROWS, "domain_name": "umi"},
     "inverse_dynamics": {"video": CLIP, "domain_name": "umi"},
     "policy": {"image": SQUARE, "domain_name": "umi"},
@@ -110,7 +112,7 @@ def test_what_vllm_omni_serves_is_served() -> None:
         ({"mode": "policy", "domain_id": 10}, "raw_action_dim"),
         ({"mode": "policy", "raw_action_dim": 65}, "raw_action_dim"),
         ({"mode": "policy", "action_chunk_size": 15}, "action_chunk_size"),
-        ({"mode": "policy", "action_chunk_size": 16, "num_frames": 33}, "num_frames"),
+        ({"mode": "policy", "action_chunk_size": 16, "num_frames": 34}, "num_frames"),
         ({"mode": "policy", "view_point": "bird_view"}, "view_point"),
         ({"sound_duration": 3}, "sound_duration"),
         ({"generate_sound": True, "sound_duration": 121}, "sound_duration"),
@@ -330,7 +332,7 @@ def test_each_mode_fixes_its_frames(mode: str, fields: dict[str, Any], clean: tu
 
 @pytest.mark.parametrize("mode", ACTION_MODES)
 def test_actions_bring_their_rows_width_and_domain(mode: str) -> None:
-    found = resolved(mode=mode, action_chunk_size=8)
+    found = resolved(mode=mode, action_chunk_size=8, num_frames=9)
     assert found.action is not None
     assert (found.action.domain, found.action.width, found.action.chunk) == (6, 10, 8)
     assert (found.layout.domain, found.layout.action_width, found.layout.action_rows) == (6, 10, 8)
@@ -340,8 +342,8 @@ def test_actions_bring_their_rows_width_and_domain(mode: str) -> None:
     assert (found.action.rows is not None) == given
 
 
-def test_given_actions_are_cut_to_the_chunk_or_their_last_row_is_repeated() -> None:
-    cut = resolved(mode="forward_dynamics", action_chunk_size=4).action
+def test_given_actions_are_cut_to_the_frames_asked_for_or_their_last_row_is_repeated() -> None:
+    cut = resolved(mode="forward_dynamics", action_chunk_size=4, num_frames=5).action
     assert cut is not None
     assert cut.rows is not None
     assert np.array_equal(cut.rows, ROWS[:4])

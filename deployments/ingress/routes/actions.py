@@ -61,6 +61,8 @@ def actions_answer(job: Job, call: ActionCall) -> ActionsAnswer:
         "action_mode": predicted["action_mode"],
         "domain_id": predicted["domain_id"],
     }
+    if "physical" in predicted:
+        action["physical"] = predicted["physical"]
     return {
         "id": call.request_id or f"act_{job.id.removeprefix(PREFIX['video'])}",
         "object": "action.generation",
