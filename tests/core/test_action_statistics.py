@@ -9,7 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cosmos3_core.action_statistics import ActionStatistics, Normalisation, StatisticsError, find_normalisation
+from cosmos3_core.action_statistics import (
+    ActionStatistics,
+    Normalisation,
+    StatisticsError,
+    check_domain,
+    find_normalisation,
+    statistics_of,
+)
 from cosmos3_core.outputs import action_object
 
 FLAT: dict[str, Any] = {
@@ -70,7 +77,8 @@ def test_a_file_in_blocks_leaves_rotations_as_they_are_or_scales_them(tmp_path: 
     kept = ActionStatistics.read(path, Normalisation.QUANTILE).physical(ROWS)
     assert kept[:, 1:].tolist() == ROWS[:, 1:].tolist() and kept[2].tolist() == [1.5, 1.0, 1.0]
     scaled = ActionStatistics.read(path, Normalisation.QUANTILE_ROT).physical(ROWS)
-    assert scaled[2].tolist() == pytest.approx([1.5, 1.0, 0.25]) and scaled[0].tolist() == pytest.approx([-0.5, 0.9, -0.25])
+    assert scaled[0].tolist() == pytest.approx([-0.5, 0.9, -0.25])
+    assert scaled[2].tolist() == pytest.approx([1.5, 1.0, 0.25])
 
 
 @pytest.mark.parametrize("name", ["asinh", "asinh_rot", "piecewise_asinh_rot", "none"])
@@ -106,10 +114,10 @@ def test_a_file_that_cannot_be_used_is_refused(tmp_path: Path, content: Any, met
 
 
 def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(StatisticsError, match="missing.json: cannot be read as JSON"):
+    with pytest.raises(StatisticsError, match=r"missing\.json: cannot be read as JSON"):
         ActionStatistics.read(tmp_path / "missing.json")
     (tmp_path / "words.json").write_text("q01")
-    with pytest.raises(StatisticsError, match="words.json: cannot be read as JSON"):
+    with pytest.raises(StatisticsError, match=r"words\.json: cannot be read as JSON"):
         ActionStatistics.read(tmp_path / "words.json")
 
 
@@ -122,3 +130,33 @@ def test_the_answer_has_physical_values_beside_the_normalised_ones(tmp_path: Pat
         "units": "dataset",
         "method": "minmax",
     }
+
+
+def test_statistics_are_found_by_the_name_of_the_embodiment_or_its_id(tmp_path: Path) -> None:
+    one, other = (ActionStatistics.read(written(tmp_path, FLAT), Normalisation(name)) for name in ("minmax", "meanstd"))
+    # Both have id 8, and statistics of their own.
+    both = {"droid_lerobot": one, "robomind-franka": other}
+    assert statistics_of(both, "robomind-franka", 8, 3) is other and statistics_of(both, "DROID_LeRobot", 8, 3) is one
+    assert statistics_of(both, None, 8, 3) is None and statistics_of(both | {"8": other}, None, 8, 3) is other
+    assert statistics_of({"droid_lerobot": one}, None, 8, 3) is one
+    assert statistics_of({"droid_lerobot": one}, "robomind-franka", 8, 3) is None
+    # The id wins over a name.
+    assert statistics_of({"umi": one, "av": other}, "umi", 1, 3) is other
+    assert statistics_of({"*": one, "av": other}, "umi", 6, 3) is one
+    assert statistics_of({"*": one}, "umi", 6, 10) is None
+
+
+@pytest.mark.parametrize("name", ["*", "8", "umi", "UMI"])
+def test_a_domain_is_a_name_or_an_id(name: str) -> None:
+    assert check_domain(name) == name.lower()
+
+
+@pytest.mark.parametrize("name", ["marvin", "-1", "", "1.5"])
+def test_a_domain_that_does_not_exist_is_refused(name: str) -> None:
+    with pytest.raises(StatisticsError, match="expected a domain id or one of no_action, av, "):
+        check_domain(name)
+
+
+def test_statistics_of_another_width_are_not_used(tmp_path: Path) -> None:
+    statistics = ActionStatistics.read(written(tmp_path, FLAT))
+    assert "physical" not in action_object(ROWS[:, :2], "policy", 7, statistics)

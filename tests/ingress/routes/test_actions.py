@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from openapi_schema_validator import OAS31Validator
 
+from cosmos3_core.action_statistics import ActionStatistics, Normalisation
 from cosmos3_core.outputs import action_object
 from cosmos3_core.resolve import ModelFacts
 from deployments.ingress.documentation.schemas import components
@@ -33,12 +34,14 @@ class FinishedJobs(StubJobs):
 
     Attributes:
         error: the error of the jobs; None completes them.
+        statistics: those of the model.
     """
 
     error: dict[str, Any] | None = None
+    statistics: ActionStatistics | None = None
 
     async def submit(self, job: Job) -> Job:
-        action = action_object(ROWS, job.request["fields"]["mode"], 1)
+        action = action_object(ROWS, job.request["fields"]["mode"], 1, self.statistics)
         result = {"action": action, "stage_seconds": {"encode": 1.0, "denoise": 0.25}}
         self.stored.append(replace(job, status="completed", result=result))
         return job
@@ -65,6 +68,21 @@ def post(stub: StubGraph, **options: Any) -> httpx.Response:
 
 def post_packed(stub: StubGraph, fields: dict[str, Any], **headers: str) -> httpx.Response:
     return post(stub, content=pack(fields), headers={"content-type": MEDIA_TYPE} | headers)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_an_answer_in_physical_units_too(stub: StubGraph, jobs: FinishedJobs, packed: bool) -> None:
+    jobs.statistics = ActionStatistics(Normalisation.MEANSTD, offset=(1.0,) * 9, scale=(2.0,) * 9)
+    asked = envelope(images={"front": URI})
+    answer = post_packed(stub, asked, accept=MEDIA_TYPE) if packed else post(stub, json=asked)
+    found = unpack(answer.content) if packed else answer.json()
+    action = found["data"][0]["action"]
+    assert np.asarray(action["values"]).tolist() == ROWS.tolist()
+    assert action["physical"] == {"data": (1 + 2 * ROWS).tolist(), "units": "dataset", "method": "meanstd"}
+    if not packed:
+        OAS31Validator({"$ref": "#/components/schemas/ActionsAnswer", "components": {"schemas": components()}}).validate(
+            found
+        )
 
 
 def test_an_answer_in_json(stub: StubGraph) -> None:
