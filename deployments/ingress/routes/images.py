@@ -69,7 +69,7 @@ async def _generated(request: Request, caller: Caller, generation: ImageGenerati
     finally:
         for job in jobs:
             graph.jobs.discard(job)
-    headers = notices(graph, generation) | {"X-Model": checked.served.card.name, "X-Inference-Time-S": f"{seconds:.3f}"}
+    headers = notices(graph, checked) | {"X-Model": checked.served.card.name, "X-Inference-Time-S": f"{seconds:.3f}"}
     if generation.response_format == "file":
         return _files(images, generation, headers)
     return JSONResponse(_answer(images, jobs, generation, size), headers=headers)
