@@ -100,14 +100,17 @@ def resolve(request: GenerationRequest, model: ModelFacts, inputs: MediaInputs) 
     """
     preset = find_preset(request.preset)
     defaults = _defaults(request, preset, model)
-    _check_mode(request, model)
+    inability = inability_of(model, request)
+    if inability is not None:
+        raise inability
+    _check_mode(request)
     action = _action(request, model, inputs)
     fps = _fps(request, defaults, inputs)
     num_frames, parts, part_frames = _length(request, defaults, action, fps, inputs)
     canvas = _canvas(request, preset, defaults, inputs)
     clip = ClipFacts(canvas, part_frames, fps)
     positive, negative = _texts(request, preset, clip)
-    sound_frames, sound_samples = _sound(request, model, preset, clip)
+    sound_frames, sound_samples = _sound(request, model.sound, preset, clip)
     layout = _layout(request, preset, inputs, clip, action, sound_frames)
     if request.mode.row.clean is Clean.OPENING:
         layout = replace(layout, clean_frames=opening_frames(parts[0].overlap))
@@ -150,12 +153,21 @@ def _controls(request: GenerationRequest) -> tuple[Control, ...]:
     return tuple(control.model_copy(update={"video": None}) for control in request.controls if control.weight > 0)
 
 
-def _check_mode(request: GenerationRequest, model: ModelFacts) -> None:
+def inability_of(model: ModelFacts, request: GenerationRequest) -> RequestError | None:
+    """Why a checkpoint cannot do what a request asks for, where another one could; None if it can."""
     mode = request.mode
     if mode not in model.modes:
-        raise RequestError("mode", f"is {mode.value}; this checkpoint does {', '.join(m.value for m in model.modes)}")
+        return RequestError("mode", f"is {mode.value}; this checkpoint does {', '.join(m.value for m in model.modes)}")
     if mode.is_action and not model.config.action_gen:
-        raise RequestError("mode", f"is {mode.value}; this checkpoint has no action weights")
+        return RequestError("mode", f"is {mode.value}; this checkpoint has no action weights")
+    field = _sound_field(request)
+    if field is not None and mode.row.sound and (model.sound is None or not model.config.sound_gen):
+        return RequestError(field, "is given; this checkpoint has no sound weights")
+    return None
+
+
+def _check_mode(request: GenerationRequest) -> None:
+    mode = request.mode
     takes_actions = mode.row.actions is Actions.GIVEN
     if request.action is not None and not takes_actions:
         takers = _named(other for other in Mode if other.row.actions is Actions.GIVEN)
@@ -356,22 +368,30 @@ def _system_prompt(request: GenerationRequest, preset: Preset, model: ModelFacts
     return text or own
 
 
-def _sound(request: GenerationRequest, model: ModelFacts, preset: Preset, clip: ClipFacts) -> tuple[int, int | None]:
+def _sound_field(request: GenerationRequest) -> str | None:
+    """The field that asks for sound; None if none does."""
+    if request.sound is not None:
+        return "sound"
+    return "generate_sound" if request.generate_sound else None
+
+
+def _sound(
+    request: GenerationRequest, facts: SoundFacts | None, preset: Preset, clip: ClipFacts
+) -> tuple[int, int | None]:
     """Latent sound frames, and how many samples to keep of what they decode to."""
-    field = "generate_sound" if request.sound is None else "sound"
-    if not request.generate_sound and request.sound is None:
+    field = _sound_field(request)
+    if field is None:
         if request.sound_duration is not None:
             raise RequestError("sound_duration", "is given without generate_sound")
         return 0, None
     if not request.mode.row.sound:
         raise RequestError(field, f"cannot be combined with {request.mode.value}; expected a video mode")
-    if model.sound is None or not model.config.sound_gen:
-        raise RequestError(field, "is given; this checkpoint has no sound weights")
+    assert facts is not None, "a checkpoint without sound cannot do this"
     seconds = clip.duration if request.sound_duration is None else request.sound_duration
     if seconds > MAX_SOUND_SECONDS:
         field = "num_frames" if request.sound_duration is None else "sound_duration"
         raise RequestError(field, f"means {seconds:g} s of sound; expected at most {MAX_SOUND_SECONDS:g} s")
-    rate, hop = model.sound.sampling_rate, model.sound.hop
+    rate, hop = facts.sampling_rate, facts.hop
     samples = round(seconds * rate) if preset.trim_sound else None
     return geometry.sound_latent_frames(seconds, rate, hop), samples
 

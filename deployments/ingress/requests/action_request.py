@@ -108,7 +108,7 @@ class ActionEnvelope(_Part):
     """A request for actions. A body without `input` has the fields of the video routes instead.
 
     Attributes:
-        model: the name of a served model; by default the first one that generates.
+        model: the name of a served model; by default the first one that can do it.
         request_id: the answer's id.
         input: what to predict from.
         parameters: the fields of the video routes.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from cosmos3_core.geometry import EDIT_SIDE
 from cosmos3_core.modes import MediaKind, Mode, Route, offered_on
 from deployments.ingress.requests import coercions as read
 from deployments.ingress.requests.coercions import Coercion, JsonSchema
@@ -66,9 +67,12 @@ COSMETIC = frozenset(
 
 _TRANSFER = "asks for transfer from a control video (edge, blur, depth, seg, wsm), which is not served"
 _PATH = "names a file or an address for the server to read, which it does not do; upload it as input_reference"
-_EDITING = "belongs to models that edit their input, which Cosmos 3 does not"
+_EDITING = "belongs to models that change a part of their input, which Cosmos 3 does not"
 _OBSERVATION = "is not taken by this route; send an image as input_reference"
 _NO_IMAGE = "is not used by this route, which makes images from text; ask for a video"
+_NO_PICTURE = "is not used by this route, which makes images from text; POST /v1/images/edits edits a picture"
+_NO_EDIT = "is not used by this route, which edits a picture; ask for a video"
+_MASK = "is not used by Cosmos 3, which edits by text only; say in the prompt what is to change"
 _REFUSED = {
     **dict.fromkeys(("edge", "blur", "depth", "seg", "wsm", "transfer", "control"), _TRANSFER),
     **dict.fromkeys(("control_reference", "control_type", "control_path", "control_weight"), _TRANSFER),
@@ -116,7 +120,7 @@ def _mode(route: Route) -> Coercion[Mode]:
 _COUNT = "How many to generate."
 _COMMON: dict[str, Coercion[Any]] = {
     "prompt": read.text,
-    "model": read.text.with_schema("Name of a served model; by default the first one that generates."),
+    "model": read.text.with_schema("Name of a served model; by default the first one that can do it."),
     "negative_prompt": read.text,
     "size": read.size.with_schema(
         "Width and height in pixels, floored to multiples of 16; takes precedence over width and height."
@@ -213,24 +217,51 @@ ACTION = Schema(
     },
     _REFUSED | {"noise": "is not taken; the noise follows from seed"},
 )
+_IMAGES: dict[str, Coercion[Any]] = _COMMON | {
+    "seed": read.seed.with_schema(
+        "Seed of the first image; each further image takes the next one. By default it is drawn.", default=None
+    ),
+    "use_system_prompt": read.image_system_prompt_switch.with_schema(
+        "Whether the model gets a system message; names of prompt styles are ignored."
+    ),
+    "num_outputs_per_prompt": read.within(1, 10).with_schema(_COUNT, default=1),
+    "response_format": read.choice(b64_json="b64_json", file="file").with_schema(
+        "Base64 in JSON, or the file itself, which is a ZIP for several images.", default="b64_json"
+    ),
+    "output_format": read.choice(png="png", jpeg="jpeg", jpg="jpeg", webp="webp").with_schema(
+        "Format of each image.", default="png"
+    ),
+    "output_compression": read.within(0, 100).with_schema("Quality of JPEG and WEBP.", default=100),
+}
+_PICTURE = _reference("image").with_schema(
+    f"The picture to edit, which is required: an upload in a form, or {EXAMPLE}."
+)
+_PICTURES = {
+    **dict.fromkeys(("image", "input_reference", "image_reference"), _PICTURE),
+    "url": _PICTURE.with_schema("The picture to edit as a data URI; other addresses are refused."),
+}
 IMAGE = Schema(
-    _COMMON
+    _IMAGES | {"mode": _mode(Route.IMAGES)},
+    _REFUSED
+    | dict.fromkeys(_VIDEO_ONLY.keys() - {"seconds", "mode"}, _NO_IMAGE)
+    | dict.fromkeys(("input_reference", "image_reference"), _NO_PICTURE),
+)
+EDIT = Schema(
+    _IMAGES
+    | _PICTURES
     | {
-        "mode": _mode(Route.IMAGES),
-        "seed": read.seed.with_schema(
-            "Seed of the first image; each further image takes the next one. By default it is drawn.", default=None
+        "mode": _mode(Route.EDITS),
+        "size": read.size.with_schema(
+            "Width and height in pixels, floored to multiples of 16; auto, the default, keeps the picture's aspect "
+            f"with a longer side of {EDIT_SIDE}."
         ),
-        "use_system_prompt": read.image_system_prompt_switch.with_schema(
-            "Whether the model gets a system message; names of prompt styles are ignored."
-        ),
-        "num_outputs_per_prompt": read.within(1, 10).with_schema(_COUNT, default=1),
-        "response_format": read.choice(b64_json="b64_json", file="file").with_schema(
-            "Base64 in JSON, or the file itself, which is a ZIP for several images.", default="b64_json"
-        ),
-        "output_format": read.choice(png="png", jpeg="jpeg", jpg="jpeg", webp="webp").with_schema(
-            "Format of each image.", default="png"
-        ),
-        "output_compression": read.within(0, 100).with_schema("Quality of JPEG and WEBP.", default=100),
     },
-    _REFUSED | dict.fromkeys(_VIDEO_ONLY.keys() - {"seconds", "mode"}, _NO_IMAGE),
+    _REFUSED
+    | dict.fromkeys(_VIDEO_ONLY.keys() - _PICTURES.keys() - {"seconds", "mode"}, _NO_EDIT)
+    | {
+        **dict.fromkeys(("mask", "mask_image"), _MASK),
+        "reference_image": "is not used by Cosmos 3, which edits one picture; send it as image",
+        "video": _NO_EDIT,
+        "stream": "is not served by this route; leave it out, and the answer comes at once",
+    },
 )

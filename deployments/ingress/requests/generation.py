@@ -23,7 +23,7 @@ from deployments.ingress.requests.references import Media
 
 DEFAULT_SECONDS = "4"
 MAX_IGNORED = 20
-_REFERENCES = ("input_reference", "image_reference", "video_reference")
+_REFERENCES = ("input_reference", "image_reference", "video_reference", "url")
 _NOT_IN_HEADERS = re.compile(r"[^\w.\-\[\]]", re.ASCII)
 NAME_CHARACTERS = 64
 _REQUEST_FIELDS = frozenset(GenerationRequest.model_fields) - {"mode", *MEDIA_FIELDS}
@@ -120,7 +120,7 @@ def _video_generation(given: GivenFields, mode: Mode, reference: str, media: Med
 
 
 def read_image(body: dict[str, Any]) -> ImageGeneration:
-    """Read a body of the image route.
+    """Read a body of the route that makes images from text.
 
     Raises:
         ApiError: 400, with the client's name of the field.
@@ -129,10 +129,31 @@ def read_image(body: dict[str, Any]) -> ImageGeneration:
     mode: Mode = given.value("mode", implied_mode(Route.IMAGES, None))
     if Route.IMAGES not in mode.row.routes:
         raise given.refusal("mode", f"is {mode.value}; this route makes images from text")
+    return _image_generation(given, mode, {}, {})
+
+
+def read_edit(body: Body) -> ImageGeneration:
+    """Read a body of the route that edits a picture.
+
+    Raises:
+        ApiError: 400, with the client's name of the field; 422, there is no picture.
+    """
+    given = GivenFields.collect(body, tables.EDIT)
+    reference, media = _reference(given)
+    if media is None:
+        # As vLLM-Omni says it.
+        raise ApiError(422, "Field 'image' or 'url' is required", param="image")
+    mode: Mode = given.value("mode", implied_mode(Route.EDITS, media.kind))
+    if Route.EDITS not in mode.row.routes:
+        raise given.refusal("mode", f"is {mode.value}; this route edits a picture")
+    return _image_generation(given, mode, {media.kind: media.content}, {media.kind: reference})
+
+
+def _image_generation(given: GivenFields, mode: Mode, values: dict[str, Any], names: dict[str, str]) -> ImageGeneration:
     # As on other servers, an image without a seed gets a random one, while a video has a fixed default.
-    values = {} if "seed" in given else {"seed": secrets.randbits(32)}
+    values = values if "seed" in given else values | {"seed": secrets.randbits(32)}
     return ImageGeneration(
-        **vars(_generation(given, mode, values, {})),
+        **vars(_generation(given, mode, values, names)),
         n=given.value("num_outputs_per_prompt", 1),
         response_format=given.value("response_format", "b64_json"),
         output_format=given.value("output_format", "png"),

@@ -37,7 +37,7 @@ async def create_actions(request: Request) -> Response:
     (job,) = await run_jobs(graph, request, [job])
     graph.jobs.discard(job)
     assert job.result is not None
-    headers = notices(graph, generation) | {
+    headers = notices(graph, checked) | {
         "X-Model": job.model,
         "X-Inference-Time-S": f"{sum(job.result['stage_seconds'].values()):.3f}",
     }

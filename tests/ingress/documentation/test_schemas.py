@@ -18,15 +18,17 @@ from deployments.ingress.requests import fields as tables
 from deployments.ingress.requests.action_request import read_actions
 from deployments.ingress.requests.body import Body
 from deployments.ingress.requests.chat_request import read_chat
-from deployments.ingress.requests.generation import read_action, read_image, read_video
+from deployments.ingress.requests.generation import read_action, read_edit, read_image, read_video
 from tests.ingress.documentation.documents import conforms
 from tests.ingress.stubs import StubGraph, ask, served_card
 
+PICTURES = {"image", "url", "input_reference", "input_references", "image_reference"}
 Reader = Callable[[dict[str, Any]], Any]
 READERS: dict[str, Reader] = {
     "VideoRequest": lambda given: read_video(Body(given)),
     "ActionParameters": lambda given: read_action(Body(given)),
     "ImageRequest": read_image,
+    "EditRequest": lambda given: read_edit(Body(given if PICTURES & given.keys() else given | {"image": tables.PIXEL})),
 }
 NAMED = [(name, field) for name, schema in components().items() if name in BODIES for field in schema["properties"]]
 
@@ -92,7 +94,7 @@ def test_described_defaults_hold(name: str) -> None:
         if "default" in schema and field in GenerationRequest.model_fields:
             taken = getattr(generation.request, field)
             assert (list(taken) if isinstance(taken, tuple) else taken) == schema["default"]
-    if name == "ImageRequest":
+    if name in ("ImageRequest", "EditRequest"):
         properties = components()[name]["properties"]
         assert "default" not in properties["seed"]
         for attribute, field in {"n": "num_outputs_per_prompt"}.items() | {
@@ -105,9 +107,10 @@ def test_the_examples_of_requests_are_read() -> None:
     bodies = {op.body.schema: op.body.example for op in OPERATIONS.values() if op.body is not None}
     for name, example in bodies.items():
         conforms(example, name)
-    assert set(bodies) == {"VideoRequest", "ImageRequest", "ActionEnvelope", "ChatRequest"}
+    assert set(bodies) == {"VideoRequest", "ImageRequest", "EditRequest", "ActionEnvelope", "ChatRequest"}
     READERS["VideoRequest"](bodies["VideoRequest"])
     READERS["ImageRequest"](bodies["ImageRequest"])
+    READERS["EditRequest"](bodies["EditRequest"])
     assert read_actions(Body(bodies["ActionEnvelope"])).generation.ignored == ()
     read_chat(bodies["ChatRequest"])
 
