@@ -6,21 +6,21 @@ refuse a bad request before any stage sees it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cosmos3_core import geometry
-from cosmos3_core.catalog import ALL_MODES, Family
+from cosmos3_core.catalog import ALL_MODES, Family, OwnActions, OwnNumbers
 from cosmos3_core.controls import Control, control_defaults, directive
-from cosmos3_core.embodiments import find_embodiment
+from cosmos3_core.embodiments import EMBODIMENTS, find_embodiment
 from cosmos3_core.errors import RequestError
 from cosmos3_core.geometry import Canvas
 from cosmos3_core.model.config import TransformerConfig
 from cosmos3_core.model.layout import SequenceLayout
-from cosmos3_core.modes import Actions, Clean, Given, Mode
+from cosmos3_core.modes import Actions, Clean, Given, Mode, Output
 from cosmos3_core.presets import ModeDefaults, Preset, find_preset
 from cosmos3_core.prompt import (
     EDIT_SYSTEM_PROMPT,
@@ -82,7 +82,13 @@ class SchedulerFacts:
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What a request must know of a checkpoint."""
+    """What a request must know of a checkpoint.
+
+    Attributes:
+        config, family, scheduler, sound, default_system_prompt: as its files say.
+        modes: what it can do.
+        numbers: its own, which win over a preset's, by what a mode makes; None where it has none.
+    """
 
     config: TransformerConfig
     family: Family
@@ -90,6 +96,7 @@ class ModelFacts:
     sound: SoundFacts | None = None
     default_system_prompt: bool = True
     modes: tuple[Mode, ...] = ALL_MODES
+    numbers: Mapping[Output, OwnNumbers] | None = None
 
 
 def resolve(request: GenerationRequest, model: ModelFacts, inputs: MediaInputs) -> ResolvedRequest:
@@ -104,6 +111,7 @@ def resolve(request: GenerationRequest, model: ModelFacts, inputs: MediaInputs) 
     if inability is not None:
         raise inability
     _check_mode(request)
+    request = _with_own_robot(request, defaults.actions)
     action = _action(request, model, inputs)
     fps = _fps(request, defaults, inputs)
     num_frames, parts, part_frames = _length(request, defaults, action, fps, inputs)
@@ -123,7 +131,7 @@ def resolve(request: GenerationRequest, model: ModelFacts, inputs: MediaInputs) 
         layout=layout,
         positive=positive,
         negative=negative,
-        system_prompt=_system_prompt(request, preset, model),
+        system_prompt=_system_prompt(request, preset, defaults, model),
         max_prompt_tokens=request.max_sequence_length or preset.max_prompt_tokens,
         sampling=_sampling(request, preset, defaults, model.scheduler),
         controls=_controls(request),
@@ -135,17 +143,29 @@ def resolve(request: GenerationRequest, model: ModelFacts, inputs: MediaInputs) 
 
 
 def _defaults(request: GenerationRequest, preset: Preset, model: ModelFacts) -> ModeDefaults:
-    """The numbers of the mode, and of the controls where they have their own."""
-    defaults = preset.defaults(request.mode, model.family)
-    if request.mode.row.given is not Given.CONTROLS:
+    """The numbers of the mode: the checkpoint's, else the preset's; and of the controls where they have their own."""
+    own = (model.numbers or {}).get(request.mode.row.output)
+    defaults = preset.defaults(request.mode, model.family).with_own(own)
+    if request.mode.row.given is not Given.CONTROLS or not preset.control_defaults:
         return defaults
-    # Edge's own numbers are for text; transfer has one set for all members (spec 9.4).
-    defaults = replace(preset.video, canvas=defaults.canvas)
-    kinds = tuple(control.kind for control in _controls(request))
-    if not preset.control_defaults:
-        return defaults
-    found = control_defaults(kinds)
+    found = control_defaults(tuple(control.kind for control in _controls(request)))
     return replace(defaults, guidance_scale=found.guidance_scale, fps=found.fps or defaults.fps)
+
+
+def _with_own_robot(request: GenerationRequest, own: OwnActions | None) -> GenerationRequest:
+    """A request that names no other robot as if it had named the one that the checkpoint was trained for."""
+    if own is None:
+        return request
+    added: dict[str, Any] = {}
+    if request.domain_id in (None, EMBODIMENTS[own.domain_name].domain) and (
+        request.domain_name is None or request.domain_name.lower() == own.domain_name
+    ):
+        added |= {"domain_name": own.domain_name, "raw_action_dim": request.raw_action_dim or own.raw_action_dim}
+    if request.action_chunk_size is None and request.num_frames is None:
+        added["action_chunk_size"] = own.action_chunk_size
+    if "view_point" not in request.model_fields_set:
+        added["view_point"] = own.view_point
+    return request.model_copy(update=added)
 
 
 def _controls(request: GenerationRequest) -> tuple[Control, ...]:
@@ -308,12 +328,12 @@ def _canvas(request: GenerationRequest, preset: Preset, defaults: ModeDefaults, 
     source = inputs.size
     if request.mode.is_action and source is not None:
         floored = preset.action_source(*source)
-        return geometry.action_canvas(request.resolution or preset.action_tier, *floored)
+        return geometry.action_canvas(request.resolution or defaults.tier, *floored)
     if request.mode.row.given is Given.PICTURE and source is not None and request.resolution is None:
         return geometry.edit_canvas(*source)
     tier = request.resolution
     if request.mode.row.given is Given.CONTROLS and tier is None:
-        tier = geometry.TRANSFER_TIER
+        tier = defaults.tier
     if tier is not None:
         shape = Canvas(*source) if source else defaults.canvas
         ratio = request.aspect_ratio or geometry.nearest_aspect_ratio(shape)
@@ -359,8 +379,10 @@ def _transfer_texts(
     return positive, negative
 
 
-def _system_prompt(request: GenerationRequest, preset: Preset, model: ModelFacts) -> str | None:
+def _system_prompt(request: GenerationRequest, preset: Preset, defaults: ModeDefaults, model: ModelFacts) -> str | None:
     by_default = model.default_system_prompt if preset.system_prompt is None else request.mode in preset.system_prompt
+    if defaults.system_prompt is not None:
+        by_default = defaults.system_prompt
     wanted, text = request.use_system_prompt, request.system_prompt
     if wanted is False or text == "" or (wanted is None and text is None and not by_default):
         return None
@@ -414,8 +436,9 @@ def _schedule(
     if scheduler.fixed_levels is not None:
         return schedules.fixed(scheduler.fixed_levels)
     steps = request.num_inference_steps or defaults.num_inference_steps
-    kind = request.schedule or _default_kind(request, preset, scheduler)
-    shift = request.flow_shift or defaults.flow_shift or scheduler.flow_shift
+    shift = request.flow_shift or defaults.flow_shift
+    kind = request.schedule or _default_kind(preset, scheduler, shift)
+    shift = shift or scheduler.flow_shift
     if kind is ScheduleKind.FLOW:
         return schedules.flow(steps, shift)
     if kind is ScheduleKind.LINSPACE:
@@ -425,10 +448,10 @@ def _schedule(
     raise RequestError("schedule", "is fixed; only distilled checkpoints have fixed noise levels")
 
 
-def _default_kind(request: GenerationRequest, preset: Preset, scheduler: SchedulerFacts) -> ScheduleKind:
+def _default_kind(preset: Preset, scheduler: SchedulerFacts, shift: float | None) -> ScheduleKind:
     if not preset.checkpoint_schedule or scheduler.native_flow:
         return ScheduleKind.FLOW
-    return ScheduleKind.KARRAS if scheduler.karras and request.flow_shift is None else ScheduleKind.LINSPACE
+    return ScheduleKind.KARRAS if scheduler.karras and shift is None else ScheduleKind.LINSPACE
 
 
 def _guidance(
@@ -438,7 +461,7 @@ def _guidance(
         return Guidance(1.0)
     scale = defaults.guidance_scale if request.guidance_scale is None else request.guidance_scale
     interval = request.guidance_interval or defaults.guidance_interval
-    _check_interval("guidance_interval", interval)
+    _check_interval("guidance_interval", request.guidance_interval)
     control_scale, control_interval = _control_guidance(request, preset)
     return Guidance(
         scale,

@@ -180,7 +180,7 @@ class ModelSettings(Settings):
 
     Attributes:
         name: what clients send as `model`.
-        checkpoint: a folder, a Hugging Face id, or `tiny:nano` or `tiny:edge` for a tiny one made where it is absent.
+        checkpoint: a folder, a Hugging Face id, or `tiny:nano` and the like for a tiny one made where it is absent.
         revision: of a Hugging Face id.
         decoder: the application that decodes this model's latents.
         previews: whether running generations show previews of their results.

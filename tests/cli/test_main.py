@@ -13,6 +13,7 @@ import pytest
 from cosmos3_core.media.clips import decode_video
 from cosmos3_core.media.sound import decode_audio
 from cosmos3_core.media.stills import decode_image, encode_image
+from cosmos3_core.tiny import IMITATED
 from deployments.cli.main import main
 from tests.parity.cases import picture
 
@@ -25,10 +26,11 @@ def cosmos3(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_tiny_writes_a_checkpoint_and_says_where(tmp_path: Path) -> None:
-    done = cosmos3("tiny", tmp_path / "edge", "--family", "edge", "--seed", "3")
+    done = cosmos3("tiny", tmp_path / "made", "--member", "image2video-4step", "--seed", "3")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == str(tmp_path / "edge")
-    assert (tmp_path / "edge" / "model_index.json").is_file()
+    assert done.stdout.strip() == str(tmp_path / "made")
+    index = json.loads((tmp_path / "made" / "model_index.json").read_text())
+    assert index[IMITATED] == "nvidia/Cosmos3-Super-Image2Video-4Step"
 
 
 def test_generate_writes_a_video_with_sound(nano: Path, tmp_path: Path) -> None:
