@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -18,10 +18,11 @@ from cosmos3_core.byte_cache import ByteCache
 from cosmos3_core.codecs.preview import fit_preview_map
 from cosmos3_core.codecs.preview_map import PreviewMap
 from cosmos3_core.codecs.vision import VisionEncoder
-from cosmos3_core.inputs import read_inputs
+from cosmos3_core.inputs import MediaInputs, read_inputs
 from cosmos3_core.media.stills import decode_image
 from cosmos3_core.planning.cost import step_flops
 from cosmos3_core.provenance import CheckpointFacts, EncodeFacts, Prompt
+from cosmos3_core.request import GenerationRequest
 from cosmos3_core.resolve import resolve
 from cosmos3_core.resolved import ActionPlan, ResolvedRequest, part_of
 from cosmos3_core.stages.encoder import Encoder as CoreEncoder
@@ -41,6 +42,16 @@ from deployments.wire.messages import (
 
 WARM_UP_TOKENS = 16
 WARM_UP_IMAGE = (64, 64)
+
+
+@dataclass(frozen=True)
+class _ReadRequest:
+    """A request with its media decoded and its numbers decided."""
+
+    call: GenerationCall
+    request: GenerationRequest
+    inputs: MediaInputs
+    resolved: ResolvedRequest
 
 
 class Encoder:
@@ -63,6 +74,7 @@ class Encoder:
         )
         self._requests = {"encode": 0, "embed": 0}
         self._publish_seconds = 0.0
+        self._read: _ReadRequest | None = None
         self._warm_up()
 
     def _check_action_statistics(self) -> None:
@@ -116,9 +128,8 @@ class Encoder:
         return message
 
     def _encode(self, call: GenerationCall, part: int, before: ArrayReference | None) -> EncodedMessage:
-        request = call.to_request()
-        inputs = read_inputs(request)
-        resolved = resolve(request, self.checkpoint.facts, inputs)
+        read = self._read_request(call, part)
+        request, inputs, resolved = read.request, read.inputs, read.resolved
         own = part_of(resolved, part)
         conditional, unconditional = self.core.token_ids(resolved)
         tail = None if before is None else fetch_tensor(before, self.compute.execution.torch_device)
@@ -142,6 +153,16 @@ class Encoder:
         )
         config = self.checkpoint.transformer_config
         return replace(message, flops=message.sampling.steps * step_flops(config, message.step_shape(config)))
+
+    def _read_request(self, call: GenerationCall, part: int) -> _ReadRequest:
+        """A request with its media. Those of a request in parts are kept until its last part, or another request."""
+        read = self._read
+        if read is None or read.call != call:
+            request = call.to_request()
+            inputs = read_inputs(request)
+            read = _ReadRequest(call, request, inputs, resolve(request, self.checkpoint.facts, inputs))
+        self._read = read if part + 1 < len(read.resolved.parts) else None
+        return read
 
     @cached_property
     def _checkpoint_facts(self) -> CheckpointFacts:
