@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cosmos3_core import geometry
+from cosmos3_core.adapters.use import AdapterUse, used_adapters
 from cosmos3_core.catalog import ALL_MODES, Family
 from cosmos3_core.controls import Control, control_defaults, directive
 from cosmos3_core.embodiments import find_embodiment
@@ -82,7 +83,7 @@ class SchedulerFacts:
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What a request must know of a checkpoint."""
+    """What a request must know of a checkpoint, and of the adapters that the operator has loaded with it."""
 
     config: TransformerConfig
     family: Family
@@ -90,6 +91,8 @@ class ModelFacts:
     sound: SoundFacts | None = None
     default_system_prompt: bool = True
     modes: tuple[Mode, ...] = ALL_MODES
+    adapters: tuple[str, ...] = ()
+    default_adapters: tuple[AdapterUse, ...] = ()
 
 
 def resolve(request: GenerationRequest, model: ModelFacts, inputs: MediaInputs) -> ResolvedRequest:
@@ -124,6 +127,7 @@ def resolve(request: GenerationRequest, model: ModelFacts, inputs: MediaInputs) 
         max_prompt_tokens=request.max_sequence_length or preset.max_prompt_tokens,
         sampling=_sampling(request, preset, defaults, model.scheduler),
         controls=_controls(request),
+        adapters=used_adapters(request.adapters, model.adapters, model.default_adapters),
         action=action,
         sound_samples=sound_samples,
         parts=parts,

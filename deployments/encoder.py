@@ -48,6 +48,7 @@ class Encoder:
     def __init__(self, settings: ModelSettings) -> None:
         self.settings = settings
         self.checkpoint = settings.find_checkpoint()
+        self.facts = settings.facts(self.checkpoint)
         self.compute = ComputeThread(settings.encoder)
         self._core: CoreEncoder | None = None
         self._vision: VisionEncoder | None = None
@@ -105,7 +106,7 @@ class Encoder:
     def _encode(self, call: GenerationCall, part: int, before: ArrayReference | None) -> EncodedMessage:
         request = call.to_request()
         inputs = read_inputs(request)
-        resolved = resolve(request, self.checkpoint.facts, inputs)
+        resolved = resolve(request, self.facts, inputs)
         own = part_of(resolved, part)
         conditional, unconditional = self.core.token_ids(resolved)
         tail = None if before is None else fetch_tensor(before, self.compute.execution.torch_device)
@@ -121,6 +122,7 @@ class Encoder:
             conditioning_bytes=conditioning_bytes,
             layout=own.layout,
             sampling=own.sampling,
+            adapters=own.adapters,
             clip=self._clip(resolved, part),
             facts=EncodeFacts.of(request, inputs, resolved, self._checkpoint_facts, self.compute.execution, prompts),
             preview=self._preview_map if self.settings.previews else None,

@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from cosmos3_core.adapters.use import AdapterUse
 from cosmos3_core.codecs.preview_map import PreviewMap
 from cosmos3_core.errors import CosmosError
 from cosmos3_core.model.config import TransformerConfig
@@ -78,6 +79,7 @@ class EncodedMessage:
         sampling: how its latents are sampled.
         clip: what the Decoder needs to know besides the latents.
         facts: the Encoder's part of the manifest.
+        adapters: those that its steps use.
         flops: the FLOPs of all denoising steps; a router weighs requests by them.
         preview: the map that previews are made with; None where the model shows none.
         parts: what the whole request is made in.
@@ -92,6 +94,7 @@ class EncodedMessage:
     sampling: Sampling
     clip: ClipDescription
     facts: EncodeFacts
+    adapters: tuple[AdapterUse, ...] = ()
     flops: float = 0.0
     preview: PreviewMap | None = None
     parts: tuple[Part, ...] = (Part(),)
