@@ -11,6 +11,8 @@ import yaml
 from pydantic import ValidationError
 from sqlalchemy.engine import make_url
 
+from cosmos3_core.adapters.use import AdapterUse
+from cosmos3_core.checkpoint import Checkpoint
 from deployments.settings import (
     DecoderSettings,
     EncoderSettings,
@@ -78,6 +80,9 @@ def test_unknown_names_within_a_model_are_refused(stage: str) -> None:
         (ReasonerSettings, {"environment": {"A": 1}}),
         (GeneratorSettings, {"step_deadline_s": 0}),
         (GeneratorSettings, {"placement_strategy": "pack"}),
+        (GeneratorSettings, {"adapters": {"": "a.safetensors"}}),
+        (GeneratorSettings, {"adapters": {"a": "a.safetensors"}, "default_adapters": {"b": 1}}),
+        (GeneratorSettings, {"adapters": {"a": "a.safetensors"}, "default_adapters": {"a": 100}}),
         (GeneratorSettings, {"rank_resources": {"GPU": "many"}}),
         (FrontSettings, {"sync_timeout_s": 0}),
         (FrontSettings, {"max_running": 0}),
@@ -239,3 +244,12 @@ def test_user_config() -> None:
     assert [served.application for served in found.models] == ["nano", "edge"]
     with pytest.raises(ValidationError):
         ServedModels(**yaml.safe_load("models: [{application: nano, decoder: d}]"))
+
+
+def test_the_facts_of_a_model_name_its_adapters(nano: Path) -> None:
+    recipe = "{adapters: {style: /loras/style, look: /loras/look.safetensors}, default_adapters: {style: 0.5}}"
+    checkpoint = Checkpoint.find(nano)
+    facts = model(generator=yaml.safe_load(recipe)).facts(checkpoint)
+    assert facts.adapters == ("look", "style")
+    assert facts.default_adapters == (AdapterUse(name="style", weight=0.5),)
+    assert model().facts(checkpoint) == model(generator=None).facts(checkpoint) == checkpoint.facts

@@ -7,7 +7,7 @@ back.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from cosmos3_core.adapters.use import AdapterUse
@@ -163,7 +163,7 @@ class ClipDescription:
     action_width: int
     domain: int
     state_rows: int = 0
-    keep: slice = slice(None)
+    keep: slice = field(default_factory=lambda: slice(None))
     tail: int = 0
     given_sound: bool = False
 
