@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,11 +92,17 @@ class _Made:
 class LocalPipeline:
     """All stages of one checkpoint in this process."""
 
-    def __init__(self, checkpoint: Checkpoint, settings: ExecutionSettings) -> None:
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        settings: ExecutionSettings,
+        adapters: Mapping[str, str | os.PathLike[str]] | None = None,
+    ) -> None:
         self.checkpoint = checkpoint
+        self.facts = replace(checkpoint.facts, adapters=tuple(sorted(adapters or {})))
         self.settings = settings
         self.encoder = Encoder.from_checkpoint(checkpoint, settings)
-        self.denoiser = Denoiser.from_checkpoint(checkpoint, settings)
+        self.denoiser = Denoiser.from_checkpoint(checkpoint, settings, adapters=adapters)
         self.decoder = Decoder(checkpoint, settings)
 
     @classmethod
@@ -109,15 +115,18 @@ class LocalPipeline:
         attention: str = AttentionBackend.AUTO,
         batch_guidance: bool = True,
         revision: str | None = None,
+        adapters: Mapping[str, str | os.PathLike[str]] | None = None,
     ) -> LocalPipeline:
         """Load a checkpoint: a local folder or a Hugging Face id.
+
+        `adapters` are safetensors files with LoRA, or their folders, by the names that requests use.
 
         Raises:
             RequestError: a setting this machine cannot run; it names the setting.
             CheckpointError: not found, gated, damaged, or too large for the device.
         """
         settings = ExecutionSettings(device=device, dtype=dtype, attention=attention, batch_guidance=batch_guidance)
-        return cls(Checkpoint.find(path_or_id, revision), settings)
+        return cls(Checkpoint.find(path_or_id, revision), settings, adapters)
 
     def generate(
         self,
@@ -139,7 +148,7 @@ class LocalPipeline:
         created_at, clock = time.time(), _StageClock(on_event)
         with clock.stage("encode"):
             inputs = read_inputs(request)
-            resolved = resolve(request, self.checkpoint.facts, inputs)
+            resolved = resolve(request, self.facts, inputs)
             noises = _noise_of_parts(noise, len(resolved.parts))
             encoded = self.encoder.encode(resolved, inputs)
         made = [self._make(resolved, inputs, 0, encoded, noises[0], clock)]
@@ -155,7 +164,7 @@ class LocalPipeline:
             frames=np.concatenate([one.frames for one in made]),
             fps=resolved.fps,
             sound=made[0].sound,
-            sampling_rate=self.checkpoint.facts.sound.sampling_rate if self.checkpoint.facts.sound else 48_000,
+            sampling_rate=self.facts.sound.sampling_rate if self.facts.sound else 48_000,
             action=_predicted_action(resolved, [one.latents for one in made]),
             seconds=clock.seconds,
             manifest=Manifest.of(
@@ -221,7 +230,7 @@ class LocalPipeline:
             RequestError: the request cannot be served as asked.
         """
         inputs = read_inputs(request)
-        resolved = resolve(request, self.checkpoint.facts, inputs)
+        resolved = resolve(request, self.facts, inputs)
         return resolved, self.encoder.encode(resolved, inputs)
 
     def denoise(

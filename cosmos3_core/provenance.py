@@ -16,7 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from cosmos3_core.catalog import Family
 from cosmos3_core.model.layout import SequenceLayout
@@ -214,6 +214,18 @@ class EncodeFacts(Record):
         )
 
 
+class AppliedAdapter(Record):
+    """An adapter that the steps used.
+
+    Attributes:
+        weight: factor on what it added.
+        sha256: of the file with its weights.
+    """
+
+    weight: float
+    sha256: str
+
+
 class DenoiseFacts(Record):
     """What the Denoiser knows of a result; see `Manifest`."""
 
@@ -222,6 +234,7 @@ class DenoiseFacts(Record):
     resumed_at_step: tuple[int, ...]
     shared_steps: int
     versions: dict[str, str]
+    adapters: dict[str, AppliedAdapter] = Field(default_factory=dict)
 
     @classmethod
     def of(cls, denoiser: Denoiser, task: DenoiseTask) -> DenoiseFacts:
@@ -232,6 +245,10 @@ class DenoiseFacts(Record):
             resumed_at_step=task.state.history.resumed_at,
             shared_steps=task.state.history.shared_steps,
             versions=versions(),
+            adapters={
+                use.name: AppliedAdapter(weight=use.weight, sha256=denoiser.adapters.sha256[use.name])
+                for use in task.request.adapters
+            },
         )
 
 

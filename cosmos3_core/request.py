@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from cosmos3_core.adapters.use import MAX_ADAPTERS, AdapterUse, distinct
 from cosmos3_core.controls import Control, ControlKind
 from cosmos3_core.errors import RequestError
 from cosmos3_core.geometry import MAX_FRAMES
@@ -131,6 +132,8 @@ class GenerationRequest(BaseModel):
         state: `[rows, width]` the robot's state as the last row, and its history before it, for policy.
         view_point: which camera the action caption names.
         preset: which implementation's defaults and conventions apply.
+        adapters: those of the operator's adapters to use, each with its weight; none where it is empty. Without it,
+            the operator's defaults apply.
         use_system_prompt, system_prompt: the system message of the chat the prompt is put in.
         use_resolution_template, use_duration_template, negative_metadata_mode: sentences about size and length.
         max_sequence_length: prompt tokens beyond it are cut.
@@ -177,6 +180,7 @@ class GenerationRequest(BaseModel):
     state: ActionRows = None
     view_point: str = "ego_view"
     preset: str = "vllm-omni"
+    adapters: Annotated[tuple[AdapterUse, ...] | None, AfterValidator(distinct), Field(max_length=MAX_ADAPTERS)] = None
     use_system_prompt: bool | None = None
     system_prompt: Text | None = None
     use_resolution_template: bool | None = None

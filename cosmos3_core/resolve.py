@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cosmos3_core import geometry
+from cosmos3_core.adapters.use import AdapterUse, used_adapters
 from cosmos3_core.catalog import ALL_MODES, Family, OwnActions, OwnNumbers
 from cosmos3_core.controls import Control, control_defaults, directive
 from cosmos3_core.embodiments import EMBODIMENTS, find_embodiment
@@ -82,12 +83,14 @@ class SchedulerFacts:
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What a request must know of a checkpoint.
+    """What a request must know of a checkpoint, and of the adapters that the operator has loaded with it.
 
     Attributes:
         config, family, scheduler, sound, default_system_prompt: as its files say.
         modes: what it can do.
         numbers: its own, which win over a preset's, by what a mode makes; None where it has none.
+        adapters: names of the adapters that are loaded.
+        default_adapters: those that apply when a request names none.
     """
 
     config: TransformerConfig
@@ -97,6 +100,8 @@ class ModelFacts:
     default_system_prompt: bool = True
     modes: tuple[Mode, ...] = ALL_MODES
     numbers: Mapping[Output, OwnNumbers] | None = None
+    adapters: tuple[str, ...] = ()
+    default_adapters: tuple[AdapterUse, ...] = ()
 
 
 def resolve(request: GenerationRequest, model: ModelFacts, inputs: MediaInputs) -> ResolvedRequest:
@@ -135,6 +140,7 @@ def resolve(request: GenerationRequest, model: ModelFacts, inputs: MediaInputs) 
         max_prompt_tokens=request.max_sequence_length or preset.max_prompt_tokens,
         sampling=_sampling(request, preset, defaults, model.scheduler),
         controls=_controls(request),
+        adapters=used_adapters(request.adapters, model.adapters, model.default_adapters),
         action=action,
         sound_samples=sound_samples,
         parts=parts,

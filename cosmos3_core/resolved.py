@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from cosmos3_core.adapters.use import AdapterUse
 from cosmos3_core.controls import Control
 from cosmos3_core.geometry import Canvas
 from cosmos3_core.model.layout import VAE_TEMPORAL_STRIDE, SequenceLayout
@@ -77,6 +78,7 @@ class ResolvedRequest:
         controls: the controls of transfer, in the order of the sequence, without their videos.
         action: the action part, if any.
         sound_samples: samples per channel to keep; None keeps what the decoder gives.
+        adapters: those that change the result, in the order of their names.
         parts: what it is made in.
         ignored: names of fields that were given and have no effect with this checkpoint.
     """
@@ -95,6 +97,7 @@ class ResolvedRequest:
     action: ActionPlan | None
     sound_samples: int | None
     controls: tuple[Control, ...] = ()
+    adapters: tuple[AdapterUse, ...] = ()
     parts: tuple[Part, ...] = (Part(),)
     ignored: tuple[str, ...] = ()
 

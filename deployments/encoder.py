@@ -60,6 +60,7 @@ class Encoder:
     def __init__(self, settings: ModelSettings) -> None:
         self.settings = settings
         self.checkpoint = settings.find_checkpoint()
+        self.facts = settings.facts(self.checkpoint)
         self._action_statistics = settings.read_action_statistics()
         self._check_action_statistics()
         self.compute = ComputeThread(settings.encoder)
@@ -145,6 +146,7 @@ class Encoder:
             conditioning_bytes=conditioning_bytes,
             layout=own.layout,
             sampling=own.sampling,
+            adapters=own.adapters,
             clip=self._clip(resolved, part, request.domain_name),
             facts=EncodeFacts.of(request, inputs, resolved, self._checkpoint_facts, self.compute.execution, prompts),
             preview=self._preview_map if self.settings.previews else None,
@@ -160,7 +162,7 @@ class Encoder:
         if read is None or read.call != call:
             request = call.to_request()
             inputs = read_inputs(request)
-            read = _ReadRequest(call, request, inputs, resolve(request, self.checkpoint.facts, inputs))
+            read = _ReadRequest(call, request, inputs, resolve(request, self.facts, inputs))
         self._read = read if part + 1 < len(read.resolved.parts) else None
         return read
 

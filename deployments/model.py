@@ -47,7 +47,7 @@ class ModelCard:
     Attributes:
         name: what clients send as `model`.
         root: the checkpoint that it is loaded from.
-        facts: what a request's fields depend on.
+        facts: what a request's fields depend on; the names of its adapters are among them.
         chats, generates: whether it has a Reasoner, and whether it has a Generator.
         decoder: the application that decodes its latents.
         max_model_len: the Reasoner's context in tokens; None if the recipe does not say it.
@@ -83,7 +83,7 @@ class Model:
     def __init__(self, settings: ModelSettings, *stages: Any) -> None:
         self.settings = settings
         self.stages = stages
-        facts, reasoner = settings.find_checkpoint().facts, settings.reasoner
+        facts, reasoner = settings.facts(settings.find_checkpoint()), settings.reasoner
         self.card = ModelCard(
             name=settings.name,
             root=settings.checkpoint,

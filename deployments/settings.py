@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
@@ -16,12 +16,14 @@ from cosmos3_core.action_statistics import (
     check_domain,
     find_normalisation,
 )
+from cosmos3_core.adapters.use import AdapterName, AdapterUse, AdapterWeight
 from cosmos3_core.parallel.degrees import Degrees
 from cosmos3_core.settings import DtypeName, ExecutionSettings
 from deployments.wire.media_store import is_local
 
 if TYPE_CHECKING:
     from cosmos3_core.checkpoint import Checkpoint
+    from cosmos3_core.resolve import ModelFacts
 
 MEGABYTE = 1024**2
 Bytes = Annotated[int, Field(ge=0)]
@@ -125,6 +127,8 @@ class GeneratorSettings(StageSettings):
     Attributes:
         attention, batch_guidance: see `cosmos3_core.settings`.
         parallel: how the ranks share the work; their number is the product.
+        adapters: safetensors files with LoRA, or their folders, on the ranks' machines, by the names that requests use.
+        default_adapters: the weights of those that a request gets when it names none.
         spread: `auto` lets every rank compute all of a small request where sharing it would be slower; `always` shares.
         leader_resources, rank_resources: of one placement group bundle each, such as `{CPU: 1, GPU: 1}`.
         placement_strategy: Serve's placement group strategy.
@@ -141,6 +145,8 @@ class GeneratorSettings(StageSettings):
     attention: str = "auto"
     batch_guidance: bool = True
     parallel: ParallelSettings = ParallelSettings()
+    adapters: dict[AdapterName, Path] = Field(default_factory=dict)
+    default_adapters: dict[AdapterName, AdapterWeight] = Field(default_factory=dict)
     spread: Literal["auto", "always"] = "auto"
     leader_resources: dict[str, float] = Field(default_factory=lambda: {"CPU": 1.0})
     rank_resources: dict[str, float] = Field(default_factory=lambda: {"CPU": 1.0, "GPU": 1.0})
@@ -152,6 +158,13 @@ class GeneratorSettings(StageSettings):
     snapshot_interval_s: Annotated[float, Field(gt=0)] = 30.0
     preview_interval_s: Annotated[float, Field(ge=1)] = 1.0
     step_deadline_s: Annotated[float, Field(gt=0)] = 300.0
+
+    @model_validator(mode="after")
+    def _known_defaults(self) -> Self:
+        unknown = sorted(self.default_adapters.keys() - self.adapters.keys())
+        if unknown:
+            raise ValueError(f"default_adapters names {', '.join(unknown)}, which adapters does not")
+        return self
 
     @property
     def world_size(self) -> int:
@@ -222,6 +235,14 @@ class ModelSettings(Settings):
         from cosmos3_core.checkpoint import Checkpoint
 
         return Checkpoint.find(self.checkpoint, self.revision)
+
+    def facts(self, checkpoint: Checkpoint) -> ModelFacts:
+        """What a request must know of the model: its checkpoint's facts, and its Generator's adapters."""
+        if self.generator is None:
+            return checkpoint.facts
+        weights = self.generator.default_adapters
+        defaults = tuple(AdapterUse(name=name, weight=weight) for name, weight in weights.items())
+        return replace(checkpoint.facts, adapters=tuple(sorted(self.generator.adapters)), default_adapters=defaults)
 
     @property
     def needs_encoder(self) -> bool:

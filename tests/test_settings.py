@@ -12,6 +12,8 @@ from pydantic import ValidationError
 from sqlalchemy.engine import make_url
 
 from cosmos3_core.action_statistics import ActionStatistics, Normalisation, StatisticsError
+from cosmos3_core.adapters.use import AdapterUse
+from cosmos3_core.checkpoint import Checkpoint
 from deployments.settings import (
     DecoderSettings,
     EncoderSettings,
@@ -79,6 +81,9 @@ def test_unknown_names_within_a_model_are_refused(stage: str) -> None:
         (ReasonerSettings, {"environment": {"A": 1}}),
         (GeneratorSettings, {"step_deadline_s": 0}),
         (GeneratorSettings, {"placement_strategy": "pack"}),
+        (GeneratorSettings, {"adapters": {"": "a.safetensors"}}),
+        (GeneratorSettings, {"adapters": {"a": "a.safetensors"}, "default_adapters": {"b": 1}}),
+        (GeneratorSettings, {"adapters": {"a": "a.safetensors"}, "default_adapters": {"a": 100}}),
         (GeneratorSettings, {"rank_resources": {"GPU": "many"}}),
         (FrontSettings, {"sync_timeout_s": 0}),
         (FrontSettings, {"max_running": 0}),
@@ -280,3 +285,12 @@ def test_files_of_statistics_are_read_by_embodiment(tmp_path: Path) -> None:
     assert found == {"umi": ActionStatistics(Normalisation.MINMAX, offset=(1.0, 3.0), scale=(1.0, 2.0))}
     with pytest.raises(StatisticsError, match=r"none\.json: cannot be read"):
         model(action_statistics=str(tmp_path / "none.json")).read_action_statistics()
+
+
+def test_the_facts_of_a_model_name_its_adapters(nano: Path) -> None:
+    recipe = "{adapters: {style: /loras/style, look: /loras/look.safetensors}, default_adapters: {style: 0.5}}"
+    checkpoint = Checkpoint.find(nano)
+    facts = model(generator=yaml.safe_load(recipe)).facts(checkpoint)
+    assert facts.adapters == ("look", "style")
+    assert facts.default_adapters == (AdapterUse(name="style", weight=0.5),)
+    assert model().facts(checkpoint) == model(generator=None).facts(checkpoint) == checkpoint.facts

@@ -6,13 +6,16 @@ computed from it, so a scheduler may run tasks in any order, stop one between tw
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from cosmos3_core.adapters.applied import Adapters
+from cosmos3_core.adapters.file import read_adapters
 from cosmos3_core.checkpoint import Checkpoint
 from cosmos3_core.errors import RequestError
 from cosmos3_core.model.generation import ControlBlend, GenerationTower
@@ -107,6 +110,7 @@ class Denoiser:
         settings: ExecutionSettings,
         mesh: Mesh | None = None,
         tokens: TokenSplit | None = None,
+        adapters: Adapters | None = None,
     ) -> None:
         self.tower = tower
         self.report = report
@@ -114,21 +118,37 @@ class Denoiser:
         self.mesh = mesh or Mesh()
         self.owners = BranchOwners(self.mesh)
         self.tokens = tokens or TokenSplit(self.mesh)
+        self.adapters = adapters or Adapters()
 
     @classmethod
-    def from_checkpoint(cls, checkpoint: Checkpoint, settings: ExecutionSettings, mesh: Mesh | None = None) -> Denoiser:
-        """Load the generation tower only, and of it only what this rank of `mesh` holds.
+    def from_checkpoint(
+        cls,
+        checkpoint: Checkpoint,
+        settings: ExecutionSettings,
+        mesh: Mesh | None = None,
+        adapters: Mapping[str, str | os.PathLike[str]] | None = None,
+    ) -> Denoiser:
+        """Load the generation tower only, and of it and of the adapters only what this rank of `mesh` holds.
+
+        Args:
+            checkpoint: the checkpoint to read from.
+            settings: device, dtype and memory limit.
+            mesh: this rank's place; by default it is on its own.
+            adapters: safetensors files with LoRA, or their folders, by the names that requests use.
 
         Raises:
             ParallelError: the checkpoint cannot be split that way.
-            CheckpointError: it cannot be read, or does not fit.
+            CheckpointError: it or an adapter cannot be read, or does not fit.
         """
         mesh = mesh or Mesh()
         mesh.degrees.check(checkpoint.transformer_config)
+        files = read_adapters(adapters or {}, checkpoint.transformer_config)
         tower, report = load_tower(
             GenerationTower, checkpoint, settings, lambda tower: apply_tensor_parallel(tower, mesh)
         )
-        return cls(tower, report, settings, mesh, apply_ulysses(tower, mesh))
+        loaded = Adapters.load(files, tower, mesh, settings.memory_limit_bytes)
+        report = replace(report, adapter_bytes=loaded.nbytes)
+        return cls(tower, report, settings, mesh, apply_ulysses(tower, mesh), loaded)
 
     def heads(self, spread: bool = True) -> slice:
         """K/V heads of the understanding tower that this rank reads, for a task that is spread or one that is not."""
@@ -180,8 +200,9 @@ class Denoiser:
             spread: whether ranks share the task's branches and tokens; the same on all of them.
 
         Raises:
-            RequestError: `noise` lacks a modality or has the wrong size.
+            RequestError: `noise` lacks a modality or has the wrong size, or an adapter is not here.
         """
+        self.adapters.check(request.adapters)
         device = self.settings.torch_device
         conditioning = request.conditioning.to(device)
         guidance = request.sampling.guidance
@@ -247,7 +268,8 @@ class Denoiser:
         mine = [pair for pair in wanted if pair[0].branches[pair[1]] is not None]
         computed: dict[tuple[int, Branch], Latents] = {}
         for together in self._forwards(mine):
-            computed |= self._velocities(together)
+            with self.adapters.apply(together[0][0].request.adapters):
+                computed |= self._velocities(together)
         for task in tasks:
             guidance = task.request.sampling.guidance
             shared = {
@@ -261,14 +283,17 @@ class Denoiser:
             yield combine(shared, guidance)
 
     def _forwards(self, wanted: Sequence[Wanted]) -> list[list[Wanted]]:
-        """The branches of each forward pass: those of one length together, or without guidance batching each alone."""
+        """The branches of each forward pass: those of one length and with the same adapters together.
+
+        Without guidance batching each branch is on its own.
+        """
         forwards: dict[object, list[Wanted]] = {}
         patch = self.tower.config.latent_patch_size
         for task, branch in wanted:
             inputs = task.branches[branch]
             assert inputs is not None
             key = inputs.layout.tokens(patch) if self.settings.batch_guidance else branch
-            forwards.setdefault(key, []).append((task, branch))
+            forwards.setdefault((key, task.request.adapters), []).append((task, branch))
         return list(forwards.values())
 
     def _velocities(self, together: Sequence[Wanted]) -> dict[tuple[int, Branch], Latents]:

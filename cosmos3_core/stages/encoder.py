@@ -106,6 +106,7 @@ class Encoder:
             layout=own.layout,
             conditioning=self.conditioning(own, inputs, before),
             sampling=own.sampling,
+            adapters=own.adapters,
         )
 
     def token_ids(self, request: ResolvedRequest) -> tuple[list[int], list[int] | None]:

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from deployments.cli import remake
+from deployments.cli.adapters import fields_of, paths_of, read_options
 from deployments.cli.progress import GenerationProgress
 
 if TYPE_CHECKING:
@@ -55,6 +56,9 @@ def generate(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
     dtype: Annotated[Literal["auto", "float32", "bfloat16"], typer.Option(help="Compute dtype.")] = "auto",
     attention: Annotated[str, typer.Option(help="auto, math, flash, efficient or cudnn.")] = "auto",
+    adapter: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=PATH[:WEIGHT]", help="LoRA; NAME with --url.")
+    ] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Any other field.")] = None,
     manifest: Annotated[Path | None, typer.Option(help="Write what decided the result here, as JSON.")] = None,
     from_manifest: Annotated[Path | None, typer.Option(help="Make the result of a manifest again; compare.")] = None,
@@ -65,11 +69,12 @@ def generate(
     """
     if (checkpoint is None) == (url is None):
         raise typer.BadParameter("give one of them: --checkpoint runs here, --url asks a server", param_hint="--url")
+    adapters = read_options(adapter or [], here=checkpoint is not None)
     place = _Place(checkpoint, {}, url, api_key, _statistics(action_statistics, action_method, url))
     if from_manifest is not None:
         made = remake.read_manifest(from_manifest, context)
         given = remake.fields_of(made, image, video)
-        settings = {} if checkpoint is None else remake.settings_of(made, checkpoint, context)
+        settings = {} if checkpoint is None else remake.settings_of(made, checkpoint, context, adapters)
         _generate(given, replace(place, settings=settings), output, manifest, made)
         return
     if mode is None:
@@ -94,11 +99,12 @@ def generate(
         "seed": seed,
         "generate_sound": sound,
         "preset": preset,
+        "adapters": fields_of(adapters),
         **_size(size),
         **dict(_field(item) for item in set_ or []),
     }
     given = {name: value for name, value in fields.items() if value is not None}
-    settings = {"device": device, "dtype": dtype, "attention": attention}
+    settings = {"device": device, "dtype": dtype, "attention": attention, "adapters": paths_of(adapters)}
     _generate(given, replace(place, settings=settings), output, manifest)
 
 

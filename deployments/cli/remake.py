@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from cosmos3_core.errors import CosmosError
+from deployments.cli.adapters import NamedAdapter, paths_of
 
 if TYPE_CHECKING:
     from cosmos3_core.manifest import Manifest
@@ -52,8 +53,10 @@ def read_manifest(path: Path, context: typer.Context) -> Manifest:
 
 def _refuse_other_options(context: typer.Context) -> None:
     flags = {option.name: option.opts[0] for option in context.command.params}
+    # The files of adapters are nowhere else; a server has its own.
+    allowed = OWN_OPTIONS | PLACE_OPTIONS | ({"adapter"} if context.params.get("checkpoint") else set())
     for name in context.params:
-        if name not in OWN_OPTIONS | PLACE_OPTIONS and _is_given(context, name):
+        if name not in allowed and _is_given(context, name):
             message = "cannot be combined with --from-manifest, which says everything but where it is made again"
             raise typer.BadParameter(message, param_hint=flags[name])
 
@@ -64,7 +67,7 @@ def _is_given(context: typer.Context, name: str) -> bool:
 
 
 def fields_of(manifest: Manifest, image: Path | None, video: Path | None) -> dict[str, Any]:
-    """The fields that the client gave, the seed that was used, and the media, given again.
+    """The fields that the client gave, the seed and the adapters that were used, and the media, given again.
 
     Raises:
         BadParameter: a medium is missing, is not in the manifest, or differs from the one used before; the error
@@ -79,7 +82,12 @@ def fields_of(manifest: Manifest, image: Path | None, video: Path | None) -> dic
         if name not in given:
             named = f"the manifest names one of {medium.bytes} bytes, sha256 {medium.sha256[:SHOWN_DIGITS]}..."
             raise _refusal(name, f"is missing; {named}")
-    fields = {**manifest.request, "mode": manifest.mode.value, "seed": manifest.resolved["sampling"]["seed"], **given}
+    used = {
+        "mode": manifest.mode.value,
+        "seed": manifest.resolved["sampling"]["seed"],
+        "adapters": [{"name": name, "weight": applied.weight} for name, applied in manifest.adapters.items()],
+    }
+    fields = {**manifest.request, **used, **given}
     request = GenerationRequest(**fields)
     for name, medium in manifest.media.items():
         _check_medium(name, medium, given[name], request)
@@ -108,8 +116,14 @@ def _medium(expected: Medium, path: Path, request: GenerationRequest) -> Medium:
     return Medium.of_array(frames)
 
 
-def settings_of(manifest: Manifest, checkpoint: str, context: typer.Context) -> dict[str, Any]:
-    """The settings for this process: the options', and the manifest's where no option is given."""
+def settings_of(
+    manifest: Manifest, checkpoint: str, context: typer.Context, adapters: Sequence[NamedAdapter] = ()
+) -> dict[str, Any]:
+    """The settings for this process: the options', and the manifest's where no option is given.
+
+    Raises:
+        BadParameter: an adapter is missing, is not in the manifest, or has a weight, which the manifest says.
+    """
     import torch
 
     from cosmos3_core.settings import ExecutionSettings
@@ -126,7 +140,16 @@ def settings_of(manifest: Manifest, checkpoint: str, context: typer.Context) -> 
     if before.threads is not None and ExecutionSettings(**settings).torch_device.type == "cpu":
         torch.set_num_threads(before.threads)
     named = manifest.checkpoint
-    return settings | {"revision": named.revision if checkpoint == named.name else None}
+    settings["revision"] = named.revision if checkpoint == named.name else None
+    return settings | {"adapters": _adapters(manifest, adapters)}
+
+
+def _adapters(manifest: Manifest, given: Sequence[NamedAdapter]) -> dict[str, Path]:
+    paths = paths_of(given)
+    if paths.keys() != manifest.adapters.keys() or any(adapter.weight is not None for adapter in given):
+        named = ", ".join(f"{name}=PATH" for name in manifest.adapters) or "none"
+        raise _refusal("adapter", f"does not agree with the manifest; expected {named}")
+    return paths
 
 
 def compare(before: Manifest, latents_sha256: Mapping[str, str], after: Manifest | None) -> None:

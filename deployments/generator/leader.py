@@ -130,7 +130,7 @@ class Generator:
                 bytes_per_value=message.bytes_per_value,
                 given_values=message.given_values(self.config),
             ),
-            shape=(shape.tokens, cost is self.spread),
+            shape=(shape.tokens, cost is self.spread, message.adapters),
             step_seconds=cost.step_seconds(shape),
             steps_left=message.sampling.steps,
             waiting_since=now,

@@ -133,6 +133,7 @@ class ResidentTasks:
         """Counters and gauges."""
         return {
             "bytes_read": self.denoiser.report.bytes_read,
+            "adapter_bytes": self.denoiser.report.adapter_bytes,
             "steps": self._steps,
             "snapshots": self._snapshots,
             "resident_tasks": len(self._tasks),
@@ -160,6 +161,7 @@ class ResidentTasks:
             layout=message.layout,
             conditioning=self._conditioning(message),
             sampling=message.sampling,
+            adapters=message.adapters,
         )
 
     def _key_values(self, reference: KeyValuesReference, wanted: bool, spread: bool) -> TextKeyValues:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cosmos3_core.action_statistics import ActionStatistics
+from cosmos3_core.adapters.use import AdapterUse
 from cosmos3_core.codecs.preview_map import PreviewMap
 from cosmos3_core.errors import CosmosError
 from cosmos3_core.model.config import TransformerConfig
@@ -79,6 +80,7 @@ class EncodedMessage:
         sampling: how its latents are sampled.
         clip: what the Decoder needs to know besides the latents.
         facts: the Encoder's part of the manifest.
+        adapters: those that its steps use.
         flops: the FLOPs of all denoising steps; a router weighs requests by them.
         preview: the map that previews are made with; None where the model shows none.
         parts: what the whole request is made in.
@@ -93,6 +95,7 @@ class EncodedMessage:
     sampling: Sampling
     clip: ClipDescription
     facts: EncodeFacts
+    adapters: tuple[AdapterUse, ...] = ()
     flops: float = 0.0
     preview: PreviewMap | None = None
     parts: tuple[Part, ...] = (Part(),)

@@ -38,7 +38,7 @@ PLANS = (
 )
 
 
-WHOLE = ("video", "policy")
+WHOLE = ("video", "policy", "adapters")
 """Cases that are also run with each rank computing all of them."""
 
 
@@ -60,7 +60,8 @@ def run(folder: Path, rank: int, plan: Degrees) -> dict[str, Any]:
     store = FileStore(str(folder / f"store {plan}"), plan.world_size)
     settings = ExecutionSettings(device="cpu", dtype="float32")
     with joined(plan, rank, torch.device("cpu"), store, timedelta(minutes=2)) as mesh:
-        denoiser = Denoiser.from_checkpoint(Checkpoint.find(str(folder / "checkpoint")), settings, mesh)
+        adapters = {path.name: path for path in (folder / "adapters").iterdir()}
+        denoiser = Denoiser.from_checkpoint(Checkpoint.find(str(folder / "checkpoint")), settings, mesh, adapters)
         denoiser.warm_up()
         latents = {}
         for name, spread in [*((name, True) for name in cases), *((name, False) for name in WHOLE)]:
@@ -72,6 +73,7 @@ def run(folder: Path, rank: int, plan: Degrees) -> dict[str, Any]:
         return {
             "latents": latents,
             "bytes_read": denoiser.report.bytes_read,
+            "adapter_bytes": denoiser.report.adapter_bytes,
             "bytes_held": {name: p.nbytes for name, p in denoiser.tower.named_parameters()},
         }
 

@@ -23,6 +23,7 @@ from cosmos3_core.sampling.denoise import Conditioning, DenoiseState, SnapshotEr
 from cosmos3_core.sampling.schedule import flow
 from cosmos3_core.stages.encoded import EncodedRequest
 from cosmos3_core.weights import stored_tensors
+from tests.adapters import attention_modules, write_peft
 from tests.parallel.rank_process import PLANS, WHOLE
 
 ROOT = Path(__file__).parents[2]
@@ -62,6 +63,16 @@ REQUESTS: dict[str, dict[str, Any]] = {
         "guidance_interval": (400.0, 900.0),
         "seed": 6,
     },
+    "adapters": {
+        "mode": "text2video",
+        "width": 144,
+        "height": 96,
+        "num_frames": 5,
+        "generate_sound": True,
+        "guidance_scale": 6.0,
+        "seed": 7,
+        "adapters": [{"name": "style", "weight": 0.7}, {"name": "look", "weight": -0.5}],
+    },
 }
 
 
@@ -73,6 +84,7 @@ class Runs:
     alone: dict[str, dict[str, torch.Tensor]]
     cases: dict[str, EncodedRequest]
     bytes_alone: dict[str, int]
+    adapter_bytes: int
 
     def of(self, plan: Degrees) -> list[dict[str, Any]]:
         """The results of a plan, rank by rank."""
@@ -85,7 +97,12 @@ class Runs:
 def runs(nano: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
     folder = tmp_path_factory.mktemp("ranks")
     (folder / "checkpoint").symlink_to(nano)
-    pipeline = LocalPipeline.from_pretrained(nano, device="cpu", dtype="float32")
+    config = Checkpoint.find(nano).transformer_config
+    adapters = {
+        "style": write_peft(folder / "adapters" / "style", config, seed=1),
+        "look": write_peft(folder / "adapters" / "look", config, attention_modules(config), rank=3, seed=2),
+    }
+    pipeline = LocalPipeline.from_pretrained(nano, device="cpu", dtype="float32", adapters=adapters)
     image = None
     cases, alone = {}, {}
     for name, fields in REQUESTS.items():
@@ -102,7 +119,7 @@ def runs(nano: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]
     try:
         assert [process.wait(timeout=300) for process in processes] == [0] * RANKS
         weights = {name: parameter.nbytes for name, parameter in pipeline.denoiser.tower.named_parameters()}
-        yield Runs(folder, alone, cases, weights)
+        yield Runs(folder, alone, cases, weights, pipeline.denoiser.report.adapter_bytes)
     finally:
         for process in processes:
             process.kill()
@@ -168,7 +185,17 @@ def test_the_ranks_of_a_split_hold_every_weight_once(runs: Runs, plan: Degrees, 
     assert split * plan.tp == plan.world_size * (sum(runs.bytes_alone.values()) - replicated)
 
 
+@each_plan
+def test_a_rank_holds_its_part_of_the_adapters(runs: Runs, plan: Degrees) -> None:
+    held = [result["adapter_bytes"] for result in runs.of(plan)]
+    assert all(0 < one <= runs.adapter_bytes for one in held)
+    # Of each split pair one matrix is split, and what is not split is whole everywhere.
+    assert plan.tp > 1 or held == [runs.adapter_bytes] * plan.world_size
+    assert plan.tp == 1 or max(held) < runs.adapter_bytes < sum(held)
+
+
 def test_the_cases_are_what_they_claim(runs: Runs) -> None:
+    assert [use.name for use in runs.cases["adapters"].adapters] == ["look", "style"]
     tokens = {name: case.layout.tokens(2) for name, case in runs.cases.items()}
     assert tokens["video"] == 105 and tokens["one token"] == 1
     assert runs.cases["sound"].layout.sound_frames and runs.cases["policy"].layout.action_rows

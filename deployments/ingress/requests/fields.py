@@ -10,6 +10,7 @@ from typing import Any
 from cosmos3_core.geometry import EDIT_SIDE
 from cosmos3_core.modes import MediaKind, Mode, Route, offered_on
 from deployments.ingress.requests import coercions as read
+from deployments.ingress.requests.adapters import adapters
 from deployments.ingress.requests.coercions import Coercion, JsonSchema
 from deployments.ingress.requests.references import URL_KEYS, Media, read_reference
 from deployments.wire.data_uri import EXAMPLE
@@ -45,7 +46,11 @@ ALIASES = {
     "input_references": "input_reference",
     "webhook": "webhook_url",
     "callback_url": "webhook_url",
+    "lora": "adapters",
 }
+
+EMPTY_MEANS_NONE = frozenset({"adapters"})
+"""Fields in which null, an empty list or an empty object differs from leaving them out."""
 
 COSMETIC = frozenset(
     {
@@ -87,7 +92,6 @@ _REFUSED = {
     **dict.fromkeys(("observation", "robot_obs"), _OBSERVATION),
     "audio_reference": "is not used by Cosmos 3; sound is generated, never conditioned on",
     "enable_frame_interpolation": "is not served; ask for the frames with num_frames and fps",
-    "lora": "is not served; this server loads no adapters",
 }
 
 PIXEL = (
@@ -140,6 +144,7 @@ _COMMON: dict[str, Coercion[Any]] = {
     "deterministic_seed": read.deterministic_seed.with_schema("The seed, or a boolean, which is ignored."),
     "max_sequence_length": read.whole,
     "preset": read.text,
+    "adapters": adapters,
     "use_system_prompt": read.flag,
     "system_prompt": read.text,
     "use_resolution_template": read.flag,

@@ -79,7 +79,8 @@ class GivenFields:
         read: dict[str, GivenField] = {}
         for name, sent in layer.items():
             canonical = tables.ALIASES.get(name, name)
-            if is_absent(sent) or canonical in tables.COSMETIC:
+            says_none = canonical in tables.EMPTY_MEANS_NONE and sent != ""
+            if (is_absent(sent) and not says_none) or canonical in tables.COSMETIC:
                 continue
             reason = schema.refusal(name)
             if reason is not None:

@@ -175,7 +175,7 @@ def test_fields_without_an_envelope() -> None:
         (envelope({"num_inference_steps": 500}), "num_inference_steps", "200"),
         (envelope({"fps": 20, "action_fps": 30}), "action_fps", "one rate"),
         (envelope({"candidate_count": 4}), "candidate_count", "expected 1"),
-        (envelope({"lora": "x"}), "lora", "adapters"),
+        (envelope({"lora": {"path": "/x"}}), "lora", "clients cannot name files"),
         (envelope({"noise": [[0.0]]}), "noise", "seed"),
         (envelope(images={"a": URI}, noise=np.zeros(3)), "input.observation.noise", "seed"),
         (envelope(image_path="/etc/passwd"), "input.observation.image_path", "file or an address"),

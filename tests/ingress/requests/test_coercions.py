@@ -132,7 +132,7 @@ def test_one_field(place: str, name: str, sent: Any, field: str, value: Any) -> 
         ({"num_outputs_per_prompt": "11"}, "num_outputs_per_prompt"),
         ({"n": 0}, "n"),
         ({"quality": "hd"}, "quality"),
-        ({"lora": '{"name": "x"}'}, "lora"),
+        ({"lora": '{"path": "/etc/passwd"}'}, "lora"),
         ({"control_reference": "x"}, "control_reference"),
         ({"control_type": "pose"}, "control_type"),
         ({"extra_params": {"depth": {"control_path": "/etc/passwd"}}}, "depth"),

@@ -165,7 +165,7 @@ def test_images_without_a_seed_differ() -> None:
         ("input_reference", uri(PNG)),
         ("image", "/etc/passwd"),
         ("image_reference", {"image_url": uri(PNG)}),
-        ("lora", {"name": "x"}),
+        ("lora", {"path": "x"}),
     ],
 )
 def test_image_refusals(name: str, value: Any) -> None:
