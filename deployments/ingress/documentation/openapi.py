@@ -22,7 +22,7 @@ from deployments.ingress.documentation.schemas import components, schema_ref
 from deployments.ingress.requests import coercions, numpy_msgpack
 from deployments.ingress.requests.body import FORMS, JSON
 from deployments.ingress.requests.coercions import JsonSchema
-from deployments.ingress.requests.fields import PIXEL
+from deployments.ingress.requests.references import PIXEL
 from deployments.ingress.routes import metrics
 from deployments.ingress.routes.video_jobs import MP4
 from deployments.jobs.job import MAX_PAGE, EventKind

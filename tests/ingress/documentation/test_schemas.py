@@ -19,6 +19,7 @@ from deployments.ingress.requests.action_request import read_actions
 from deployments.ingress.requests.body import Body
 from deployments.ingress.requests.chat_request import read_chat
 from deployments.ingress.requests.generation import read_action, read_edit, read_image, read_video
+from deployments.ingress.requests.references import PIXEL
 from tests.ingress.documentation.documents import conforms
 from tests.ingress.stubs import StubGraph, ask, served_card
 
@@ -28,7 +29,7 @@ READERS: dict[str, Reader] = {
     "VideoRequest": lambda given: read_video(Body(given)),
     "ActionParameters": lambda given: read_action(Body(given)),
     "ImageRequest": read_image,
-    "EditRequest": lambda given: read_edit(Body(given if PICTURES & given.keys() else given | {"image": tables.PIXEL})),
+    "EditRequest": lambda given: read_edit(Body(given if PICTURES & given.keys() else given | {"image": PIXEL})),
 }
 NAMED = [(name, field) for name, schema in components().items() if name in BODIES for field in schema["properties"]]
 
@@ -67,14 +68,27 @@ def examples(schema: dict[str, Any]) -> list[Any]:
     return [example for kind in kinds for example in by_type[kind]]
 
 
+def companions(field: str, example: Any, clip: str) -> dict[str, Any]:
+    """What a request needs beside some fields and modes."""
+    by_mode: dict[str, dict[str, Any]] = {
+        "image2video": {"input_reference": PIXEL},
+        "video2video": {"input_reference": clip},
+        "transfer": {"input_reference": clip, "edge": True},
+    }
+    by_field: dict[str, dict[str, Any]] = {
+        "control_type": {"control_reference": clip},
+        "control_reference": {"control_type": "depth"},
+    }
+    return by_field.get(field) or by_mode.get(str(example), {})
+
+
 @pytest.mark.parametrize(("name", "field"), NAMED)
 def test_described_values_are_read(name: str, field: str, mp4: bytes) -> None:
     clip = f"data:video/mp4;base64,{base64.b64encode(mp4).decode()}"
     schema = components()[name]["properties"][field]
     for example in [clip] if field == "video_reference" else examples(schema):
         OAS31Validator(schema).validate(example)
-        reference = {"image2video": tables.PIXEL, "video2video": clip}.get(str(example))
-        READERS[name]({"prompt": "a robot", field: example} | ({"input_reference": reference} if reference else {}))
+        READERS[name]({"prompt": "a robot", field: example} | companions(field, example, clip))
 
 
 @pytest.mark.parametrize(("name", "field"), NAMED)

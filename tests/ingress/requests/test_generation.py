@@ -86,6 +86,40 @@ def test_inverse_dynamics_and_policy(mp4: bytes) -> None:
     assert (policy.mode, policy.image, policy.num_frames) == (Mode.POLICY, PNG, None)
 
 
+POLICY = {"mode": "policy", "domain_name": "av", "image": uri(PNG)}
+
+
+@pytest.mark.parametrize("agreeing", [{}, {"use_state": "true"}, {"history_length": "2", "use_state": True}])
+def test_a_policys_state(agreeing: dict[str, Any]) -> None:
+    found = video(POLICY | {"extra_params": {"state": [[0.5] * 9, [1] * 9]} | agreeing})
+    assert found.request.state is not None and found.ignored == ()
+    assert found.request.state.tolist() == [[0.5] * 9, [1] * 9]
+    row = video(POLICY | {"state": json.dumps([0.5] * 9)}).request.state
+    assert row is not None and row.shape == (1, 9)
+
+
+def test_no_state() -> None:
+    found = video(POLICY | {"use_state": "false", "history_length": 0})
+    assert (found.request.state, found.ignored) == (None, ())
+
+
+@pytest.mark.parametrize(
+    ("fields", "param", "says"),
+    [
+        ({"use_state": True}, "use_state", "is true, and state is missing"),
+        ({"use_state": False, "state": [[0] * 9] * 2}, "use_state", "is false, and state is given"),
+        ({"history_length": 1}, "history_length", "expected 0"),
+        ({"history_length": 1, "state": [[0] * 9] * 2}, "history_length", "expected 2"),
+        ({"state": [[]]}, "state", "[rows, width]"),
+        ({"state": "[1,"}, "state", "Invalid JSON in form field"),
+        ({"state": {"arm": 1}}, "state", "rows of numbers"),
+    ],
+)
+def test_states_that_are_refused(fields: dict[str, Any], param: str, says: str) -> None:
+    error = refused(POLICY | fields)
+    assert error.param == param and says in error.message
+
+
 @pytest.mark.parametrize(
     ("fields", "field", "param"),
     [

@@ -86,7 +86,7 @@ def test_an_answer_in_physical_units_too(stub: StubGraph, jobs: FinishedJobs, pa
 
 
 def test_an_answer_in_json(stub: StubGraph) -> None:
-    answer = post(stub, json=envelope(images={"front": URI}, state=[1.0]) | {"request_id": "r1"})
+    answer = post(stub, json=envelope(images={"front": URI}, state=[1.0] * 9, arm="left") | {"request_id": "r1"})
     assert answer.status_code == 200, answer.text
     found = answer.json()
     assert (found["id"], found["object"], found["model"]) == ("r1", "action.generation", "nano")
@@ -101,7 +101,7 @@ def test_an_answer_in_json(stub: StubGraph) -> None:
         "action_mode": "policy",
         "domain_id": 1,
     }
-    assert answer.headers["x-ignored-fields"] == "input.observation.state"
+    assert answer.headers["x-ignored-fields"] == "input.observation.arm"
     assert (answer.headers["x-model"], answer.headers["x-inference-time-s"]) == ("nano", "1.250")
     schema = {"$ref": "#/components/schemas/ActionsAnswer", "components": {"schemas": components()}}
     OAS31Validator(schema).validate(found)
@@ -158,6 +158,7 @@ def test_a_form(stub: StubGraph, mp4: bytes) -> None:
         ({"content": b'{"input": {"task": "x", "images": {"\\ud800": 5}}}', "headers": JSON}, 400, "input.images.?"),
         ({"json": envelope({"domain_name": None})}, 400, "domain_name"),
         ({"json": envelope({"action": [[0.0] * 9] * 4})}, 400, "action"),
+        ({"json": envelope(images={"front": URI}, state=[1.0] * 8)}, 400, "input.observation.state"),
         ({"json": envelope({"generate_sound": True})}, 400, "generate_sound"),
         ({"json": envelope({"action_chunk_size": 6})}, 400, "action_chunk_size"),
         ({"json": envelope({"action_mode": "inverse_dynamics"})}, 400, "input.observation.images.front"),
