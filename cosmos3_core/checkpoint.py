@@ -16,7 +16,7 @@ from typing import Any
 from cosmos3_core.catalog import ALL_MODES, CATALOG, CatalogEntry, family_of, find_entry
 from cosmos3_core.errors import CheckpointError
 from cosmos3_core.model.config import ConfigError, TransformerConfig
-from cosmos3_core.resolve import ModelFacts, SchedulerFacts, SoundFacts
+from cosmos3_core.resolving.facts import ModelFacts, SchedulerFacts, SoundFacts
 from cosmos3_core.tiny import IMITATED
 from cosmos3_core.tiny.cache import TINY_NAMES, cached_checkpoint
 

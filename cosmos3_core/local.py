@@ -24,8 +24,8 @@ from cosmos3_core.model.layout import Modality
 from cosmos3_core.model.sequence import Latents, joined, sha256_of
 from cosmos3_core.provenance import CheckpointFacts, DenoiseFacts, EncodeFacts, Prompt
 from cosmos3_core.request import Event, Finished, GenerationRequest, StageName, Started, Step
-from cosmos3_core.resolve import resolve
-from cosmos3_core.resolved import ResolvedRequest
+from cosmos3_core.resolving.resolve import resolve
+from cosmos3_core.resolving.resolved import ResolvedRequest
 from cosmos3_core.sampling.denoise import DenoiseState
 from cosmos3_core.settings import DtypeName, ExecutionSettings
 from cosmos3_core.stages.decoder import Decoder, Tail

@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from cosmos3_core.catalog import Family
 from cosmos3_core.model.layout import SequenceLayout
 from cosmos3_core.request import GenerationRequest
-from cosmos3_core.resolved import ResolvedRequest
+from cosmos3_core.resolving.resolved import ResolvedRequest
 from cosmos3_core.sampling.guidance import Guidance
 from cosmos3_core.sampling.sampling import Sampling
 from cosmos3_core.settings import ExecutionSettings

@@ -199,6 +199,10 @@ class GenerationRequest(BaseModel):
         fields: dict[str, Any] = json.loads(json.dumps(given))
         return fields
 
+    def used_controls(self) -> tuple[Control, ...]:
+        """The controls that are used, without their videos; one of weight 0 is as if it was not given."""
+        return tuple(control.model_copy(update={"video": None}) for control in self.controls if control.weight > 0)
+
     def media(self) -> dict[str, Any]:
         """The media that are used, by name: their field's, or `control_` and the kind of the control."""
         given = {name: getattr(self, name) for name in MEDIA_FIELDS}

@@ -23,8 +23,8 @@ from cosmos3_core.media.stills import decode_image
 from cosmos3_core.planning.cost import step_flops
 from cosmos3_core.provenance import CheckpointFacts, EncodeFacts, Prompt
 from cosmos3_core.request import GenerationRequest
-from cosmos3_core.resolve import resolve
-from cosmos3_core.resolved import ActionPlan, ResolvedRequest, part_of
+from cosmos3_core.resolving.resolve import resolve
+from cosmos3_core.resolving.resolved import ActionPlan, ResolvedRequest, part_of
 from cosmos3_core.stages.encoder import Encoder as CoreEncoder
 from cosmos3_core.stages.understanding import key_of
 from deployments.compute import ComputeThread

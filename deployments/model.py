@@ -15,8 +15,8 @@ import ray
 from cosmos3_core.parallel.degrees import Degrees
 from cosmos3_core.planning.cost import CostModel
 from cosmos3_core.planning.hardware import recognise
-from cosmos3_core.resolve import ModelFacts
-from cosmos3_core.resolved import ResolvedRequest
+from cosmos3_core.resolving.facts import ModelFacts
+from cosmos3_core.resolving.resolved import ResolvedRequest
 from deployments.settings import GeneratorSettings, ModelSettings
 from deployments.wire.messages import step_shape_of
 

@@ -23,7 +23,7 @@ from deployments.wire.media_store import is_local
 
 if TYPE_CHECKING:
     from cosmos3_core.checkpoint import Checkpoint
-    from cosmos3_core.resolve import ModelFacts
+    from cosmos3_core.resolving.facts import ModelFacts
 
 MEGABYTE = 1024**2
 Bytes = Annotated[int, Field(ge=0)]

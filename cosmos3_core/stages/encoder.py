@@ -23,7 +23,7 @@ from cosmos3_core.media.sound import fitted
 from cosmos3_core.model.layout import VAE_TEMPORAL_STRIDE, Modality, latent_shapes
 from cosmos3_core.modes import Clean, Fit, Given
 from cosmos3_core.prompt import tokenize
-from cosmos3_core.resolved import ResolvedRequest, part_of
+from cosmos3_core.resolving.resolved import ResolvedRequest, part_of
 from cosmos3_core.sampling.denoise import Conditioning
 from cosmos3_core.settings import ExecutionSettings
 from cosmos3_core.stages.encoded import EncodedRequest

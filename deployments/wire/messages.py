@@ -18,7 +18,7 @@ from cosmos3_core.model.config import TransformerConfig
 from cosmos3_core.model.layout import Modality, SequenceLayout, latent_shapes
 from cosmos3_core.planning.memory import StepShape
 from cosmos3_core.provenance import DenoiseFacts, EncodeFacts
-from cosmos3_core.resolved import Part
+from cosmos3_core.resolving.resolved import Part
 from cosmos3_core.sampling.guidance import Branch
 from cosmos3_core.sampling.sampling import Sampling
 

@@ -19,7 +19,7 @@ from cosmos3_core.catalog import CATALOG, Family
 from cosmos3_core.checkpoint import Checkpoint
 from cosmos3_core.errors import CheckpointError
 from cosmos3_core.modes import Mode
-from cosmos3_core.resolve import SchedulerFacts, SoundFacts
+from cosmos3_core.resolving.facts import SchedulerFacts, SoundFacts
 from cosmos3_core.tiny import IMITATED
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"

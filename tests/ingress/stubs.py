@@ -12,7 +12,7 @@ import numpy as np
 from starlette.applications import Starlette
 
 from cosmos3_core.outputs import action_object
-from cosmos3_core.resolve import ModelFacts
+from cosmos3_core.resolving.facts import ModelFacts
 from deployments.ingress.app import create_app
 from deployments.ingress.graph import Graph, ServedCard
 from deployments.jobs.job import Job, JobEvent

@@ -16,7 +16,7 @@ from ray.exceptions import ActorDiedError, ObjectLostError, RayActorError
 
 from cosmos3_core.errors import RequestError
 from cosmos3_core.request import Event, Finished, Started, Step
-from cosmos3_core.resolved import Part
+from cosmos3_core.resolving.resolved import Part
 from deployments.jobs.flow import GenerationOutcome, OutputFile, generate, is_repeatable
 from deployments.wire.calls import DecodeCall, DecodedFile, DenoiseCall, GenerationCall, JoinCall, Preview
 from deployments.wire.handles import StageHandles

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from cosmos3_core.errors import RequestError
-from cosmos3_core.resolve import inability_of
+from cosmos3_core.resolving.resolve import inability_of
 from deployments.ingress.errors import RETRY_AFTER, ApiError
 from deployments.ingress.graph import Graph, ServedCard
 from deployments.ingress.requests.generation import Generation

@@ -16,8 +16,8 @@ from cosmos3_core.errors import RequestError
 from cosmos3_core.inputs import read_inputs
 from cosmos3_core.media.checks import DEFAULT_QUALITY
 from cosmos3_core.request import GenerationRequest
-from cosmos3_core.resolve import resolve
-from cosmos3_core.resolved import ResolvedRequest
+from cosmos3_core.resolving.resolve import resolve
+from cosmos3_core.resolving.resolved import ResolvedRequest
 from deployments.addresses import check_url
 from deployments.ingress.api_keys import Caller
 from deployments.ingress.errors import ApiError

@@ -10,7 +10,7 @@ import pytest
 from openapi_schema_validator import OAS31Validator
 
 from cosmos3_core.request import GenerationRequest
-from cosmos3_core.resolve import ModelFacts
+from cosmos3_core.resolving.facts import ModelFacts
 from deployments.ingress.documentation.openapi import OPERATIONS
 from deployments.ingress.documentation.schemas import BODIES, body_schema, components
 from deployments.ingress.errors import ApiError

@@ -11,7 +11,8 @@ import pytest
 from cosmos3_core.adapters.use import AdapterUse
 from cosmos3_core.errors import RequestError
 from cosmos3_core.inputs import MediaInputs
-from cosmos3_core.resolve import ModelFacts, resolve
+from cosmos3_core.resolving.facts import ModelFacts
+from cosmos3_core.resolving.resolve import resolve
 from deployments.ingress.requests.generation import Generation, read_image
 from tests.ingress.requests.reading import refused, video
 

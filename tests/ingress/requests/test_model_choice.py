@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cosmos3_core.modes import Mode
-from cosmos3_core.resolve import ModelFacts
+from cosmos3_core.resolving.facts import ModelFacts
 from deployments.ingress.errors import ApiError
 from deployments.ingress.graph import Graph, ServedCard
 from deployments.ingress.requests import model_choice

@@ -14,7 +14,8 @@ from cosmos3_core.inputs import read_inputs
 from cosmos3_core.media.sound import decode_audio
 from cosmos3_core.media.stills import encode_image
 from cosmos3_core.modes import Mode
-from cosmos3_core.resolve import ModelFacts, resolve
+from cosmos3_core.resolving.facts import ModelFacts
+from cosmos3_core.resolving.resolve import resolve
 from deployments.ingress.errors import ApiError
 from deployments.ingress.requests.body import Body, Upload
 from deployments.ingress.requests.generation import read_video

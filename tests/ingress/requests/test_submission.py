@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cosmos3_core.resolve import ModelFacts
+from cosmos3_core.resolving.facts import ModelFacts
 from deployments.wire.media_store import MediaStore
 from tests.ingress.requests.reading import PNG, uri
 from tests.ingress.stubs import CompletedJobs, StubGraph, ask, served_card

@@ -12,7 +12,8 @@ from cosmos3_core.controls import Control, ControlKind, Strength
 from cosmos3_core.errors import RequestError
 from cosmos3_core.inputs import read_inputs
 from cosmos3_core.modes import Mode
-from cosmos3_core.resolve import ModelFacts, resolve
+from cosmos3_core.resolving.facts import ModelFacts
+from cosmos3_core.resolving.resolve import resolve
 from deployments.ingress.errors import ApiError
 from deployments.ingress.requests.generation import Generation
 from tests.ingress.requests.reading import JPEG, PNG, refused, uri, video

@@ -16,7 +16,7 @@ from openapi_schema_validator import OAS31Validator
 
 from cosmos3_core.action_statistics import ActionStatistics, Normalisation
 from cosmos3_core.outputs import action_object
-from cosmos3_core.resolve import ModelFacts
+from cosmos3_core.resolving.facts import ModelFacts
 from deployments.ingress.documentation.schemas import components
 from deployments.ingress.requests.numpy_msgpack import MEDIA_TYPE, pack, unpack
 from deployments.jobs.job import Job, JobEvent

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from cosmos3_core.media.stills import encode_image
-from cosmos3_core.resolve import ModelFacts
+from cosmos3_core.resolving.facts import ModelFacts
 from deployments.ingress.errors import ApiError
 from deployments.jobs.job import Job
 from deployments.wire.media_store import MediaStore

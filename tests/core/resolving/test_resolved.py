@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from cosmos3_core.inputs import MediaInputs
 from cosmos3_core.request import GenerationRequest
-from cosmos3_core.resolve import resolve
-from cosmos3_core.resolved import Part, ResolvedRequest, cut, opening_frames, part_of
+from cosmos3_core.resolving.resolve import resolve
+from cosmos3_core.resolving.resolved import Part, ResolvedRequest, cut, opening_frames, part_of
 from tests.published import NANO
 
 ROWS = np.arange(80, dtype=np.float32).reshape(8, 10)

@@ -13,8 +13,9 @@ from cosmos3_core.geometry import Canvas
 from cosmos3_core.inputs import read_inputs
 from cosmos3_core.media.clips import VideoClip
 from cosmos3_core.request import GenerationRequest
-from cosmos3_core.resolve import ModelFacts, resolve
-from cosmos3_core.resolved import Part, ResolvedRequest
+from cosmos3_core.resolving.facts import ModelFacts
+from cosmos3_core.resolving.resolve import resolve
+from cosmos3_core.resolving.resolved import Part, ResolvedRequest
 from cosmos3_core.sampling import schedule as schedules
 from cosmos3_core.sampling.guidance import Branch
 from tests.published import EDGE, NANO

@@ -16,8 +16,9 @@ from cosmos3_core.geometry import Canvas
 from cosmos3_core.inputs import MediaInputs, read_inputs
 from cosmos3_core.modes import Mode
 from cosmos3_core.request import GenerationRequest
-from cosmos3_core.resolve import ModelFacts, resolve
-from cosmos3_core.resolved import ResolvedRequest
+from cosmos3_core.resolving.facts import ModelFacts
+from cosmos3_core.resolving.resolve import resolve
+from cosmos3_core.resolving.resolved import ResolvedRequest
 from cosmos3_core.sampling import schedule as schedules
 from cosmos3_core.sampling.guidance import Guidance
 from cosmos3_core.sampling.schedule import Schedule
