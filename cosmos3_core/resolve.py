@@ -348,7 +348,11 @@ def _transfer_texts(
 
 
 def _system_prompt(request: GenerationRequest, preset: Preset, model: ModelFacts) -> str | None:
-    by_default = model.default_system_prompt if preset.system_prompt is None else request.mode in preset.system_prompt
+    if preset.system_prompt is None:
+        # diffusers' transfer has a switch of its own, which is on for every checkpoint (spec 4.3).
+        by_default = model.default_system_prompt or request.mode is Mode.TRANSFER
+    else:
+        by_default = request.mode in preset.system_prompt
     wanted, text = request.use_system_prompt, request.system_prompt
     if wanted is False or text == "" or (wanted is None and text is None and not by_default):
         return None
