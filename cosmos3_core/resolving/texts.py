@@ -65,7 +65,11 @@ def system_prompt_of(
     request: GenerationRequest, preset: Preset, defaults: ModeDefaults, model: ModelFacts
 ) -> str | None:
     """The system message; None where there is none."""
-    by_default = model.default_system_prompt if preset.system_prompt is None else request.mode in preset.system_prompt
+    if preset.system_prompt is None:
+        # diffusers' transfer has a switch of its own, which is on for every checkpoint (spec 4.3).
+        by_default = model.default_system_prompt or request.mode is Mode.TRANSFER
+    else:
+        by_default = request.mode in preset.system_prompt
     if defaults.system_prompt is not None:
         by_default = defaults.system_prompt
     wanted, text = request.use_system_prompt, request.system_prompt
