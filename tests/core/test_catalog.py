@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -102,6 +103,17 @@ def test_an_entry_is_found_by_its_id_and_by_the_repositorys_name(name: str) -> N
 @pytest.mark.parametrize("name", ["", "nano", "Cosmos3", "someone/Cosmos3-Nano", "nvidia/Cosmos3-Nano-tuned"])
 def test_what_is_not_in_the_catalog_is_not_found(name: str) -> None:
     assert find_entry(name) is None
+
+
+@each_entry
+def test_the_page_of_the_models_says_what_the_catalog_says(entry: CatalogEntry) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "models.md").read_text(encoding="utf-8")
+    cells = next(line for line in page.splitlines() if line.startswith(f"| `{entry.id}` |")).split("|")[2:-1]
+    modes, sound, chat, tiers, _, recipes = (cell.strip() for cell in cells)
+    assert modes == ("all" if entry.modes == tuple(Mode) else ", ".join(f"`{mode.value}`" for mode in entry.modes))
+    assert (sound == "yes", chat == "yes") == (entry.sound, entry.chats)
+    assert tiers == ", ".join(entry.tiers)
+    assert recipes == ", ".join(f"`{name}`" for name in entry.recipes)
 
 
 def test_the_codecs_make_the_size_that_is_on_disk() -> None:

@@ -46,7 +46,9 @@ from tests.live_memory import LiveBytes
 Tower = TypeVar("Tower", GenerationTower, UnderstandingTower)
 META = torch.device("meta")
 LARGEST = WORKLOADS[-1]
-each_entry = pytest.mark.parametrize("entry", CATALOG.values(), ids=lambda entry: entry.family.value)
+# Every size, and one without the heads of actions and sound.
+ENTRIES = [CATALOG[f"nvidia/Cosmos3-{name}"] for name in ("Nano", "Super", "Edge", "Super-Text2Image")]
+each_entry = pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.id)
 each_split = pytest.mark.parametrize(
     "degrees", [Degrees(), Degrees(2), Degrees(3, 1, 2), Degrees(2, 2, 2), Degrees(8), Degrees(1, 2, 4)], ids=str
 )
@@ -120,7 +122,7 @@ def _module(name: str) -> str:
 
 
 def test_little_is_replicated() -> None:
-    for entry in CATALOG.values():
+    for entry in ENTRIES:
         assert sum(replicated_bytes(entry.config, 2).values()) < 0.02 * weight_bytes(entry.config, Degrees(), 0, 2)
 
 
