@@ -23,7 +23,7 @@ from typing import Any
 
 import psutil
 
-from deployments.local.status import ApplicationStatus, DeploymentStatus, GraphStatus
+from deployments.local.status import ApplicationStatus, GraphStatus
 
 GRACE_SECONDS = 10.0
 KILL_SECONDS = 5.0
@@ -258,17 +258,17 @@ class _Deployer:
         client.deploy_apps(config, _blocking=False)
 
     def _report(self) -> None:
-        from ray import serve
         from ray.exceptions import RayError
 
+        from deployments.serve_status import serve_status
+
         try:
-            status = serve.status()
+            applications = tuple(serve_status().values())
         except RayError as error:
             # Serve restarts its controller by itself.
             print(f"no status from Serve: {error}", file=sys.stderr)
             self._changed_at = time.monotonic()
             return
-        applications = _applications(status)
         self._ready |= GraphStatus(applications=applications).running
         self._send("serving" if self._ready else "deploying", applications)
 
@@ -295,27 +295,6 @@ class _Deployer:
 def poll_seconds(ready: bool, unchanged_seconds: float) -> float:
     """How long to wait before asking Serve for its status again: long if the graph is ready and nothing has changed."""
     return IDLE_POLL_SECONDS if ready and unchanged_seconds >= IDLE_AFTER_SECONDS else POLL_SECONDS
-
-
-def _applications(status: Any) -> tuple[ApplicationStatus, ...]:
-    """The applications in a ServeStatus."""
-    return tuple(
-        ApplicationStatus(
-            name=name,
-            status=application.status.value,
-            message=application.message,
-            deployments=tuple(
-                DeploymentStatus(
-                    name=deployment_name,
-                    status=deployment.status.value,
-                    message=deployment.message,
-                    replicas={getattr(state, "value", state): n for state, n in deployment.replica_states.items()},
-                )
-                for deployment_name, deployment in application.deployments.items()
-            ),
-        )
-        for name, application in status.applications.items()
-    )
 
 
 def _exit_on_signal(*_: object) -> None:
