@@ -11,24 +11,27 @@ import threading
 from collections.abc import Iterator
 from typing import BinaryIO
 
-import numpy as np
-import torch
+from deployments.importing import without_collection
 
-from cosmos3_core.checkpoint import Checkpoint
-from cosmos3_core.codecs.pixels import Frames
-from cosmos3_core.errors import NotFinite
-from cosmos3_core.media.mp4 import encode_mp4
-from cosmos3_core.media.stills import encode_image
-from cosmos3_core.model.layout import Modality
-from cosmos3_core.model.sequence import Latents
-from cosmos3_core.outputs import action_object
-from cosmos3_core.stages.decoder import Decoder as CoreDecoder
-from deployments.compute import ComputeThread
-from deployments.logs import log, logs_for
-from deployments.settings import DecoderSettings
-from deployments.wire.calls import DecodeCall, DecodedFile
-from deployments.wire.handoff import fetch_latents
-from deployments.wire.media_store import delete_media, write_media
+with without_collection():
+    import numpy as np
+    import torch
+
+    from cosmos3_core.checkpoint import Checkpoint
+    from cosmos3_core.codecs.pixels import Frames
+    from cosmos3_core.errors import NotFinite
+    from cosmos3_core.media.mp4 import encode_mp4
+    from cosmos3_core.media.stills import encode_image
+    from cosmos3_core.model.layout import Modality
+    from cosmos3_core.model.sequence import Latents
+    from cosmos3_core.outputs import action_object
+    from cosmos3_core.stages.decoder import Decoder as CoreDecoder
+    from deployments.compute import ComputeThread
+    from deployments.logs import log, logs_for
+    from deployments.settings import DecoderSettings
+    from deployments.wire.calls import DecodeCall, DecodedFile
+    from deployments.wire.handoff import fetch_latents
+    from deployments.wire.media_store import delete_media, write_media
 
 WARM_UP_LATENTS = (48, 1, 2, 2)
 # x264's rate factor for each point of quality below 100: 18 at 95, and 0, which is lossless, at 100.

@@ -11,25 +11,28 @@ import time
 from dataclasses import replace
 from functools import cached_property
 
-import numpy as np
+from deployments.importing import without_collection
 
-from cosmos3_core.byte_cache import ByteCache
-from cosmos3_core.codecs.preview import fit_preview_map
-from cosmos3_core.codecs.preview_map import PreviewMap
-from cosmos3_core.codecs.vision import VisionEncoder
-from cosmos3_core.inputs import read_inputs
-from cosmos3_core.media.stills import decode_image
-from cosmos3_core.planning.cost import step_flops
-from cosmos3_core.provenance import CheckpointFacts, EncodeFacts, Prompt
-from cosmos3_core.resolve import ResolvedRequest, resolve
-from cosmos3_core.stages.encoder import Encoder as CoreEncoder
-from cosmos3_core.stages.understanding import key_of
-from deployments.compute import ComputeThread
-from deployments.logs import log, logs_for
-from deployments.settings import ModelSettings
-from deployments.wire.calls import GenerationCall
-from deployments.wire.handoff import publish, publish_conditioning
-from deployments.wire.messages import ClipDescription, EmbeddingsReference, EncodedMessage, KeyValuesReference
+with without_collection():
+    import numpy as np
+
+    from cosmos3_core.byte_cache import ByteCache
+    from cosmos3_core.codecs.preview import fit_preview_map
+    from cosmos3_core.codecs.preview_map import PreviewMap
+    from cosmos3_core.codecs.vision import VisionEncoder
+    from cosmos3_core.inputs import read_inputs
+    from cosmos3_core.media.stills import decode_image
+    from cosmos3_core.planning.cost import step_flops
+    from cosmos3_core.provenance import CheckpointFacts, EncodeFacts, Prompt
+    from cosmos3_core.resolve import ResolvedRequest, resolve
+    from cosmos3_core.stages.encoder import Encoder as CoreEncoder
+    from cosmos3_core.stages.understanding import key_of
+    from deployments.compute import ComputeThread
+    from deployments.logs import log, logs_for
+    from deployments.settings import ModelSettings
+    from deployments.wire.calls import GenerationCall
+    from deployments.wire.handoff import publish, publish_conditioning
+    from deployments.wire.messages import ClipDescription, EmbeddingsReference, EncodedMessage, KeyValuesReference
 
 WARM_UP_TOKENS = 16
 WARM_UP_IMAGE = (64, 64)

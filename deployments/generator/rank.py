@@ -16,6 +16,7 @@ import ray
 
 from cosmos3_core.codecs.preview_map import PreviewMap
 from cosmos3_core.request import Step
+from deployments.importing import without_collection
 from deployments.settings import ModelSettings
 from deployments.wire.messages import EncodedMessage, LatentsMessage
 
@@ -82,10 +83,11 @@ class Rank:
         Raises:
             CheckpointError, ParallelError: what the recipe asks for is impossible.
         """
-        import torch
+        with without_collection():
+            import torch
 
-        from cosmos3_core.stages.denoiser import Denoiser
-        from deployments.generator.resident_tasks import ResidentTasks
+            from cosmos3_core.stages.denoiser import Denoiser
+            from deployments.generator.resident_tasks import ResidentTasks
 
         execution = self.settings.execution()
         mesh = None if store is None else self._join(store, execution.torch_device)

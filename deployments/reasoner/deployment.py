@@ -12,19 +12,22 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
+from deployments.importing import without_collection
 
-from cosmos3_core.checkpoint import Checkpoint
-from cosmos3_core.model.names import reasoner_shapes
-from cosmos3_core.weights import stored_tensors
-from deployments.logs import log, logs_for
-from deployments.settings import ModelSettings
-from deployments.wire.chat_answer import ChatAnswer
-from deployments.wire.chat_images import image_parts, with_parts
-from deployments.wire.handles import answer_of
-from deployments.wire.handoff import to_tensor
-from deployments.wire.messages import EmbeddingsReference
+with without_collection():
+    import torch
+    from torch import Tensor
+
+    from cosmos3_core.checkpoint import Checkpoint
+    from cosmos3_core.model.names import reasoner_shapes
+    from cosmos3_core.weights import stored_tensors
+    from deployments.logs import log, logs_for
+    from deployments.settings import ModelSettings
+    from deployments.wire.chat_answer import ChatAnswer
+    from deployments.wire.chat_images import image_parts, with_parts
+    from deployments.wire.handles import answer_of
+    from deployments.wire.handoff import to_tensor
+    from deployments.wire.messages import EmbeddingsReference
 
 if TYPE_CHECKING:
     from deployments.reasoner.engine import ChatEngine
@@ -44,7 +47,8 @@ class Reasoner:
         self.checkpoint = settings.find_checkpoint()
         # Before the import: vLLM reads its variables then, and the processes of its engine inherit them.
         os.environ.update(settings.reasoner.environment | {CONNECTOR_VARIABLE: "cosmos3"})
-        from deployments.reasoner.engine import ChatEngine
+        with without_collection():
+            from deployments.reasoner.engine import ChatEngine
 
         self.engine: ChatEngine = ChatEngine(settings.name, self.checkpoint, settings.reasoner)
         self._requests = self._active = 0
