@@ -135,7 +135,7 @@ def test_what_is_given_comes_over_with_its_masks_and_whole_items() -> None:
     for conditioning in (replace(none, given=items), replace(none, mask=rows), replace(none, mask=rows, given=items)):
         reference, nbytes = publish_conditioning(conditioning)
         found = fetch_conditioning(reference, CPU)
-        assert nbytes == sum(array.nbytes for array in reference.values())
+        assert reference is not None and nbytes == sum(array.nbytes for array in reference.values())
         assert len(found.given) == len(conditioning.given)
         pairs = [*zip(found.given, conditioning.given, strict=True)]
         pairs += [(found.mask[name], conditioning.mask[name]) for name in shapes]

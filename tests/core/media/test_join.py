@@ -41,9 +41,9 @@ def test_the_frames_are_those_of_the_parts_at_the_same_rate(counts: tuple[int, .
 
 def test_frames_follow_each_other_without_a_gap() -> None:
     content, _ = joined([part(0, 9), part(9, 8), part(17, 8)])
-    with av.open(io.BytesIO(content)) as container:
+    with av.open(io.BytesIO(content), "r") as container:
         track = container.streams.video[0]
-        times = [frame.pts for frame in container.decode(track)]
+        times = [frame.pts for frame in container.decode(track) if frame.pts is not None]
         assert track.frames == 25 and track.duration is not None and track.time_base is not None
         assert float(track.duration * track.time_base) == pytest.approx(25 / 24)
     assert len(set(np.diff(times))) == 1
@@ -51,7 +51,7 @@ def test_frames_follow_each_other_without_a_gap() -> None:
 
 def test_a_file_can_be_read_from_any_of_its_parts() -> None:
     content, _ = joined([part(0, 9), part(9, 8)])
-    with av.open(io.BytesIO(content)) as container:
+    with av.open(io.BytesIO(content), "r") as container:
         keys = [index for index, frame in enumerate(container.decode(video=0)) if frame.key_frame]
     assert keys == [0, 9]
 

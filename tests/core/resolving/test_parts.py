@@ -266,7 +266,8 @@ def test_a_transfer_that_cannot_be_made_is_refused_by_name(fields: dict[str, Any
 
 
 def test_fields_of_transfer_are_refused_in_other_modes() -> None:
-    for field, value in {"control_guidance": 2.0, "num_conditional_frames": 1, "max_frames": 9}.items():
+    values: dict[str, Any] = {"control_guidance": 2.0, "num_conditional_frames": 1, "max_frames": 9}
+    for field, value in values.items():
         with pytest.raises(RequestError, match=f"{field} is not used by text2video"):
             resolved(mode="text2video", **{field: value})
     with pytest.raises(RequestError, match="controls are not used by text2video"):
@@ -291,7 +292,7 @@ def test_an_edited_image_keeps_its_shape_and_comes_after_the_given_one() -> None
 
 @pytest.mark.parametrize("mode", ["text2video", "image2video"])
 def test_a_given_soundtrack_is_as_long_as_the_video_and_clean(mode: str) -> None:
-    media = {"image": SQUARE} if mode == "image2video" else {}
+    media: dict[str, Any] = {"image": SQUARE} if mode == "image2video" else {}
     found = resolved(mode=mode, sound=SILENCE, num_frames=9, fps=24, **media)
     made = resolved(mode=mode, generate_sound=True, num_frames=9, fps=24, **media)
     assert found.layout == replace(made.layout, clean_sound=True) and found.layout.sound_frames == 10

@@ -19,10 +19,8 @@ ROWS = np.arange(80, dtype=np.float32).reshape(8, 10)
 
 
 def rollout(**fields: Any) -> ResolvedRequest:
-    request = GenerationRequest(
-        **{"mode": "forward_dynamics", "prompt": "", "domain_name": "umi", "action": ROWS, "action_chunk_size": 4}
-        | fields
-    )
+    given: dict[str, Any] = {"mode": "forward_dynamics", "prompt": "", "domain_name": "umi", "action": ROWS}
+    request = GenerationRequest(**given | {"action_chunk_size": 4} | fields)
     return resolve(request, NANO, MediaInputs(np.zeros((1, 64, 64, 3), np.uint8)))
 
 
