@@ -12,6 +12,7 @@ from rich.console import Console
 
 from deployments.cli import remake
 from deployments.cli.adapters import fields_of, paths_of, read_options
+from deployments.cli.media_options import GivenMedia, read_rows
 from deployments.cli.progress import GenerationProgress
 
 if TYPE_CHECKING:
@@ -34,7 +35,18 @@ def generate(
     negative_prompt: Annotated[str | None, typer.Option(help="Text or @FILE.")] = None,
     image: Annotated[Path | None, typer.Option(help="Conditioning image.")] = None,
     video: Annotated[Path | None, typer.Option(help="Conditioning video.")] = None,
+    control: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KIND=FILE[:WEIGHT]",
+            help="Control of a transfer: edge, blur, depth, seg, wsm; edge or blur alone is computed from --video.",
+        ),
+    ] = None,
+    soundtrack: Annotated[Path | None, typer.Option(help="Sound or video file with the sound to follow.")] = None,
     action: Annotated[Path | None, typer.Option(help="JSON file with a list of action rows.")] = None,
+    state: Annotated[
+        Path | None, typer.Option(help="JSON file with the robot's state: a row, or rows with the present one last.")
+    ] = None,
     domain_name: Annotated[str | None, typer.Option(help="Robot embodiment, such as av or umi.")] = None,
     action_chunk_size: Annotated[int | None, typer.Option(help="Number of actions.")] = None,
     action_statistics: Annotated[
@@ -71,9 +83,10 @@ def generate(
         raise typer.BadParameter("give one of them: --checkpoint runs here, --url asks a server", param_hint="--url")
     adapters = read_options(adapter or [], here=checkpoint is not None)
     place = _Place(checkpoint, {}, url, api_key, _statistics(action_statistics, action_method, url))
+    media = GivenMedia.of_options(image, video, soundtrack, control or ())
     if from_manifest is not None:
         made = remake.read_manifest(from_manifest, context)
-        given = remake.fields_of(made, image, video)
+        given = remake.fields_of(made, media)
         settings = {} if checkpoint is None else remake.settings_of(made, checkpoint, context, adapters)
         _generate(given, replace(place, settings=settings), output, manifest, made)
         return
@@ -83,9 +96,9 @@ def generate(
         "mode": mode,
         "prompt": _text(prompt, "prompt"),
         "negative_prompt": None if negative_prompt is None else _text(negative_prompt, "negative-prompt"),
-        "image": image,
-        "video": video,
-        "action": None if action is None else _rows(action),
+        **media.fields(),
+        "action": None if action is None else read_rows(action, "--action"),
+        "state": None if state is None else read_rows(state, "--state"),
         "domain_name": domain_name,
         "action_chunk_size": action_chunk_size,
         "view_point": view_point,
@@ -212,13 +225,6 @@ def _text(value: str, option: str) -> str:
         raise typer.BadParameter(f"cannot read {value[1:]}: {error.strerror}", param_hint=f"--{option}") from error
     except UnicodeDecodeError as error:
         raise typer.BadParameter(f"{value[1:]} is no UTF-8 text", param_hint=f"--{option}") from error
-
-
-def _rows(path: Path) -> Any:
-    try:
-        return json.loads(_text(f"@{path}", "action"))
-    except ValueError as error:
-        raise typer.BadParameter(f"{path} is no JSON: {error}", param_hint="--action") from error
 
 
 def _field(item: str) -> tuple[str, Any]:

@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from cosmos3_core.controls import COMPUTED_KINDS, ControlKind, Strength
+from cosmos3_core.controls import ControlKind, Strength
 from deployments.ingress.requests import coercions as read
 from deployments.ingress.requests.body import Upload, json_type
 from deployments.ingress.requests.coercions import Coercion, excerpt, inside, is_harmless, structure
 from deployments.ingress.requests.references import PIXEL, read_file
+from deployments.wire.control_names import PRESETS, WEIGHT
 from deployments.wire.data_uri import EXAMPLE
 
 KINDS = ", ".join(ControlKind)
@@ -22,8 +23,6 @@ PATH = "names a file or an address for the server to read, which it does not do;
 OVERLAYS = ("show_control_condition", "show_input")
 """Fields that ask for more pictures beside the generated one."""
 NO_OVERLAY = "asks for the controls or the input beside the generated video, which is not served"
-PRESETS = {ControlKind.EDGE: "preset_edge_threshold", ControlKind.BLUR: "preset_blur_strength"}
-"""The key that says how strongly a computed control simplifies the video."""
 MEDIA_KEYS = ("control", "video")
 """The names of a control's video inside its object: vLLM-Omni's and NIM's."""
 _LARGEST = "at most 512 MiB"
@@ -91,7 +90,7 @@ def _key(kind: ControlKind, key: str) -> tuple[str, Callable[[Any], Any]]:
         return "video", _path
     if key in MEDIA_KEYS:
         return "video", _inline
-    if key == "control_weight":
+    if key == WEIGHT:
         return "weight", read.number
     if key == PRESETS.get(kind):
         return "strength", _strength
@@ -99,7 +98,7 @@ def _key(kind: ControlKind, key: str) -> tuple[str, Callable[[Any], Any]]:
 
 
 def _keys(kind: ControlKind) -> list[str]:
-    return [*MEDIA_KEYS, "control_weight", *([PRESETS[kind]] if kind in PRESETS else [])]
+    return [*MEDIA_KEYS, WEIGHT, *([PRESETS[kind]] if kind in PRESETS else [])]
 
 
 def _path(value: Any) -> None:
@@ -150,7 +149,7 @@ def _read_control(value: Any) -> bytes | None:
 def _described(kind: ControlKind) -> Coercion[Hints]:
     weight = {"type": "number", "minimum": 0, "description": "Its share, relative to the other controls."}
     inline = {"type": "string", "description": "The control: base64 or a data URI of a video or an image."}
-    properties: dict[str, Any] = {**dict.fromkeys(MEDIA_KEYS, inline), "control_weight": weight}
+    properties: dict[str, Any] = {**dict.fromkeys(MEDIA_KEYS, inline), WEIGHT: weight}
     source = "Without a video it is missing, for it cannot be computed"
     if kind in PRESETS:
         properties[PRESETS[kind]] = {"type": "string", "enum": list(Strength)}
@@ -164,7 +163,7 @@ def _described(kind: ControlKind) -> Coercion[Hints]:
             {"type": "boolean"},
             {"type": "string"},
         ],
-        "examples": [{"control": PIXEL, "control_weight": 1}, True, PIXEL],
+        "examples": [{"control": PIXEL, WEIGHT: 1}, True, PIXEL],
     }
     return Coercion(partial(read_hint, kind), schema)
 
@@ -207,4 +206,3 @@ FIELDS: dict[str, Coercion[Any]] = {
     ),
 }
 """All fields of transfer."""
-assert set(PRESETS) == set(COMPUTED_KINDS)

@@ -23,6 +23,7 @@ from deployments.ingress.requests.references import (
     read_reference,
     read_sound,
 )
+from deployments.wire.control_names import PRESETS, WEIGHT
 from deployments.wire.data_uri import EXAMPLE
 
 FILLER = "video_params"
@@ -92,7 +93,7 @@ _NO_PICTURE = "is not used by this route, which makes images from text; POST /v1
 _NO_EDIT = "is not used by this route, which edits a picture; ask for a video"
 _MASK = "is not used by Cosmos 3, which edits by text only; say in the prompt what is to change"
 _REFUSED = {
-    **dict.fromkeys(("control", "control_weight", *control_fields.PRESETS.values()), _INSIDE),
+    **dict.fromkeys(("control", WEIGHT, *PRESETS.values()), _INSIDE),
     **dict.fromkeys(control_fields.OVERLAYS, control_fields.NO_OVERLAY),
     **dict.fromkeys(("action_path", "vision_path", "sound_path", "image_path", "video_path"), control_fields.PATH),
     **dict.fromkeys(("image_url", "video_url", "reference_url", "control_path"), control_fields.PATH),

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from cosmos3_core.controls import ControlKind, Strength
-from deployments.ingress.requests import control_fields
 from deployments.ingress.requests.body import Upload
 from deployments.ingress.requests.coercions import InnerError
 from deployments.ingress.requests.control_fields import Hint, read_hint, read_transfer
+from deployments.wire.control_names import PRESETS
 from tests.ingress.requests.reading import PNG, uri
 
 BASE64 = base64.b64encode(PNG).decode()
@@ -50,7 +50,7 @@ def test_a_video_as_the_field(value: Any) -> None:
     assert read_hint(ControlKind.WSM, value) == (Hint(ControlKind.WSM, {"video": PNG}),)
 
 
-@pytest.mark.parametrize(("kind", "key"), control_fields.PRESETS.items())
+@pytest.mark.parametrize(("kind", "key"), PRESETS.items())
 def test_weight_and_strength(kind: ControlKind, key: str) -> None:
     (found,) = read_hint(kind, {"control_weight": "0.5", key: "Very_High"})
     assert found.values == {"weight": 0.5, "strength": Strength.VERY_HIGH}
