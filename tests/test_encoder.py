@@ -53,9 +53,7 @@ def call(image: str, job: str = "video_gen_1", **fields: Any) -> GenerationCall:
     return GenerationCall.of(job, GenerationRequest(**fields), {"image": image})
 
 
-def test_the_media_of_a_request_in_parts_are_read_once(
-    nano: Path, image: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_media_of_a_request_in_parts_are_read_once(nano: Path, image: str, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[GenerationRequest] = []
 
     def counted(request: GenerationRequest) -> Any:

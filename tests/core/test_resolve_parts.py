@@ -98,7 +98,11 @@ def test_the_state_and_its_history_come_before_the_actions() -> None:
     assert (found.layout.action_rows, found.layout.clean_rows, found.layout.first_row_frame) == (9, (0,), 0)
     assert found.action is not None and found.action.state_rows == 1 and found.num_frames == 9
     history = action("policy", state=ROWS[:3], action_chunk_size=8)
-    assert (history.layout.action_rows, history.layout.clean_rows, history.layout.first_row_frame) == (11, (0, 1, 2), -2)
+    assert (history.layout.action_rows, history.layout.clean_rows, history.layout.first_row_frame) == (
+        11,
+        (0, 1, 2),
+        -2,
+    )
 
 
 def test_the_joint_space_of_droid_is_eight_wide() -> None:

@@ -38,7 +38,7 @@ PLANS = (
 )
 
 
-WHOLE = ("video", "policy")
+WHOLE = ("video", "policy", "transfer")
 """Cases that are also run with each rank computing all of them."""
 
 

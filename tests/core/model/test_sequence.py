@@ -205,7 +205,9 @@ def test_sound_and_actions_share_the_offset_of_what_is_generated() -> None:
     apart = SequenceLayout(2, 2, 2, fps=24.0, sound_frames=2, action_rows=2, given_weights=(1.0,), shared_times=False)
     times = media_positions(NANO.config, apart, 100)[0]
     offset = 100 + MARGIN + 2
-    assert times.tolist() == pytest.approx([offset - 2, offset - 1, offset, offset + 1, offset, offset + 0.96, offset + 0.25, offset + 0.5])
+    assert times.tolist() == pytest.approx(
+        [offset - 2, offset - 1, offset, offset + 1, offset, offset + 0.96, offset + 0.25, offset + 0.5]
+    )
 
 
 def test_tokens_of_given_items_come_first() -> None:

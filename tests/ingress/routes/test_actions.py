@@ -80,9 +80,9 @@ def test_an_answer_in_physical_units_too(stub: StubGraph, jobs: FinishedJobs, pa
     assert np.asarray(action["values"]).tolist() == ROWS.tolist()
     assert action["physical"] == {"data": (1 + 2 * ROWS).tolist(), "units": "dataset", "method": "meanstd"}
     if not packed:
-        OAS31Validator({"$ref": "#/components/schemas/ActionsAnswer", "components": {"schemas": components()}}).validate(
-            found
-        )
+        OAS31Validator(
+            {"$ref": "#/components/schemas/ActionsAnswer", "components": {"schemas": components()}}
+        ).validate(found)
 
 
 def test_an_answer_in_json(stub: StubGraph) -> None:
