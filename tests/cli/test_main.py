@@ -54,15 +54,19 @@ def test_generate_writes_images_and_actions(nano: Path, tmp_path: Path) -> None:
     done = cosmos3("generate", "--checkpoint", nano, "--mode", "text2image", "--prompt", "a cup", "-o", image, *QUICK)
     assert done.returncode == 0, done.stderr
     assert decode_image(image).shape == (96, 128, 3)
-    policy = tmp_path / "policy.mp4"
+    policy, statistics = tmp_path / "policy.mp4", tmp_path / "statistics.json"
+    statistics.write_text(json.dumps({"min": [0.0] * 10, "max": [4.0] * 10}))
     done = cosmos3(
         *("generate", "--checkpoint", nano, "--mode", "policy", "--image", image, "--prompt", "lift", "-o", policy),
         *("--domain-name", "umi", "--action-chunk-size", "4", "--set", "raw_action_dim=10", *QUICK),
+        *("--action-statistics", statistics, "--action-method", "minmax"),
     )
     assert done.returncode == 0, done.stderr
     actions = json.loads(policy.with_suffix(".action.json").read_text())
     assert actions["shape"] == [4, 10] == list(np.asarray(actions["data"]).shape)
     assert actions["domain_id"] == 6 and actions["action_mode"] == "policy"
+    assert np.allclose(actions["physical"]["data"], 2 + 2 * np.asarray(actions["data"]), atol=1e-5)
+    assert (actions["physical"]["units"], actions["physical"]["method"]) == ("dataset", "minmax")
 
 
 @pytest.mark.parametrize(
@@ -80,6 +84,8 @@ def test_generate_writes_images_and_actions(nano: Path, tmp_path: Path) -> None:
         (["--mode", "text2video", "-o", "no/out.mp4"], "existing folder"),
         (["--mode", "text2image", "-o", "out.png", "--attention", "fast"], "attention is 'fast'"),
         (["--mode", "text2image", "-o", "out.png", "--device", "tpu"], "device is 'tpu'"),
+        (["--mode", "policy", "-o", "out.mp4", "--action-statistics", "absent.json"], "absent.json"),
+        (["--mode", "policy", "-o", "out.mp4", "--action-statistics", "x", "--action-method", "asinh"], "asinh"),
         (["--mode", "text2image", "-o", "out.png", "--size", "²x³"], "WIDTHxHEIGHT"),
         (["--mode", "transfer", "-o", "out.mp4", "--control", "pose=a.mp4"], "expected edge, blur, depth, seg, wsm"),
         (["--mode", "transfer", "-o", "out.mp4", "--control", "depth=absent.mp4"], "control_depth cannot be read"),

@@ -38,7 +38,7 @@ PLANS = (
 )
 
 
-WHOLE = ("video", "policy", "adapters")
+WHOLE = ("video", "policy", "transfer", "adapters")
 """Cases that are also run with each rank computing all of them."""
 
 
