@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from cosmos3_core.resolve import resolve
 from numpy.typing import NDArray
 
 from cosmos3_core import GenerationRequest, GenerationResult, LocalPipeline
@@ -18,6 +17,7 @@ from cosmos3_core.codecs.control import computed
 from cosmos3_core.inputs import read_inputs
 from cosmos3_core.model.layout import Modality
 from cosmos3_core.model.sequence import Latents
+from cosmos3_core.resolving.resolve import resolve
 from tests.core.media.samples import mp4, tone, wav
 from tests.parity.cases import picture
 

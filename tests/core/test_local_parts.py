@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from cosmos3_core.resolve import resolve
 from torch import Tensor
 
 from cosmos3_core import GenerationRequest, GenerationResult, LocalPipeline, RequestError
@@ -16,6 +15,7 @@ from cosmos3_core.codecs import pixels
 from cosmos3_core.inputs import read_inputs
 from cosmos3_core.model.layout import Modality
 from cosmos3_core.request import Event, Step
+from cosmos3_core.resolving.resolve import resolve
 from tests.parity.cases import picture
 
 SIZE: dict[str, Any] = {"width": 96, "height": 64, "num_inference_steps": 2, "prompt": "turn left.", "seed": 5}
