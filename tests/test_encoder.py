@@ -12,9 +12,9 @@ import ray
 import torch
 
 from cosmos3_core.action_statistics import StatisticsError
+from cosmos3_core.inputs import read_inputs
 from cosmos3_core.media.stills import encode_image
 from cosmos3_core.request import GenerationRequest
-from deployments import encoder as encoder_module
 from deployments.encoder import Encoder
 from deployments.settings import EncoderSettings, ModelSettings
 from deployments.wire.calls import GenerationCall
@@ -60,8 +60,7 @@ def test_the_media_of_a_request_in_parts_are_read_once(nano: Path, image: str, m
         read.append(request)
         return read_inputs(request)
 
-    read_inputs = encoder_module.read_inputs
-    monkeypatch.setattr(encoder_module, "read_inputs", counted)
+    monkeypatch.setattr("deployments.encoder.read_inputs", counted)
     encoder = encoder_of(nano)
     rollout = call(image, **ROLLOUT, action=np.zeros((12, 9)))
     tail = publish(torch.zeros(1, 3, 1, 64, 64))

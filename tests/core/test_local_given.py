@@ -31,7 +31,7 @@ SMALL: dict[str, Any] = {
 SOURCE = np.stack([picture(80, 112, seed) for seed in range(5)])
 DEPTH, SEG = (np.stack([picture(64, 96, 10 * kind + seed) for seed in range(5)]) for kind in (1, 2))
 TRANSFER = SMALL | {"mode": "transfer"}
-BOTH = [{"kind": "depth", "video": DEPTH}, {"kind": "seg", "video": SEG, "weight": 3.0}]
+BOTH: list[dict[str, Any]] = [{"kind": "depth", "video": DEPTH}, {"kind": "seg", "video": SEG, "weight": 3.0}]
 POLICY = SMALL | {
     "mode": "policy",
     "image": SOURCE[0],
@@ -47,6 +47,10 @@ BURST = tone(0.25)
 @pytest.fixture(scope="module")
 def pipeline(nano: Path) -> LocalPipeline:
     return LocalPipeline.from_pretrained(nano, device="cpu", dtype="float32")
+
+
+def asked(fields: dict[str, Any], **others: Any) -> GenerationRequest:
+    return GenerationRequest(**fields | others)
 
 
 def run(pipeline: LocalPipeline, **fields: Any) -> GenerationResult:
@@ -109,25 +113,25 @@ def test_no_number_of_a_transfer_is_ignored(pipeline: LocalPipeline, change: dic
 
 @pytest.mark.parametrize(("kind", "strength"), [("edge", "low"), ("blur", "medium")])
 def test_a_control_is_computed_from_the_fitted_video(pipeline: LocalPipeline, kind: str, strength: str) -> None:
-    request = GenerationRequest(**TRANSFER, video=SOURCE, controls=[{"kind": kind, "strength": strength}])
+    request = asked(TRANSFER, video=SOURCE, controls=[{"kind": kind, "strength": strength}])
     resolved, encoded = pipeline.encode(request)
     fitted = pixels.to_pixels(pixels.cover(SOURCE, resolved.canvas, resolved.preset.resize))
     given = computed(request.controls[0], fitted)
     expected = pipeline.encoder.video_encoder.encode(pixels.to_clip(pixels.to_tensor(given)))
     assert torch.equal(encoded.conditioning.given[0], expected)
-    with_given = GenerationRequest(**TRANSFER, controls=[{"kind": kind, "video": given}])
+    with_given = asked(TRANSFER, controls=[{"kind": kind, "video": given}])
     assert torch.equal(pipeline.encode(with_given)[1].conditioning.given[0], expected)
 
 
 def test_a_short_control_runs_back_and_forth(pipeline: LocalPipeline) -> None:
     short = [{"kind": "depth", "video": DEPTH[:3]}]
-    asked = TRANSFER | {"controls": short, "num_video_frames_per_chunk": 5}
+    fields = TRANSFER | {"controls": short, "num_video_frames_per_chunk": 5}
     filled = DEPTH[[0, 1, 2, 2, 1]]
-    encoded = pipeline.encode(GenerationRequest(**asked))[1]
-    expected = pipeline.encode(GenerationRequest(**TRANSFER, controls=[{"kind": "depth", "video": filled}]))[1]
+    encoded = pipeline.encode(GenerationRequest(**fields))[1]
+    expected = pipeline.encode(asked(TRANSFER, controls=[{"kind": "depth", "video": filled}]))[1]
     assert torch.equal(encoded.conditioning.given[0], expected.conditioning.given[0])
     # The video is as long as its control.
-    assert run(pipeline, **asked).frames.shape == (3, 64, 96, 3)
+    assert run(pipeline, **fields).frames.shape == (3, 64, 96, 3)
 
 
 # The state of a robot
@@ -233,7 +237,7 @@ def test_an_edited_picture_follows_the_given_one(pipeline: LocalPipeline) -> Non
 
 
 def test_the_given_picture_stands_before_the_edited_one_in_time(pipeline: LocalPipeline) -> None:
-    request = GenerationRequest(**SMALL, mode="image2image", image=SOURCE[0])
+    request = asked(SMALL, mode="image2image", image=SOURCE[0])
     _, encoded = pipeline.encode(request)
     expected = pipeline.encoder.video_encoder.encode(
         pixels.picture(SOURCE[:1], resolve(request, pipeline.checkpoint.facts, read_inputs(request)).canvas, "lanczos")
