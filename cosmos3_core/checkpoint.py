@@ -13,10 +13,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from cosmos3_core.catalog import ALL_MODES, CATALOG, family_of
+from cosmos3_core.catalog import ALL_MODES, CATALOG, CatalogEntry, family_of, find_entry
 from cosmos3_core.errors import CheckpointError
 from cosmos3_core.model.config import ConfigError, TransformerConfig
-from cosmos3_core.resolve import ModelFacts, SchedulerFacts, SoundFacts
+from cosmos3_core.resolving.facts import ModelFacts, SchedulerFacts, SoundFacts
+from cosmos3_core.tiny import IMITATED
 from cosmos3_core.tiny.cache import TINY_NAMES, cached_checkpoint
 
 DEFAULT_SOUND_STRIDES = (2, 4, 5, 6, 8)
@@ -50,7 +51,7 @@ class Checkpoint:
     def find(cls, path_or_id: str | os.PathLike[str], revision: str | None = None) -> Checkpoint:
         """A local folder, or a repository on the Hugging Face hub (`HF_HOME`, `HF_TOKEN`, `HF_HUB_OFFLINE` apply).
 
-        `tiny:nano` and `tiny:edge` are tiny checkpoints in the user's cache folder, written where they are absent.
+        `tiny:nano` and the other `TINY_NAMES` are checkpoints in the user's cache folder, written where absent.
         Only configuration files are fetched here; weights follow when a stage asks for them.
 
         Raises:
@@ -76,7 +77,11 @@ class Checkpoint:
     def public_name(self) -> str:
         """Its Hugging Face id, or the name of its folder: no path of this machine."""
         named = self._fetch is not None or self.name in TINY_NAMES
-        return self.name if named else os.path.basename(os.path.abspath(self.root))
+        return self.name if named else self._folder_name
+
+    @property
+    def _folder_name(self) -> str:
+        return os.path.basename(os.path.abspath(self.root))
 
     @property
     def revision(self) -> str | None:
@@ -137,17 +142,27 @@ class Checkpoint:
             raise CheckpointError(f"{self.name}: transformer/config.json: {error}") from error
 
     @cached_property
+    def entry(self) -> CatalogEntry | None:
+        """What the catalog says of it: by its id, by what a tiny one says that it imitates, or by its folder's name."""
+        if self.name in CATALOG:
+            return CATALOG[self.name]
+        imitated = self.read_json("model_index.json", required=False).get(IMITATED)
+        return find_entry(imitated if isinstance(imitated, str) else self._folder_name)
+
+    @cached_property
     def facts(self) -> ModelFacts:
         """What resolving a request must know about this checkpoint."""
         config, index = self.transformer_config, self.read_json("model_index.json", required=False)
-        entry = CATALOG.get(self.name)
+        entry = self.entry
+        modes = entry.modes if entry else ALL_MODES
         return ModelFacts(
             config=config,
             family=entry.family if entry else family_of(config),
             scheduler=self._scheduler(bool(index.get("use_native_flow_schedule", False))),
             sound=self._sound() if config.sound_gen else None,
             default_system_prompt=bool(index.get("default_use_system_prompt", True)),
-            modes=entry.modes if entry else ALL_MODES,
+            modes=tuple(mode for mode in modes if config.action_gen or not mode.is_action),
+            numbers=entry.numbers if entry else None,
         )
 
     def _scheduler(self, native_flow: bool) -> SchedulerFacts:

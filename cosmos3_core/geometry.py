@@ -15,6 +15,7 @@ VAE_SPATIAL_STRIDE = 16
 MIN_FRAMES, MAX_FRAMES = 1, 400
 MIN_FPS, MAX_FPS = 1.0, 60.0
 MIN_SIDE, MAX_SIDE = 64, 8192
+EDIT_SIDE, EDIT_STRIDE = 512, 32
 MAX_CANVAS_PIXELS = 7680 * 4320
 
 SIZES: dict[str, dict[str, tuple[int, int]]] = {
@@ -96,6 +97,16 @@ def canvas_of_area(pixels: int, source_width: int, source_height: int) -> Canvas
         return min(max(whole, MIN_SIDE), MAX_SIDE)
 
     return Canvas(side(source_width / source_height), side(source_height / source_width))
+
+
+def edit_canvas(source_width: int, source_height: int) -> Canvas:
+    """The canvas of an edited picture: its longer side 512, both sides floored to multiples of 32 (spec 9.5)."""
+    scale = EDIT_SIDE / max(source_width, source_height)
+
+    def side(length: int) -> int:
+        return max(EDIT_STRIDE, int(length * scale) // EDIT_STRIDE * EDIT_STRIDE)
+
+    return Canvas(max(side(source_width), MIN_SIDE), max(side(source_height), MIN_SIDE))
 
 
 def action_canvas(tier: str, source_width: int, source_height: int) -> Canvas:

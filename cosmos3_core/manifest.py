@@ -9,16 +9,26 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
 from cosmos3_core.modes import Mode
-from cosmos3_core.provenance import CheckpointFacts, DenoiseFacts, EncodeFacts, Medium, Precision, Prompt, Record, Split
-from cosmos3_core.request import MEDIA_FIELDS
+from cosmos3_core.provenance import (
+    AppliedAdapter,
+    CheckpointFacts,
+    DenoiseFacts,
+    EncodeFacts,
+    Medium,
+    Precision,
+    Prompt,
+    Record,
+    Split,
+)
+from cosmos3_core.request import MEDIA_FIELDS, MEDIA_NAMES
 
 BATCH_TASKS = "batch_tasks"
 GIVEN_NOISE = "given"
 """Recorded as the source of noise that the caller supplied, which is kept nowhere."""
-CAUSES = ("checkpoint", "precision", "plan", "approximations", "versions", "media", "resolved", "prompts")
+CAUSES = ("checkpoint", "adapters", "precision", "plan", "approximations", "versions", "media", "resolved", "prompts")
 MAX_SHOWN = 60
 UNGROUPED = ("schedule", "guidance", "seed", "noise", "stochastic")
 """Keys that older records have directly in `resolved`; they are grouped in `resolved.sampling` now."""
@@ -37,6 +47,7 @@ class Manifest(Record):
         resolved: every number that was decided, and the texts.
         prompts: number and hash of the tokens of each guidance branch.
         checkpoint: which weights.
+        adapters: those that the steps used, by their names.
         plan: how the steps were split.
         precision: what encoding and denoising computed with.
         approximations: `guidance_interval` if the caller asked for one, `batch_tasks` if steps were made in one forward
@@ -57,6 +68,7 @@ class Manifest(Record):
     resolved: dict[str, Any]
     prompts: dict[str, Prompt]
     checkpoint: CheckpointFacts
+    adapters: dict[str, AppliedAdapter] = Field(default_factory=dict)
     plan: Split
     precision: dict[Literal["encode", "denoise"], Precision]
     approximations: tuple[str, ...]
@@ -70,7 +82,9 @@ class Manifest(Record):
     @classmethod
     def _without_media(cls, request: dict[str, Any]) -> dict[str, Any]:
         # A path in a record that came from elsewhere would be read here, and sent to a server.
-        if any(request.get(name) is not None for name in MEDIA_FIELDS):
+        controls = request.get("controls") or ()
+        held = [request.get(name) for name in MEDIA_FIELDS] + [control.get("video") for control in controls]
+        if any(source is not None for source in held):
             raise ValueError("holds media; they belong into `media`, by their hashes")
         return request
 
@@ -87,8 +101,8 @@ class Manifest(Record):
     @field_validator("media")
     @classmethod
     def _known_media(cls, media: dict[str, Medium]) -> dict[str, Medium]:
-        if not set(media) <= set(MEDIA_FIELDS):
-            raise ValueError(f"names {', '.join(media)}; expected {' or '.join(MEDIA_FIELDS)}")
+        if not set(media) <= set(MEDIA_NAMES):
+            raise ValueError(f"names {', '.join(media)}; expected {' or '.join(MEDIA_NAMES)}")
         return media
 
     @classmethod
@@ -114,6 +128,7 @@ class Manifest(Record):
             resolved=encode.resolved,
             prompts=encode.prompts,
             checkpoint=encode.checkpoint,
+            adapters=denoise.adapters,
             plan=denoise.plan,
             precision={"encode": encode.precision, "denoise": denoise.precision},
             approximations=(*encode.approximations, *([BATCH_TASKS] if denoise.shared_steps else [])),

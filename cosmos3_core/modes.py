@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Literal
 
 MediaKind = Literal["image", "video"]
+"""The kinds of media that conditioning frames come from."""
 
 
 class Output(StrEnum):
@@ -31,6 +32,8 @@ class SourceKind(StrEnum):
     VIDEO = "video"
     FRAME = "frame"
     """An image, or a video whose first frame is used."""
+    CONTROLS = "controls"
+    """Control videos, and a video where one of them is computed from it or the first frames are taken from it."""
 
 
 class Clean(StrEnum):
@@ -41,6 +44,18 @@ class Clean(StrEnum):
     CHOSEN = "chosen"
     """Those that `condition_frame_indexes_vision` names."""
     ALL = "all"
+    OPENING = "opening"
+    """The first frames of each part of a long video: those that the part before it ends with."""
+
+
+class Given(StrEnum):
+    """Vision items that are given whole and stand before what is generated (spec 9.4, 9.5)."""
+
+    NONE = "none"
+    CONTROLS = "controls"
+    """The control videos, at the same times as the generated one."""
+    PICTURE = "picture"
+    """The picture that is edited, before the generated one in time."""
 
 
 class Fit(StrEnum):
@@ -64,6 +79,7 @@ class Route(StrEnum):
     """A topic of the HTTP surface that offers modes."""
 
     IMAGES = "images"
+    EDITS = "edits"
     VIDEOS = "videos"
     ACTIONS = "actions"
 
@@ -80,9 +96,10 @@ class ModeRow:
         gives: what comes out, as the documentation says it.
         routes: where it is offered, and which references imply it there when the request names no mode.
         clean: the latent frames that come from the source.
+        given: vision items that the model reads whole besides what it generates.
         fit: how source frames are brought onto the canvas.
         actions: whether robot actions go in or come out.
-        sound: whether it can make a soundtrack.
+        sound: whether it can make a soundtrack, or follow one.
     """
 
     aliases: tuple[str, ...]
@@ -92,6 +109,7 @@ class ModeRow:
     gives: str
     routes: Mapping[Route, tuple[MediaKind | None, ...]] = field(hash=False)
     clean: Clean = Clean.NONE
+    given: Given = Given.NONE
     fit: Fit = Fit.COVER
     actions: Actions = Actions.NONE
     sound: bool = False
@@ -101,9 +119,11 @@ class Mode(StrEnum):
     """A generation mode. The names other servers use for the same are accepted as aliases."""
 
     TEXT_TO_IMAGE = "text2image"
+    IMAGE_TO_IMAGE = "image2image"
     TEXT_TO_VIDEO = "text2video"
     IMAGE_TO_VIDEO = "image2video"
     VIDEO_TO_VIDEO = "video2video"
+    TRANSFER = "transfer"
     FORWARD_DYNAMICS = "forward_dynamics"
     INVERSE_DYNAMICS = "inverse_dynamics"
     POLICY = "policy"
@@ -143,6 +163,15 @@ MODES: dict[Mode, ModeRow] = {
         gives="1 frame",
         routes={Route.IMAGES: (None,)},
     ),
+    Mode.IMAGE_TO_IMAGE: ModeRow(
+        aliases=("i2i", "image_to_image", "image_edit"),
+        output=Output.IMAGE,
+        source=SourceKind.IMAGE,
+        purpose="edits a given image",
+        gives="the image as the text changes it",
+        routes={Route.EDITS: ("image",)},
+        given=Given.PICTURE,
+    ),
     Mode.TEXT_TO_VIDEO: ModeRow(
         aliases=("t2v", "text_to_video"),
         output=Output.VIDEO,
@@ -153,7 +182,7 @@ MODES: dict[Mode, ModeRow] = {
         sound=True,
     ),
     Mode.IMAGE_TO_VIDEO: ModeRow(
-        aliases=("i2v", "image_to_video"),
+        aliases=("i2v", "image_to_video", "audio_image2video"),
         output=Output.VIDEO,
         source=SourceKind.IMAGE,
         purpose="animates a given image",
@@ -172,6 +201,17 @@ MODES: dict[Mode, ModeRow] = {
         clean=Clean.CHOSEN,
         fit=Fit.PRESET,
         sound=True,
+    ),
+    Mode.TRANSFER: ModeRow(
+        aliases=("video_transfer",),
+        output=Output.VIDEO,
+        source=SourceKind.CONTROLS,
+        purpose="follows control videos",
+        gives="a video with the structure of its controls (edge, blur, depth, seg, wsm)",
+        routes={Route.VIDEOS: ()},
+        clean=Clean.OPENING,
+        given=Given.CONTROLS,
+        fit=Fit.PRESET,
     ),
     Mode.FORWARD_DYNAMICS: ModeRow(
         aliases=(),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from cosmos3_core.action_statistics import UNITS, ActionStatistics
 from cosmos3_core.errors import RequestError
 from cosmos3_core.media.mp4 import encode_mp4
 from cosmos3_core.media.stills import decode_image, encode_image
@@ -50,8 +51,13 @@ def check_writable(path: Path, field: str) -> None:
         raise RequestError(field, f"is {path}; expected a file in an existing folder that can be written to")
 
 
-def write_result(result: GenerationResult, path: Path) -> list[Path]:
+def write_result(result: GenerationResult, path: Path, statistics: ActionStatistics | None = None) -> list[Path]:
     """Write media to `path` and predicted actions to `path` with the suffix `.action.json`.
+
+    Args:
+        result: what was generated.
+        path: the file of the media.
+        statistics: those by which actions are also written in physical units.
 
     Returns:
         The files written.
@@ -64,7 +70,7 @@ def write_result(result: GenerationResult, path: Path) -> list[Path]:
     if result.action is None:
         return [path]
     assert result.request.action is not None
-    action = action_object(result.action, result.request.mode.value, result.request.action.domain)
+    action = action_object(result.action, result.request.mode.value, result.request.action.domain, statistics)
     return [path, _write_action(path, action)]
 
 
@@ -102,9 +108,18 @@ def _write_whole(path: Path, content: bytes) -> None:
         partial.unlink(missing_ok=True)
 
 
-def action_object(rows: NDArray[np.float32], mode: str, domain: int) -> dict[str, Any]:
-    """Predicted actions, fp32 `[rows, width]`, in the form other servers return them."""
-    return {
+def action_object(
+    rows: NDArray[np.float32], mode: str, domain: int, statistics: ActionStatistics | None = None
+) -> dict[str, Any]:
+    """Predicted actions in the form other servers return them.
+
+    Args:
+        rows: fp32 `[rows, width]` in the model's normalised space.
+        mode: the mode's name.
+        domain: embodiment id.
+        statistics: those by which they are also given in physical units, if they are for actions of this width.
+    """
+    described = {
         "data": rows.tolist(),
         "shape": list(rows.shape),
         "dtype": "float32",
@@ -112,3 +127,11 @@ def action_object(rows: NDArray[np.float32], mode: str, domain: int) -> dict[str
         "action_mode": mode,
         "domain_id": domain,
     }
+    if statistics is None or statistics.width != rows.shape[1]:
+        return described
+    physical = {
+        "data": statistics.physical(rows).tolist(),
+        "units": UNITS,
+        "method": statistics.method.value,
+    }
+    return described | {"physical": physical}

@@ -18,6 +18,11 @@ from cosmos3_core.presets import NegativeMetadata, Preset
 
 IMAGE_SYSTEM_PROMPT = "You are a helpful assistant who will generate images from a give prompt."
 VIDEO_SYSTEM_PROMPT = "You are a helpful assistant who will generate videos from a give prompt."
+EDIT_SYSTEM_PROMPT = "You are a helpful assistant who will edit images based on the user's instructions."
+TRANSFER_SYSTEM_PROMPT = (
+    "You are a helpful assistant that generates images or videos following the user's instructions and control signals "
+    "(edge maps, blur, depth, or segmentation)."
+)
 GENERATION_MARKER = "<|vision_start|>"
 
 

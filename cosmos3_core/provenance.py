@@ -10,25 +10,33 @@ import json
 import os
 import platform
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from cosmos3_core.catalog import Family
-from cosmos3_core.request import MEDIA_FIELDS, GenerationRequest
-from cosmos3_core.resolve import ResolvedRequest
+from cosmos3_core.model.layout import SequenceLayout
+from cosmos3_core.request import GenerationRequest
+from cosmos3_core.resolving.resolved import ResolvedRequest
+from cosmos3_core.sampling.guidance import Guidance
+from cosmos3_core.sampling.sampling import Sampling
 from cosmos3_core.settings import ExecutionSettings
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from cosmos3_core.checkpoint import Checkpoint
-    from cosmos3_core.inputs import Frames, MediaInputs
+    from cosmos3_core.inputs import MediaInputs
     from cosmos3_core.stages.denoiser import Denoiser, DenoiseTask
 
 GUIDANCE_INTERVAL = "guidance_interval"
+CONTROL_GUIDANCE_INTERVAL = "control_guidance_interval"
+SHOWN_WHERE_USED = frozenset({"given_weights", "shared_times", "control_scale", "control_interval"})
+"""Fields that most requests have no use for, and older records do not have."""
 
 
 class Record(BaseModel):
@@ -38,14 +46,14 @@ class Record(BaseModel):
 
 
 class Medium(Record):
-    """A conditioning image or video.
+    """A conditioning image, video, control or soundtrack.
 
     Attributes:
-        of: what was hashed: the encoded file or, if there was none, the RGB frames that were used.
+        of: what was hashed: the encoded file or, if there was none, the RGB frames or the samples that were used.
         sha256, bytes: the hash and the size of that.
     """
 
-    of: Literal["file", "frames"]
+    of: Literal["file", "frames", "samples"]
     sha256: str
     bytes: int
 
@@ -61,9 +69,9 @@ class Medium(Record):
             return cls(of="file", sha256=digest.hexdigest(), bytes=file.tell())
 
     @classmethod
-    def of_frames(cls, frames: Frames) -> Medium:
-        """Describe frames, uint8 `[frames, height, width, 3]`."""
-        return cls(of="frames", sha256=hashlib.sha256(frames.tobytes()).hexdigest(), bytes=frames.nbytes)
+    def of_array(cls, values: NDArray[Any], of: Literal["frames", "samples"] = "frames") -> Medium:
+        """Describe frames, uint8 `[frames, height, width, 3]`, or samples, fp32 `[2, samples]`."""
+        return cls(of=of, sha256=hashlib.sha256(values.tobytes()).hexdigest(), bytes=values.nbytes)
 
 
 class Tokenized(Protocol):
@@ -192,15 +200,30 @@ class EncodeFacts(Record):
     ) -> EncodeFacts:
         """Describe a request that the calling thread has encoded."""
         asked, guidance = request.guidance_interval is not None, resolved.sampling.guidance
-        skips = guidance.enabled and guidance.interval is not None
+        skipped = {
+            GUIDANCE_INTERVAL: asked and guidance.enabled and guidance.interval is not None,
+            CONTROL_GUIDANCE_INTERVAL: guidance.control_scale != 1 and guidance.control_interval is not None,
+        }
         return cls(
             checkpoint=checkpoint,
             media=_media(request, inputs),
             resolved=_described(resolved),
             prompts=dict(prompts),
             precision=Precision.of(settings),
-            approximations=(GUIDANCE_INTERVAL,) if asked and skips else (),
+            approximations=tuple(name for name, skips in skipped.items() if skips),
         )
+
+
+class AppliedAdapter(Record):
+    """An adapter that the steps used.
+
+    Attributes:
+        weight: factor on what it added.
+        sha256: of the file with its weights.
+    """
+
+    weight: float
+    sha256: str
 
 
 class DenoiseFacts(Record):
@@ -211,6 +234,7 @@ class DenoiseFacts(Record):
     resumed_at_step: tuple[int, ...]
     shared_steps: int
     versions: dict[str, str]
+    adapters: dict[str, AppliedAdapter] = Field(default_factory=dict)
 
     @classmethod
     def of(cls, denoiser: Denoiser, task: DenoiseTask) -> DenoiseFacts:
@@ -221,22 +245,25 @@ class DenoiseFacts(Record):
             resumed_at_step=task.state.history.resumed_at,
             shared_steps=task.state.history.shared_steps,
             versions=versions(),
+            adapters={
+                use.name: AppliedAdapter(weight=use.weight, sha256=denoiser.adapters.sha256[use.name])
+                for use in task.request.adapters
+            },
         )
 
 
 def _media(request: GenerationRequest, inputs: MediaInputs) -> dict[str, Medium]:
-    given = {name: getattr(request, name) for name in MEDIA_FIELDS}
-    return {name: _medium(source, inputs) for name, source in given.items() if source is not None}
+    return {name: _medium(name, source, inputs) for name, source in request.media().items()}
 
 
-def _medium(source: Any, inputs: MediaInputs) -> Medium:
+def _medium(name: str, source: Any, inputs: MediaInputs) -> Medium:
     if isinstance(source, bytes):
         return Medium(of="file", sha256=hashlib.sha256(source).hexdigest(), bytes=len(source))
     # A pipe can be read once only, and that was for its frames.
     if isinstance(source, (str, os.PathLike)) and Path(source).is_file():
         return Medium.of_file(source)
-    assert inputs.frames is not None
-    return Medium.of_frames(inputs.frames)
+    used = inputs.array(name)
+    return Medium.of_array(used, "frames" if name != "sound" else "samples")
 
 
 def _described(request: ResolvedRequest) -> dict[str, Any]:
@@ -249,17 +276,30 @@ def _described(request: ResolvedRequest) -> dict[str, Any]:
         "height": request.canvas.height,
         "num_frames": request.num_frames,
         "fps": request.fps,
-        "layout": asdict(request.layout),
+        "layout": _used(request.layout),
         "positive": request.positive,
         "negative": request.negative,
         "system_prompt": request.system_prompt,
         "max_prompt_tokens": request.max_prompt_tokens,
-        "sampling": asdict(request.sampling),
+        "sampling": _used(request.sampling) | {"guidance": _used(request.sampling.guidance)},
         "action": None if action is None else {"domain": action.domain, "width": action.width, "chunk": action.chunk},
         "sound_samples": request.sound_samples,
     }
+    if request.controls:
+        described["controls"] = [control.model_dump(exclude={"video"}) for control in request.controls]
+    if len(request.parts) > 1 or request.controls:
+        described["parts"] = [asdict(part) for part in request.parts]
+    if request.ignored:
+        described["ignored"] = request.ignored
     plain: dict[str, Any] = json.loads(json.dumps(described))
     return plain
+
+
+def _used(numbers: SequenceLayout | Sampling | Guidance) -> dict[str, Any]:
+    """The fields of a value; those that a record shows only where they are used are left out at their defaults."""
+    shown = asdict(numbers)
+    defaults = {field.name: field.default for field in fields(numbers) if field.name in SHOWN_WHERE_USED}
+    return {name: value for name, value in shown.items() if name not in defaults or value != defaults[name]}
 
 
 @cache

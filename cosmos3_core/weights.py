@@ -32,10 +32,12 @@ class LoadReport:
     Attributes:
         tensors: number of tensors.
         bytes_read: their bytes on disk.
+        adapter_bytes: bytes that adapters take on the device beside them.
     """
 
     tensors: int
     bytes_read: int
+    adapter_bytes: int = 0
 
 
 @dataclass(frozen=True)

@@ -7,28 +7,33 @@ store.
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import Iterator
 from typing import BinaryIO
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from cosmos3_core.checkpoint import Checkpoint
 from cosmos3_core.codecs.pixels import Frames
 from cosmos3_core.errors import NotFinite
+from cosmos3_core.media.join import join_mp4
 from cosmos3_core.media.mp4 import encode_mp4
+from cosmos3_core.media.sound import decode_audio, fitted
 from cosmos3_core.media.stills import encode_image
 from cosmos3_core.model.layout import Modality
 from cosmos3_core.model.sequence import Latents
 from cosmos3_core.outputs import action_object
 from cosmos3_core.stages.decoder import Decoder as CoreDecoder
+from cosmos3_core.stages.decoder import Tail
 from deployments.compute import ComputeThread
 from deployments.logs import log, logs_for
 from deployments.settings import DecoderSettings
-from deployments.wire.calls import DecodeCall, DecodedFile
-from deployments.wire.handoff import fetch_latents
-from deployments.wire.media_store import delete_media, write_media
+from deployments.wire.calls import DecodeCall, DecodedFile, JoinCall
+from deployments.wire.handoff import fetch_latents, publish
+from deployments.wire.media_store import delete_media, read_media, write_media
 
 WARM_UP_LATENTS = (48, 1, 2, 2)
 # x264's rate factor for each point of quality below 100: 18 at 95, and 0, which is lossless, at 100.
@@ -69,10 +74,9 @@ class Decoder:
     def _decode(self, call: DecodeCall, abandoned: threading.Event) -> DecodedFile:
         latents, clip = fetch_latents(call.latents, self.compute.execution.torch_device), call.clip
         action = _action(latents, call)
-        sound = None
-        if Modality.SOUND in latents:
-            sound = self.core.decode_sound(latents[Modality.SOUND], clip.sound_samples)
-        counted = _Counted(self.core.decode_frames(latents[Modality.VISION]), abandoned)
+        sound = self._sound(latents, call)
+        tail = Tail(clip.tail) if clip.tail else None
+        counted = _Counted(self.core.decode_frames(latents[Modality.VISION], tail), abandoned, clip.keep)
 
         def write(target: BinaryIO) -> None:
             if call.format == "mp4":
@@ -86,7 +90,37 @@ class Decoder:
             # The job may have been removed while the file was being finished.
             delete_media(call.target)
             raise Abandoned
-        return DecodedFile(call.target, nbytes, counted.count, action)
+        last = None if tail is None else publish(tail.clip)
+        return DecodedFile(call.target, nbytes, counted.count, action, last)
+
+    def _sound(self, latents: Latents, call: DecodeCall) -> NDArray[np.float32] | None:
+        """The soundtrack: as it was given, or what the model made of it."""
+        clip = call.clip
+        if Modality.SOUND not in latents:
+            return None
+        if clip.given_sound and call.soundtrack is not None:
+            return fitted(decode_audio(read_media(call.soundtrack), clip.sampling_rate), clip.sound_samples)
+        return self.core.decode_sound(latents[Modality.SOUND], clip.sound_samples)
+
+    async def join(self, call: JoinCall) -> DecodedFile:
+        """Put the files of a video's parts together."""
+        with logs_for(call.job_id):
+            joined = await self.compute.run(self._join, call)
+            log.info("joined %d parts: %d frames, %d bytes", len(call.parts), joined.num_frames, joined.nbytes)
+        self._bytes_out += joined.nbytes
+        return joined
+
+    def _join(self, call: JoinCall) -> DecodedFile:
+        frames = 0
+
+        def write(target: BinaryIO) -> None:
+            nonlocal frames
+            frames = join_mp4(target, [read_media(part) for part in call.parts])
+
+        nbytes = write_media(call.target, write)
+        for part in call.parts:
+            delete_media(part)
+        return DecodedFile(call.target, nbytes, frames, None)
 
     async def stats(self) -> dict[str, float]:
         """Counters and gauges for `/metrics`."""
@@ -100,27 +134,33 @@ class Decoder:
 
 
 class _Counted:
-    """Frames one by one, counted, until the call is abandoned."""
+    """The frames that are kept, one by one, counted, until the call is abandoned."""
 
-    def __init__(self, chunks: Iterator[Frames], abandoned: threading.Event) -> None:
+    def __init__(self, chunks: Iterator[Frames], abandoned: threading.Event, keep: slice) -> None:
         self.count = 0
         self._chunks = chunks
         self._abandoned = abandoned
+        self._keep = keep
 
     def frames(self) -> Iterator[Frames]:
+        # Also of what is cut off all is decoded: the end may be what the next part starts with.
+        first, stop = self._keep.start or 0, sys.maxsize if self._keep.stop is None else self._keep.stop
+        number = 0
         for chunk in self._chunks:
             if self._abandoned.is_set():
                 raise Abandoned
             for frame in chunk:
-                self.count += 1
-                yield frame
+                if first <= number < stop:
+                    self.count += 1
+                    yield frame
+                number += 1
 
 
 def _action(latents: Latents, call: DecodeCall) -> dict[str, object] | None:
     width = call.clip.action_width
     if not width:
         return None
-    rows = np.asarray(latents[Modality.ACTION][:, :width].cpu().numpy())
+    rows = np.asarray(latents[Modality.ACTION][call.clip.state_rows :, :width].cpu().numpy())
     if not np.isfinite(rows).all():
         raise NotFinite("the model predicted actions that are no finite numbers")
-    return action_object(rows, call.clip.mode, call.clip.domain)
+    return action_object(rows, call.clip.mode, call.clip.domain, call.clip.action_statistics)

@@ -8,31 +8,50 @@ from __future__ import annotations
 
 import hashlib
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
+from cosmos3_core.action_statistics import ActionStatistics, StatisticsError, statistics_of
 from cosmos3_core.byte_cache import ByteCache
 from cosmos3_core.codecs.preview import fit_preview_map
 from cosmos3_core.codecs.preview_map import PreviewMap
 from cosmos3_core.codecs.vision import VisionEncoder
-from cosmos3_core.inputs import read_inputs
+from cosmos3_core.inputs import MediaInputs, read_inputs
 from cosmos3_core.media.stills import decode_image
 from cosmos3_core.planning.cost import step_flops
 from cosmos3_core.provenance import CheckpointFacts, EncodeFacts, Prompt
-from cosmos3_core.resolve import ResolvedRequest, resolve
+from cosmos3_core.request import GenerationRequest
+from cosmos3_core.resolving.resolve import resolve
+from cosmos3_core.resolving.resolved import ActionPlan, ResolvedRequest, part_of
 from cosmos3_core.stages.encoder import Encoder as CoreEncoder
 from cosmos3_core.stages.understanding import key_of
 from deployments.compute import ComputeThread
 from deployments.logs import log, logs_for
 from deployments.settings import ModelSettings
 from deployments.wire.calls import GenerationCall
-from deployments.wire.handoff import publish, publish_conditioning
-from deployments.wire.messages import ClipDescription, EmbeddingsReference, EncodedMessage, KeyValuesReference
+from deployments.wire.handoff import fetch_tensor, publish, publish_conditioning
+from deployments.wire.messages import (
+    ArrayReference,
+    ClipDescription,
+    EmbeddingsReference,
+    EncodedMessage,
+    KeyValuesReference,
+)
 
 WARM_UP_TOKENS = 16
 WARM_UP_IMAGE = (64, 64)
+
+
+@dataclass(frozen=True)
+class _ReadRequest:
+    """A request with its media decoded and its numbers decided."""
+
+    call: GenerationCall
+    request: GenerationRequest
+    inputs: MediaInputs
+    resolved: ResolvedRequest
 
 
 class Encoder:
@@ -41,6 +60,9 @@ class Encoder:
     def __init__(self, settings: ModelSettings) -> None:
         self.settings = settings
         self.checkpoint = settings.find_checkpoint()
+        self.facts = settings.facts(self.checkpoint)
+        self._action_statistics = settings.read_action_statistics()
+        self._check_action_statistics()
         self.compute = ComputeThread(settings.encoder)
         self._core: CoreEncoder | None = None
         self._vision: VisionEncoder | None = None
@@ -53,7 +75,18 @@ class Encoder:
         )
         self._requests = {"encode": 0, "embed": 0}
         self._publish_seconds = 0.0
+        self._read: _ReadRequest | None = None
         self._warm_up()
+
+    def _check_action_statistics(self) -> None:
+        config = self.checkpoint.transformer_config
+        channels = config.action_dim if config.action_gen else 0
+        for name, statistics in self._action_statistics.items():
+            if statistics.width > channels:
+                raise StatisticsError(
+                    f"the action statistics of {name} are {statistics.width} wide; this checkpoint has {channels} "
+                    "action channels"
+                )
 
     def _warm_up(self) -> None:
         """Load and run what every request needs: the constructor may block, a request handler may not."""
@@ -78,24 +111,30 @@ class Encoder:
             self._vision = VisionEncoder.from_checkpoint(self.checkpoint, self.compute.execution)
         return self._vision
 
-    async def encode(self, call: GenerationCall) -> EncodedMessage:
-        """Encode a request.
+    async def encode(self, call: GenerationCall, part: int = 0, before: ArrayReference | None = None) -> EncodedMessage:
+        """Encode a request, or a part of it.
+
+        Args:
+            call: the whole request.
+            part: 0-based number of the part.
+            before: the last frames of the part before it.
 
         Raises:
             RequestError: it cannot be served as asked; normally the ingress refuses such a request first.
         """
         self._requests["encode"] += 1
         with logs_for(call.job_id):
-            message = await self.compute.run(self._encode, call)
+            message = await self.compute.run(self._encode, call, part, before)
             log.info("encoded: %d + %d tokens", message.conditional.tokens, _tokens(message.unconditional))
         return message
 
-    def _encode(self, call: GenerationCall) -> EncodedMessage:
-        request = call.to_request()
-        inputs = read_inputs(request)
-        resolved = resolve(request, self.checkpoint.facts, inputs)
+    def _encode(self, call: GenerationCall, part: int, before: ArrayReference | None) -> EncodedMessage:
+        read = self._read_request(call, part)
+        request, inputs, resolved = read.request, read.inputs, read.resolved
+        own = part_of(resolved, part)
         conditional, unconditional = self.core.token_ids(resolved)
-        conditioning, conditioning_bytes = publish_conditioning(self.core.conditioning(resolved, inputs))
+        tail = None if before is None else fetch_tensor(before, self.compute.execution.torch_device)
+        conditioning, conditioning_bytes = publish_conditioning(self.core.conditioning(own, inputs, tail))
         branches = {"conditional": self._key_values(conditional)}
         if unconditional is not None:
             branches["unconditional"] = self._key_values(unconditional)
@@ -105,14 +144,27 @@ class Encoder:
             unconditional=branches.get("unconditional"),
             conditioning=conditioning,
             conditioning_bytes=conditioning_bytes,
-            layout=resolved.layout,
-            sampling=resolved.sampling,
-            clip=self._clip(resolved),
+            layout=own.layout,
+            sampling=own.sampling,
+            adapters=own.adapters,
+            clip=self._clip(resolved, part, request.domain_name),
             facts=EncodeFacts.of(request, inputs, resolved, self._checkpoint_facts, self.compute.execution, prompts),
             preview=self._preview_map if self.settings.previews else None,
+            parts=resolved.parts,
+            part=part,
         )
         config = self.checkpoint.transformer_config
         return replace(message, flops=message.sampling.steps * step_flops(config, message.step_shape(config)))
+
+    def _read_request(self, call: GenerationCall, part: int) -> _ReadRequest:
+        """A request with its media. Those of a request in parts are kept until its last part, or another request."""
+        read = self._read
+        if read is None or read.call != call:
+            request = call.to_request()
+            inputs = read_inputs(request)
+            read = _ReadRequest(call, request, inputs, resolve(request, self.facts, inputs))
+        self._read = read if part + 1 < len(read.resolved.parts) else None
+        return read
 
     @cached_property
     def _checkpoint_facts(self) -> CheckpointFacts:
@@ -133,8 +185,10 @@ class Encoder:
             self._prompts.put(key, known)
         return known
 
-    def _clip(self, request: ResolvedRequest) -> ClipDescription:
+    def _clip(self, request: ResolvedRequest, part: int, domain_name: str | None) -> ClipDescription:
         sound, action = self.checkpoint.facts.sound, request.action
+        predicted = action if request.mode.predicts_action else None
+        following = request.parts[part + 1 : part + 2]
         return ClipDescription(
             mode=request.mode.value,
             width=request.canvas.width,
@@ -143,9 +197,19 @@ class Encoder:
             fps=request.fps,
             sound_samples=request.sound_samples,
             sampling_rate=sound.sampling_rate if sound else 48_000,
-            action_width=action.width if action and request.mode.predicts_action else 0,
+            action_width=predicted.width if predicted else 0,
             domain=action.domain if action else 0,
+            state_rows=action.state_rows if action else 0,
+            keep=request.parts[part].new_frames,
+            tail=following[0].overlap if following else 0,
+            given_sound=request.layout.clean_sound,
+            action_statistics=self._statistics_of(predicted, domain_name),
         )
+
+    def _statistics_of(self, action: ActionPlan | None, domain_name: str | None) -> ActionStatistics | None:
+        if action is None:
+            return None
+        return statistics_of(self._action_statistics, domain_name, action.domain, action.width)
 
     async def embed(self, request_id: str, images: list[bytes]) -> list[EmbeddingsReference]:
         """Embed image files for the Reasoner; an image that was embedded before comes from the cache.

@@ -15,9 +15,10 @@ import ray
 from cosmos3_core.parallel.degrees import Degrees
 from cosmos3_core.planning.cost import CostModel
 from cosmos3_core.planning.hardware import recognise
-from cosmos3_core.planning.memory import StepShape
-from cosmos3_core.resolve import ModelFacts, ResolvedRequest
+from cosmos3_core.resolving.facts import ModelFacts
+from cosmos3_core.resolving.resolved import ResolvedRequest
 from deployments.settings import GeneratorSettings, ModelSettings
+from deployments.wire.messages import step_shape_of
 
 CHARACTERS_PER_TOKEN = 4
 """Roughly right for English prose and JSON captions; only an estimate depends on it."""
@@ -46,7 +47,7 @@ class ModelCard:
     Attributes:
         name: what clients send as `model`.
         root: the checkpoint that it is loaded from.
-        facts: what a request's fields depend on.
+        facts: what a request's fields depend on; the names of its adapters are among them.
         chats, generates: whether it has a Reasoner, and whether it has a Generator.
         decoder: the application that decodes its latents.
         max_model_len: the Reasoner's context in tokens; None if the recipe does not say it.
@@ -69,10 +70,11 @@ class ModelCard:
         gang, config = self.gang, self.facts.config
         model = CostModel(config, recognise(gang.device), gang.degrees, batch_guidance=gang.batch_guidance)
         texts = [resolved.positive, *([resolved.negative] if resolved.sampling.guidance.enabled else [])]
-        tokens = resolved.layout.tokens(config.latent_patch_size)
-        shape = StepShape(tokens, tuple(1 + len(text) // CHARACTERS_PER_TOKEN for text in texts))
-        pixels = resolved.canvas.width * resolved.canvas.height * resolved.num_frames
-        return model.request_seconds(shape, resolved.sampling.steps, pixels) * gang.degrees.world_size
+        lengths = tuple(1 + len(text) // CHARACTERS_PER_TOKEN for text in texts)
+        shape = step_shape_of(config, resolved.layout, resolved.sampling, lengths)
+        pixels = resolved.canvas.width * resolved.canvas.height * resolved.part_frames
+        seconds = model.request_seconds(shape, resolved.sampling.steps, pixels) * len(resolved.parts)
+        return seconds * gang.degrees.world_size
 
 
 class Model:
@@ -81,7 +83,7 @@ class Model:
     def __init__(self, settings: ModelSettings, *stages: Any) -> None:
         self.settings = settings
         self.stages = stages
-        facts, reasoner = settings.find_checkpoint().facts, settings.reasoner
+        facts, reasoner = settings.facts(settings.find_checkpoint()), settings.reasoner
         self.card = ModelCard(
             name=settings.name,
             root=settings.checkpoint,

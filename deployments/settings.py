@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import os
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from cosmos3_core.action_statistics import (
+    ANY_DOMAIN,
+    ActionStatistics,
+    Normalisation,
+    check_domain,
+    find_normalisation,
+)
+from cosmos3_core.adapters.use import AdapterName, AdapterUse, AdapterWeight
 from cosmos3_core.parallel.degrees import Degrees
 from cosmos3_core.settings import DtypeName, ExecutionSettings
 from deployments.wire.media_store import is_local
 
 if TYPE_CHECKING:
     from cosmos3_core.checkpoint import Checkpoint
+    from cosmos3_core.resolving.facts import ModelFacts
 
 MEGABYTE = 1024**2
 Bytes = Annotated[int, Field(ge=0)]
@@ -118,6 +127,8 @@ class GeneratorSettings(StageSettings):
     Attributes:
         attention, batch_guidance: see `cosmos3_core.settings`.
         parallel: how the ranks share the work; their number is the product.
+        adapters: safetensors files with LoRA, or their folders, on the ranks' machines, by the names that requests use.
+        default_adapters: the weights of those that a request gets when it names none.
         spread: `auto` lets every rank compute all of a small request where sharing it would be slower; `always` shares.
         leader_resources, rank_resources: of one placement group bundle each, such as `{CPU: 1, GPU: 1}`.
         placement_strategy: Serve's placement group strategy.
@@ -134,6 +145,8 @@ class GeneratorSettings(StageSettings):
     attention: str = "auto"
     batch_guidance: bool = True
     parallel: ParallelSettings = ParallelSettings()
+    adapters: dict[AdapterName, Path] = Field(default_factory=dict)
+    default_adapters: dict[AdapterName, AdapterWeight] = Field(default_factory=dict)
     spread: Literal["auto", "always"] = "auto"
     leader_resources: dict[str, float] = Field(default_factory=lambda: {"CPU": 1.0})
     rank_resources: dict[str, float] = Field(default_factory=lambda: {"CPU": 1.0, "GPU": 1.0})
@@ -146,6 +159,13 @@ class GeneratorSettings(StageSettings):
     preview_interval_s: Annotated[float, Field(ge=1)] = 1.0
     step_deadline_s: Annotated[float, Field(gt=0)] = 300.0
 
+    @model_validator(mode="after")
+    def _known_defaults(self) -> Self:
+        unknown = sorted(self.default_adapters.keys() - self.adapters.keys())
+        if unknown:
+            raise ValueError(f"default_adapters names {', '.join(unknown)}, which adapters does not")
+        return self
+
     @property
     def world_size(self) -> int:
         """Number of ranks."""
@@ -156,15 +176,29 @@ class GeneratorSettings(StageSettings):
         return [dict(self.leader_resources), *(dict(self.rank_resources) for _ in range(self.world_size))]
 
 
+class ActionStatisticsSettings(Settings):
+    """Statistics by which predicted actions are also given in physical units.
+
+    Attributes:
+        path: JSON file with an array per statistic, as those of the framework.
+        method: how the training normalised actions: quantile, quantile_rot, minmax or meanstd.
+    """
+
+    path: Path
+    method: Annotated[Normalisation, BeforeValidator(find_normalisation)] = Normalisation.QUANTILE
+
+
 class ModelSettings(Settings):
     """One model: an application with the stages that are not null.
 
     Attributes:
         name: what clients send as `model`.
-        checkpoint: a folder, a Hugging Face id, or `tiny:nano` or `tiny:edge` for a tiny one made where it is absent.
+        checkpoint: a folder, a Hugging Face id, or `tiny:nano` and the like for a tiny one made where it is absent.
         revision: of a Hugging Face id.
         decoder: the application that decodes this model's latents.
         previews: whether running generations show previews of their results.
+        action_statistics: statistics of actions by the name or the id of their embodiment, each a file or
+            `{path: ..., method: ...}`; or one of these for all embodiments.
     """
 
     name: str
@@ -172,9 +206,28 @@ class ModelSettings(Settings):
     revision: str | None = None
     decoder: str = "decoder"
     previews: bool = False
+    action_statistics: dict[str, ActionStatisticsSettings] = Field(default_factory=dict)
     encoder: EncoderSettings = EncoderSettings()
     reasoner: ReasonerSettings | None = ReasonerSettings()
     generator: GeneratorSettings | None = GeneratorSettings()
+
+    @field_validator("action_statistics", mode="before")
+    @classmethod
+    def _by_domain(cls, given: Any) -> Any:
+        if isinstance(given, str) or (isinstance(given, dict) and "path" in given):
+            given = {ANY_DOMAIN: given}
+        if not isinstance(given, dict):
+            return given
+        files = {check_domain(str(name)): file for name, file in given.items()}
+        return {name: {"path": file} if isinstance(file, str) else file for name, file in files.items()}
+
+    def read_action_statistics(self) -> dict[str, ActionStatistics]:
+        """The statistics of actions by embodiment.
+
+        Raises:
+            StatisticsError: a file cannot be read or used.
+        """
+        return {name: ActionStatistics.read(file.path, file.method) for name, file in self.action_statistics.items()}
 
     def find_checkpoint(self) -> Checkpoint:
         """The checkpoint's configuration; weights follow when a stage asks for them."""
@@ -182,6 +235,14 @@ class ModelSettings(Settings):
         from cosmos3_core.checkpoint import Checkpoint
 
         return Checkpoint.find(self.checkpoint, self.revision)
+
+    def facts(self, checkpoint: Checkpoint) -> ModelFacts:
+        """What a request must know of the model: its checkpoint's facts, and its Generator's adapters."""
+        if self.generator is None:
+            return checkpoint.facts
+        weights = self.generator.default_adapters
+        defaults = tuple(AdapterUse(name=name, weight=weight) for name, weight in weights.items())
+        return replace(checkpoint.facts, adapters=tuple(sorted(self.generator.adapters)), default_adapters=defaults)
 
     @property
     def needs_encoder(self) -> bool:

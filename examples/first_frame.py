@@ -27,8 +27,8 @@ def rendered_by_vae(checkpoint: str, image: Path, size: tuple[int, int]) -> NDAr
     canvas = Canvas(*size)
     fitted = pixels.cover(decode_image(image)[None], canvas, VLLM_OMNI.resize)
     latents = VideoEncoder.from_checkpoint(found, settings).encode(fitted)
-    frames: NDArray[np.uint8] = next(iter(VideoDecoder.from_checkpoint(found, settings).decode(latents)))
-    return np.asarray(frames[0])
+    clip = next(iter(VideoDecoder.from_checkpoint(found, settings).decode(latents)))
+    return np.asarray(pixels.to_pixels(clip)[0])
 
 
 def first_frame_in_file(checkpoint: str, image: Path, size: tuple[int, int], fps: float) -> NDArray[np.uint8]:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from cosmos3_core.catalog import CATALOG, Family
 from cosmos3_core.model.config import TransformerConfig
-from cosmos3_core.resolve import ModelFacts, SchedulerFacts, SoundFacts
+from cosmos3_core.resolving.facts import ModelFacts, SchedulerFacts, SoundFacts
 
 
 def as_published(config: TransformerConfig) -> dict[str, Any]:

@@ -27,12 +27,13 @@ from cosmos3_core.catalog import (
 from cosmos3_core.planning.memory import activation_bytes, reasoner_bytes, understanding_bytes, weight_bytes
 from cosmos3_core.planning.plan import (
     CONTEXT,
-    DECODING,
-    ENCODING,
     GANG_BUFFERS,
-    largest_video,
+    codec_activations,
+    largest_request,
     step_shape,
 )
+from cosmos3_core.tiny import MEMBERS
+from cosmos3_core.tiny.cache import TINY_NAMES
 from deployments.settings import DecoderSettings, FrontSettings, GeneratorSettings, ModelSettings, Settings
 
 ROOT: Final = Path(__file__).parents[1]
@@ -231,6 +232,12 @@ def entry_of(settings: Settings) -> CatalogEntry:
     return CATALOG[settings.checkpoint]
 
 
+def tiny_entry(settings: Settings) -> CatalogEntry:
+    """The published checkpoint that a stage's tiny one imitates."""
+    assert isinstance(settings, ModelSettings | DecoderSettings)
+    return CATALOG[MEMBERS[TINY_NAMES[settings.checkpoint]]]
+
+
 def generator_of(stage: Stage) -> GeneratorSettings:
     """The settings of a Generator."""
     assert isinstance(stage.settings, ModelSettings) and stage.settings.generator is not None
@@ -255,7 +262,7 @@ def weights(stage: Stage) -> int:
     """Bytes of the weights that one rank or replica of a stage holds at most, in bf16."""
     entry = entry_of(stage.settings)
     if stage.name == "Decoder":
-        return 2 * VIDEO_DECODER_PARAMETERS + 4 * SOUND_DECODER_PARAMETERS
+        return 2 * VIDEO_DECODER_PARAMETERS + 4 * SOUND_DECODER_PARAMETERS * entry.sound
     if stage.name == "Reasoner":
         return reasoner_bytes(entry.config, entry.vision_parameters, 2) // max(1, int(stage.gpus))
     if stage.name == "Generator":
@@ -273,16 +280,17 @@ def memory(stage: Stage, card: int = CARD) -> float:
     if stage.name == "Reasoner":
         assert isinstance(settings, ModelSettings) and settings.reasoner is not None
         return card * float(settings.reasoner.engine["gpu_memory_utilization"])
-    activations = {"Encoder": ENCODING, "Decoder": DECODING}.get(stage.name, 0)
     if stage.name == "Generator":
         activations = _generating(stage)
+    else:
+        activations = codec_activations(entry_of(settings))[("Encoder", "Decoder").index(stage.name)]
     return weight_limit(stage) + activations + CONTEXT
 
 
 def _generating(stage: Stage) -> int:
     """What a rank takes beside its weights: prompts, resident tasks, the peak of a step, buffers of the gang."""
     settings, entry = generator_of(stage), entry_of(stage.settings)
-    geometry = step_shape(entry, largest_video(entry))
+    geometry = step_shape(entry, largest_request(entry))
     step = activation_bytes(
         entry.config,
         geometry,

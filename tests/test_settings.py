@@ -11,6 +11,9 @@ import yaml
 from pydantic import ValidationError
 from sqlalchemy.engine import make_url
 
+from cosmos3_core.action_statistics import ActionStatistics, Normalisation, StatisticsError
+from cosmos3_core.adapters.use import AdapterUse
+from cosmos3_core.checkpoint import Checkpoint
 from deployments.settings import (
     DecoderSettings,
     EncoderSettings,
@@ -78,6 +81,9 @@ def test_unknown_names_within_a_model_are_refused(stage: str) -> None:
         (ReasonerSettings, {"environment": {"A": 1}}),
         (GeneratorSettings, {"step_deadline_s": 0}),
         (GeneratorSettings, {"placement_strategy": "pack"}),
+        (GeneratorSettings, {"adapters": {"": "a.safetensors"}}),
+        (GeneratorSettings, {"adapters": {"a": "a.safetensors"}, "default_adapters": {"b": 1}}),
+        (GeneratorSettings, {"adapters": {"a": "a.safetensors"}, "default_adapters": {"a": 100}}),
         (GeneratorSettings, {"rank_resources": {"GPU": "many"}}),
         (FrontSettings, {"sync_timeout_s": 0}),
         (FrontSettings, {"max_running": 0}),
@@ -239,3 +245,52 @@ def test_user_config() -> None:
     assert [served.application for served in found.models] == ["nano", "edge"]
     with pytest.raises(ValidationError):
         ServedModels(**yaml.safe_load("models: [{application: nano, decoder: d}]"))
+
+
+@pytest.mark.parametrize(
+    ("given", "files"),
+    [
+        ({}, {}),
+        ("/a.json", {"*": ("/a.json", "quantile")}),
+        ({"path": "/a.json", "method": "minmax"}, {"*": ("/a.json", "minmax")}),
+        ({"UMI": "/a.json", 8: "/b.json"}, {"umi": ("/a.json", "quantile"), "8": ("/b.json", "quantile")}),
+        ({"libero": {"path": "/a.json", "method": "quantile_rot"}}, {"libero": ("/a.json", "quantile_rot")}),
+    ],
+)
+def test_statistics_of_actions_are_named_for_all_embodiments_or_for_each(
+    given: Any, files: dict[str, tuple[str, str]]
+) -> None:
+    found = model(action_statistics=given).action_statistics
+    assert {name: (str(file.path), file.method.value) for name, file in found.items()} == files
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"marvin": "/a.json"}, "domain 'marvin' is not known"),
+        ({"umi": {"path": "/a.json", "method": "asinh"}}, "method 'asinh' of action statistics is not known"),
+        ({"umi": {"method": "quantile"}}, "path"),
+        ({"umi": 3}, "action_statistics.umi"),
+        (["/a.json"], "action_statistics"),
+    ],
+)
+def test_statistics_of_actions_that_cannot_be_used_are_refused(given: Any, message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        model(action_statistics=given)
+
+
+def test_files_of_statistics_are_read_by_embodiment(tmp_path: Path) -> None:
+    (path := tmp_path / "umi.json").write_text('{"min": [0.0, 1.0], "max": [2.0, 5.0]}')
+    found = model(action_statistics={"umi": {"path": str(path), "method": "minmax"}}).read_action_statistics()
+    assert found == {"umi": ActionStatistics(Normalisation.MINMAX, offset=(1.0, 3.0), scale=(1.0, 2.0))}
+    with pytest.raises(StatisticsError, match=r"none\.json: cannot be read"):
+        model(action_statistics=str(tmp_path / "none.json")).read_action_statistics()
+
+
+def test_the_facts_of_a_model_name_its_adapters(nano: Path) -> None:
+    recipe = "{adapters: {style: /loras/style, look: /loras/look.safetensors}, default_adapters: {style: 0.5}}"
+    checkpoint = Checkpoint.find(nano)
+    facts = model(generator=yaml.safe_load(recipe)).facts(checkpoint)
+    assert facts.adapters == ("look", "style")
+    assert facts.default_adapters == (AdapterUse(name="style", weight=0.5),)
+    assert model().facts(checkpoint) == model(generator=None).facts(checkpoint) == checkpoint.facts

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
-from cosmos3_core.geometry import Canvas, fit_inside
+from cosmos3_core.geometry import Canvas, edit_canvas, fit_inside
 
 Frames = NDArray[np.uint8]
 
@@ -52,6 +52,17 @@ def cover(frames: Frames, canvas: Canvas, resize: Literal["bilinear", "lanczos"]
         resized = interpolate(to_tensor(frames), size=size, mode="bilinear", align_corners=False, antialias=True)
     cropped = resized[:, :, top : top + canvas.height, left : left + canvas.width]
     return to_clip(cropped.round().clamp(0, 255))
+
+
+def picture(frames: Frames, canvas: Canvas, resize: Literal["bilinear", "lanczos"]) -> Tensor:
+    """A picture that is edited: resized whole where the canvas is its own (spec 9.5), else covering the canvas.
+
+    Returns:
+        `[1, 3, frames, height, width]` in [-1, 1], fp32.
+    """
+    if canvas == edit_canvas(frames.shape[2], frames.shape[1]):
+        return to_clip(to_tensor(_pil_resize(frames, canvas, Image.Resampling.LANCZOS)))
+    return cover(frames, canvas, resize)
 
 
 def stretch(frames: Frames, canvas: Canvas) -> Tensor:
@@ -93,6 +104,20 @@ def fit_and_pad(frames: Frames, canvas: Canvas, floored: tuple[int, int]) -> Ten
         mode = "replicate" if right >= content.width or bottom >= content.height else "reflect"
         clip = pad(clip, (0, right, 0, bottom), mode=mode)
     return clip.transpose(0, 1)[None]
+
+
+def reflected(frames: int, length: int) -> NDArray[np.int64]:
+    """Indices of a clip's frames, continued to `length` by running back and forth (spec 9.4).
+
+    The frame at a turn comes twice, and of a single frame all are the same.
+    """
+    order = np.arange(frames)
+    while len(order) < length:
+        more = min(len(order) - 1, length - len(order))
+        if more <= 0:
+            return np.concatenate([order, np.full(length - len(order), order[-1])])
+        order = np.concatenate([order, order[::-1][:more]])
+    return order
 
 
 def extend(clip: Tensor, frames: int) -> Tensor:

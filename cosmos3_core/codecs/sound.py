@@ -12,6 +12,7 @@ from torch import Tensor
 
 from cosmos3_core.checkpoint import Checkpoint
 from cosmos3_core.codecs.halves import load_half
+from cosmos3_core.media.sound import fitted
 from cosmos3_core.settings import ExecutionSettings
 from cosmos3_core.weights import LoadReport
 
@@ -70,6 +71,4 @@ class SoundDecoder:
             fp32 `[2, samples]` in [-1, 1].
         """
         waveform = self.tokenizer.decode(latents[None].to(self.tokenizer.device).float())[0].cpu().numpy()
-        if samples is None:
-            return np.asarray(waveform)
-        return np.pad(waveform[:, :samples], ((0, 0), (0, max(0, samples - waveform.shape[1]))))
+        return fitted(np.asarray(waveform), samples)

@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from cosmos3_core.checkpoint import Checkpoint
 from cosmos3_core.codecs.cpu_kernels import use_fast_cpu_kernels
 from cosmos3_core.codecs.halves import load_half
-from cosmos3_core.codecs.pixels import Frames, to_pixels
 from cosmos3_core.settings import ExecutionSettings
 from cosmos3_core.weights import LoadReport
 
@@ -82,14 +81,14 @@ class VideoDecoder(_Half):
     without = _ENCODER
 
     @torch.no_grad()
-    def decode(self, latents: Tensor) -> Iterator[Frames]:
+    def decode(self, latents: Tensor) -> Iterator[Tensor]:
         """Decode one latent frame at a time: 1 frame first, then 4 at a time.
 
         Args:
             latents: `[48, frames, height, width]`, fp32, normalised.
 
         Yields:
-            uint8 `[1 or 4, 16 height, 16 width, 3]`.
+            `[1, 3, 1 or 4, 16 height, 16 width]` in [-1, 1], in the compute dtype.
         """
         vae = self.vae
         raw = (latents[None].to(vae.device) * self.statistics.std + self.statistics.mean).to(vae.dtype)
@@ -100,4 +99,4 @@ class VideoDecoder(_Half):
             chunk = vae.decoder(
                 hidden[:, :, index : index + 1], feat_cache=caches, feat_idx=[0], first_chunk=index == 0
             )
-            yield to_pixels(unpatchify(chunk, patch_size=vae.config.patch_size).clamp(-1, 1))
+            yield unpatchify(chunk, patch_size=vae.config.patch_size).clamp(-1, 1)

@@ -12,6 +12,9 @@ DEFAULT_QUALITY = 95
 MAX_PIXELS = 178_956_970
 """Largest image or video frame accepted, in pixels (width times height)."""
 
+MAX_CLIP_BYTES = 4 * 2**30
+"""Largest clip that is held decoded, in bytes of RGB."""
+
 
 class MediaError(CosmosError, ValueError):
     """Media that cannot be decoded or encoded; the message says what is wrong and what would be right."""

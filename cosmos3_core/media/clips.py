@@ -23,7 +23,7 @@ from av.video.reformatter import Interpolation as Scaler
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from cosmos3_core.media.checks import MAX_PIXELS, MediaError, check_range, check_size
+from cosmos3_core.media.checks import MAX_CLIP_BYTES, MAX_PIXELS, MediaError, check_range, check_size
 from cosmos3_core.media.source import Source, demuxed
 
 # swscale's default puts flat colours up to 2 levels off and repeats chroma samples instead of filtering.
@@ -100,6 +100,11 @@ def _stacked(pictures: Iterator[NDArray[np.uint8]]) -> NDArray[np.uint8]:
     for count, pixels in enumerate(pictures, 2):
         if pixels.shape != opening.shape:
             raise MediaError(f"frame {count - 1} is {pixels.shape} after {opening.shape}; use one size")
+        if count * opening.nbytes > MAX_CLIP_BYTES:
+            raise MediaError(
+                f"{count} frames of {opening.shape[1]}x{opening.shape[0]} are more than {MAX_CLIP_BYTES} bytes; "
+                "use fewer or smaller frames"
+            )
         if count > len(frames):
             # Grown in place by small steps, because a list and np.stack would hold the whole clip twice.
             frames.resize((count + 15, *opening.shape), refcheck=False)

@@ -69,7 +69,7 @@ def encode_mp4(
     # Its macroblock tree reads memory it never wrote (seen with AVX-512), so that the same frames give other bytes.
     options = {"crf": str(crf), "preset": x264_preset, "threads": "4", "x264-params": "mbtree=0"}
     settings = {"rate": rate, "options": options, "width": opening.width, "height": opening.height}
-    with _delivered(target) as path:
+    with delivered(target) as path:
         _write(path, ordered, settings, None if sound is None else sampling_rate)
 
 
@@ -119,7 +119,8 @@ def _stereo(sound: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 @contextmanager
-def _delivered(target: str | os.PathLike[str] | BinaryIO) -> Iterator[Path]:
+def delivered(target: str | os.PathLike[str] | BinaryIO) -> Iterator[Path]:
+    """A path to write an MP4 file to; it becomes the target when the block ends without an error."""
     # FFmpeg writes to a named file even for a file object, as fast start reads the written file again.
     # The folder is absolute, because FFmpeg takes the text before a colon for a protocol.
     beside = Path(target).absolute().parent if isinstance(target, (str, os.PathLike)) else None

@@ -46,3 +46,10 @@ def _resampled(container: InputContainer, sampling_rate: int) -> Iterator[NDArra
         # Where there is nothing to convert, PyAV returns the flushing None itself.
         for chunk in filter(None, resampler.resample(frame)):
             yield np.asarray(chunk.to_ndarray(), np.float32)
+
+
+def fitted(waveform: NDArray[np.float32], samples: int | None) -> NDArray[np.float32]:
+    """A soundtrack `[2, n]` cut, or padded with silence, to a length; None keeps it."""
+    if samples is None:
+        return waveform
+    return np.pad(waveform[:, :samples], ((0, 0), (0, max(0, samples - waveform.shape[1]))))

@@ -1,13 +1,15 @@
 """The packed generation sequence: which token is what, where it sits, which tokens are noisy.
 
 Pure bookkeeping between latents (what the sampler holds) and tokens (what the tower reads): patches, order, positions.
-Order is vision, sound, action; attention is full and positions are explicit, so it carries no meaning (spec 4.7).
+Order is given vision items, vision, sound, action; positions are explicit, so it carries no meaning (spec 4.7).
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 
 import torch
 from torch import Tensor
@@ -23,6 +25,14 @@ Latents = dict[Modality, Tensor]
 def sha256_of(latents: Latents) -> dict[str, str]:
     """Hash per modality of latents on the CPU; equal hashes mean bit-identical results."""
     return {m.value: hashlib.sha256(x.contiguous().numpy().tobytes()).hexdigest() for m, x in latents.items()}
+
+
+_TIME = {Modality.VISION: 1, Modality.SOUND: 1, Modality.ACTION: 0}
+
+
+def joined(parts: Sequence[Latents]) -> Latents:
+    """The latents of parts, one after the other in time."""
+    return {name: torch.cat([part[name] for part in parts], dim=_TIME[name]) for name in parts[0]}
 
 
 @dataclass(frozen=True)
@@ -75,7 +85,8 @@ def _times(count: int, per_second: float, base_per_second: float, first: int, of
 def media_positions(config: TransformerConfig, layout: SequenceLayout, text_tokens: int) -> Tensor:
     """Positions of the generation tokens behind a text of `text_tokens` tokens (spec 3.2).
 
-    All modalities share one temporal offset. A modality with a single element is not scaled by the frame rate
+    All modalities share one temporal offset; a given item that does not share the times moves what follows behind its
+    last frame. A modality with a single element is not scaled by the frame rate
     (spec 13, point 17).
 
     Returns:
@@ -91,10 +102,18 @@ def media_positions(config: TransformerConfig, layout: SequenceLayout, text_toke
 
     rows, columns = layout.grid(config.latent_patch_size)
     stride = VAE_TEMPORAL_STRIDE
+    given_times: list[Tensor] = []
     frame_times = times(layout.frames, layout.fps / stride, base / stride)
+    for _ in layout.given_weights:
+        given_times.append(frame_times)
+        if not layout.shared_times:
+            offset = ceil(float(frame_times[-1])) + 1
+            frame_times = times(layout.frames, layout.fps / stride, base / stride)
     sound_times = times(layout.sound_frames, config.sound_latent_fps, base)
     action_times = times(layout.action_rows, layout.fps, base / stride, layout.first_row_frame)
-    grid = torch.meshgrid(frame_times, torch.arange(rows).float(), torch.arange(columns).float(), indexing="ij")
+    vision_times = torch.cat([*given_times, frame_times])
+    vision_times = torch.cat([*given_times, frame_times])
+    grid = torch.meshgrid(vision_times, torch.arange(rows).float(), torch.arange(columns).float(), indexing="ij")
     vision = torch.stack([axis.flatten() for axis in grid])
     along_time = torch.cat([sound_times, action_times])
     flat = torch.zeros_like(along_time)

@@ -1,4 +1,4 @@
-"""Guidance parallelism: one half of the ranks computes the conditional branch, the other the unconditional one.
+"""Guidance parallelism: the ranks share the guidance branches of a step.
 
 They exchange velocities, which are as large as the latents, once a step.
 """
@@ -13,7 +13,7 @@ from cosmos3_core.parallel.mesh import Mesh
 
 
 class BranchOwners:
-    """Which ranks compute which guidance branch: branch 0 is the conditional one, branch 1 the unconditional one."""
+    """Which ranks compute which guidance branch. Branches are counted as `Guidance.branches` has them."""
 
     def __init__(self, mesh: Mesh) -> None:
         self.mesh = mesh

@@ -7,18 +7,19 @@ Ranks need not hold equally many tokens; a rank may hold none.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from cosmos3_core.model.generation import GenerationLayer, GenerationTower, JointAttention
+from cosmos3_core.model.generation import ControlBlend, GenerationLayer, GenerationTower, JointAttention
 from cosmos3_core.model.rope import Rotation
 from cosmos3_core.parallel.degrees import part, sizes
 from cosmos3_core.parallel.mesh import Mesh
 
-TowerInput = tuple[Tensor, Rotation, Sequence[Tensor]]
+# Hidden states, cosines and sines, and what else the tower's forward pass takes.
+TowerInput = tuple[Tensor, Rotation, *tuple[Any, ...]]
 
 
 def apply_ulysses(tower: GenerationTower, mesh: Mesh) -> TokenSplit:
@@ -55,11 +56,11 @@ class TokenSplit:
         """Forward pre-hook of the tower: this rank's tokens of `[branches, tokens, hidden]`."""
         if not self.active:
             return arguments
-        hidden, rope, texts = arguments
+        hidden, rope, *others = arguments
         count, parts = hidden.shape[1], self.mesh.degrees.ulysses
         self.lengths = sizes(count, parts)
         mine = part(count, parts, self.mesh.coordinates.ulysses)
-        return hidden[:, mine], Rotation(rope.cos[:, :, mine], rope.sin[:, :, mine]), texts
+        return hidden[:, mine], Rotation(rope.cos[:, :, mine], rope.sin[:, :, mine]), *others
 
     def gather(self, module: nn.Module, arguments: TowerInput, hidden: Tensor) -> Tensor:
         """Forward hook of the tower: all tokens again.
@@ -87,7 +88,9 @@ class UlyssesAttention(JointAttention):
         self.parts = mesh.degrees.ulysses
         self.tokens = tokens
 
-    def forward(self, query: Tensor, key: Tensor, value: Tensor, text: Tensor) -> Tensor:
+    def forward(
+        self, query: Tensor, key: Tensor, value: Tensor, text: Tensor, blend: ControlBlend | None = None
+    ) -> Tensor:
         """One branch: this rank's tokens with all heads of its tensor-parallel group, in and out.
 
         Args:
@@ -95,9 +98,10 @@ class UlyssesAttention(JointAttention):
             key: `[kv_heads, tokens here, head_dim]`.
             value: as `key`.
             text: `[2, kv_heads here, text tokens, head_dim]`: only the heads this rank attends with.
+            blend: several controls at the start of all tokens.
         """
         if not self.tokens.active:
-            return super().forward(query, key, value, text)
+            return super().forward(query, key, value, text, blend)
         per_key = query.shape[0] // key.shape[0]
         key_heads = sizes(key.shape[0], self.parts)
         outgoing = [
@@ -112,7 +116,7 @@ class UlyssesAttention(JointAttention):
         mine, width = key_heads[self.index], query.shape[-1]
         arrived = self._exchange(outgoing, [((per_key + 2) * mine, length, width) for length in self.tokens.lengths])
         queries, keys, values = torch.cat(arrived, dim=1).split([per_key * mine, mine, mine])
-        seen = super().forward(queries, keys, values, text)
+        seen = super().forward(queries, keys, values, text, blend)
         here = self.tokens.lengths[self.index]
         back = self._exchange(
             list(seen.split(self.tokens.lengths, dim=1)), [(per_key * heads, here, width) for heads in key_heads]

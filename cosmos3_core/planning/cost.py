@@ -34,8 +34,8 @@ def step_flops(config: TransformerConfig, step: StepShape) -> float:
 
     N are generation tokens, T text tokens and P the projections' parameters; every branch counts (survey B.3).
     """
-    products = 2.0 * step.tokens * whole_layers(config)
-    return sum(products + _attention_flops(config, step.tokens, text) for text in step.text_tokens)
+    layers = whole_layers(config)
+    return sum(2.0 * tokens * layers + _attention_flops(config, tokens, text) for tokens, text in step.branches)
 
 
 def _attention_flops(config: TransformerConfig, tokens: int, text: int) -> float:
@@ -95,9 +95,13 @@ class CostModel:
     def estimated_seconds(self, step: StepShape, batch: int = 1) -> float:
         """Seconds of one step by the formulas alone: this rank's branches, one after the other or together."""
         own = own_branches(step, self.degrees)
-        if self.batch_guidance:
-            return self._pass_seconds(step.tokens, own * batch)
-        return sum(self._pass_seconds(step.tokens, (text,) * batch) for text in own)
+        if not self.batch_guidance:
+            return sum(self._pass_seconds(tokens, (text,) * batch) for tokens, text in own)
+        # Branches of one length are one forward.
+        texts: dict[int, tuple[int, ...]] = {}
+        for tokens, text in own:
+            texts[tokens] = (*texts.get(tokens, ()), text)
+        return sum(self._pass_seconds(tokens, together * batch) for tokens, together in texts.items())
 
     def request_seconds(self, step: StepShape, steps: int, pixels: int = 0) -> float:
         """Seconds from prompt to frames on an idle gang: prefill, steps, and decoding of `pixels` on one card."""
@@ -112,7 +116,7 @@ class CostModel:
         return products / (hardware.flops_per_second * hardware.product_efficiency) + launches
 
     def _key(self, step: StepShape, batch: int) -> tuple[int, int, int]:
-        return step.tokens, len(step.text_tokens), batch
+        return step.tokens, len(step.branches), batch
 
     def _pass_seconds(self, tokens: int, texts: tuple[int, ...]) -> float:
         """One forward with a row for each of `texts`."""

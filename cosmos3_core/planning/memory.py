@@ -5,7 +5,6 @@ Formulas over the shapes of a checkpoint (spec 1.8), for a gang of given degrees
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from cosmos3_core.model.config import TransformerConfig
@@ -21,15 +20,24 @@ class StepShape:
     """What a denoising step works on.
 
     Attributes:
-        tokens: generation tokens.
+        tokens: generation tokens, those of given items included.
         text_tokens: length of the text of each guidance branch: two with guidance, one without or outside its interval.
+        uncontrolled_tokens: generation tokens of the branch of the first text without the controls; 0 where there is
+            none.
 
     Raises:
-        ValueError: no tokens, or other than one or two branches.
+        ValueError: no tokens, or other than one or two texts.
     """
 
     tokens: int
     text_tokens: tuple[int, ...]
+    uncontrolled_tokens: int = 0
+
+    @property
+    def branches(self) -> tuple[tuple[int, int], ...]:
+        """Generation tokens and text tokens of each branch, in the order in which ranks share them."""
+        branches = tuple((self.tokens, text) for text in self.text_tokens)
+        return (*branches, (self.uncontrolled_tokens, self.text_tokens[0])) if self.uncontrolled_tokens else branches
 
     def __post_init__(self) -> None:
         if self.tokens < 1 or min(self.text_tokens, default=0) < 0:
@@ -89,10 +97,10 @@ def most_tokens(tokens: int, degrees: Degrees) -> int:
     return _length(part(tokens, degrees.ulysses, 0))
 
 
-def own_branches(step: StepShape, degrees: Degrees) -> tuple[int, ...]:
-    """Text lengths of the branches that one rank computes: all, or with guidance parallelism only the longest."""
-    longest_first = sorted(step.text_tokens, reverse=True)
-    return tuple(longest_first[: math.ceil(len(longest_first) / degrees.cfg)])
+def own_branches(step: StepShape, degrees: Degrees) -> tuple[tuple[int, int], ...]:
+    """Tokens and text tokens of the branches that one rank computes: with guidance parallelism the costliest share."""
+    shares = [step.branches[first :: degrees.cfg] for first in range(degrees.cfg)]
+    return max(shares, key=lambda share: sum(tokens * (tokens + text) for tokens, text in share))
 
 
 def layer_parameters(config: TransformerConfig, heads: int, columns: int) -> int:
@@ -183,13 +191,18 @@ def key_value_bytes(config: TransformerConfig, tokens: int, degrees: Degrees, by
 
 
 def task_bytes(
-    config: TransformerConfig, latent_values: int, step: StepShape, degrees: Degrees, bytes_per_value: int
+    config: TransformerConfig,
+    latent_values: int,
+    step: StepShape,
+    degrees: Degrees,
+    bytes_per_value: int,
+    given_values: int = 0,
 ) -> int:
     """Bytes that a resident denoising task holds on a rank between two steps.
 
     Every rank holds in fp32 and whole: the latents, the solver's previous sample and its `SOLVER_ORDER` clean
-    estimates, and the given values with their mask. It holds keys and values for its own branches and heads, and
-    cosines and sines for its own branches and all tokens.
+    estimates, the given values with their mask, and the items that are given whole. It holds keys and values for its
+    own texts and heads, and cosines and sines for its own branches and all tokens.
 
     Args:
         config: shapes of the checkpoint.
@@ -197,11 +210,14 @@ def task_bytes(
         step: shape of the task's first step.
         degrees: the gang's degrees.
         bytes_per_value: size of the compute dtype.
+        given_values: values in the latents of the items that are given whole.
     """
     own = own_branches(step, degrees)
-    latents = (2 + SOLVER_ORDER + 2) * latent_values * FP32_BYTES
-    text = key_value_bytes(config, sum(own), degrees, bytes_per_value)
-    rope = 2 * len(own) * step.tokens * config.head_dim * bytes_per_value
+    latents = ((2 + SOLVER_ORDER + 2) * latent_values + given_values) * FP32_BYTES
+    # The branches with and without controls have one text.
+    texts = [text for tokens, text in own if tokens == step.tokens] or [own[0][1]]
+    text = key_value_bytes(config, sum(texts), degrees, bytes_per_value)
+    rope = 2 * sum(tokens for tokens, _ in own) * config.head_dim * bytes_per_value
     noisy = step.tokens
     return latents + text + rope + noisy
 

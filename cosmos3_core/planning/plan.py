@@ -8,10 +8,11 @@ the weights do not fit otherwise.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from cosmos3_core.catalog import (
+    ALL_MODES,
     CATALOG,
     SOUND_DECODER_PARAMETERS,
     VIDEO_DECODER_PARAMETERS,
@@ -19,6 +20,7 @@ from cosmos3_core.catalog import (
     CatalogEntry,
 )
 from cosmos3_core.errors import CosmosError
+from cosmos3_core.modes import Mode
 from cosmos3_core.parallel.degrees import Degrees
 from cosmos3_core.planning.cost import CostModel
 from cosmos3_core.planning.hardware import CPU, HARDWARE, Hardware
@@ -33,7 +35,8 @@ from cosmos3_core.planning.memory import (
     weight_bytes,
 )
 from cosmos3_core.planning.placement import Card, Demand, Memory, place
-from cosmos3_core.planning.published import WORKLOADS, Workload, published_seconds
+from cosmos3_core.planning.published import OTHER_WORKLOADS, WORKLOADS, Workload, published_seconds
+from cosmos3_core.sampling.guidance import Guidance
 
 Objective = Literal["latency", "throughput"]
 # A gang stays within a node.
@@ -43,9 +46,10 @@ MAX_GPUS = 1024
 TEXT_TOKENS = 1000
 
 # Bytes. Contexts, the buffers of a gang and vLLM's activations are estimates. The activations of the codecs are peaks
-# of live tensors at 1280x720 and 189 frames, traced on the meta device, and grow with the frame's pixels.
+# of live tensors at 1280x720 and 189 frames, or one, traced on the meta device, and grow with the frame's pixels.
 CONTEXT, GANG_BUFFERS = 500_000_000, 500_000_000
 ENCODING, DECODING, VLLM_ACTIVATIONS = 3_640_000_000, 9_940_000_000, 3_000_000_000
+ENCODING_IMAGE, DECODING_IMAGE = 900_000_000, 2_680_000_000
 RANK_KEY_VALUES = 1024**3
 # One more than runs at a time, so that a small task can overtake a large one. Presets cut texts at this length.
 RESIDENT_TASKS, LONGEST_TEXT = 2, 4096
@@ -64,7 +68,7 @@ class PlanError(CosmosError, ValueError):
 
 @dataclass(frozen=True)
 class Forecast:
-    """Estimated seconds of a published workload, with the published ones where there are any.
+    """Estimated seconds of a workload, with the published ones where there are any.
 
     Attributes:
         workload: the kind of request.
@@ -92,7 +96,7 @@ class Plan:
         degrees: each gang's degrees.
         gangs: number of gangs.
         cards: every card with the stages on it.
-        forecasts: one for each published workload that the checkpoint was trained for.
+        forecasts: one for each workload that the checkpoint was trained for.
         notes: sentences that explain the numbers.
     """
 
@@ -133,17 +137,23 @@ def plan(entry: CatalogEntry, hardware: Hardware, gpus: int, objective: Objectiv
         hardware: the kind of all cards.
         gpus: number of cards.
         objective: `latency` makes the largest video soonest, `throughput` makes the most of them.
-        reasoner: whether the plan has a Reasoner.
+        reasoner: whether the plan has a Reasoner, where the checkpoint can chat.
 
     Raises:
         PlanError: the stages do not fit.
     """
+    reasoner = reasoner and entry.chats
     found = _search(entry, hardware, gpus, objective, reasoner)
     if found is None:
         raise PlanError(_refusal(entry, hardware, gpus, objective, reasoner))
     degrees, gangs, cards = found
     forecasts = tuple(_forecasts(entry, hardware, degrees, gangs, _shared(cards)))
-    notes = (*_notes_on_gangs(degrees, forecasts), *_notes_on_cards(entry, hardware, cards), ORIGIN)
+    notes = (
+        *_notes_on_gangs(degrees, forecasts),
+        *_notes_on_branches(entry, degrees),
+        *_notes_on_cards(entry, hardware, cards),
+        ORIGIN,
+    )
     return Plan(entry, hardware, objective, degrees, gangs, tuple(cards), forecasts, notes)
 
 
@@ -153,7 +163,7 @@ def _search(
     """The first gang in the objective's order that can be placed, and the largest number of such gangs that can."""
     candidates = list(_candidates(entry, hardware, min(gpus, GPUS_PER_NODE)))
     if objective == "latency":
-        largest = largest_video(entry)
+        largest = largest_request(entry)
         candidates.sort(key=lambda degrees: _request_seconds(entry, hardware, degrees, largest))
     for degrees in candidates:
         rank = rank_memory(entry, degrees)
@@ -180,8 +190,8 @@ def _idle(cards: Sequence[Card]) -> int:
 
 def _candidates(entry: CatalogEntry, hardware: Hardware, gpus: int) -> Iterator[Degrees]:
     """Gangs of at most `gpus` ranks, smallest first, each with as little tensor parallelism as makes a rank fit."""
-    heads = entry.config.num_key_value_heads
-    for cfg, ulysses in [(1, 1), *((2, ulysses) for ulysses in range(1, heads + 1))]:
+    heads, branches = entry.config.num_key_value_heads, _branches(entry)
+    for cfg, ulysses in sorted({(1, 1), *((branches, ulysses) for ulysses in range(1, heads + 1))}):
         for tp in range(1, heads // ulysses + 1):
             degrees = Degrees(tp=tp, cfg=cfg, ulysses=ulysses)
             if degrees.world_size <= gpus and rank_memory(entry, degrees).total <= hardware.memory_bytes:
@@ -192,23 +202,42 @@ def _candidates(entry: CatalogEntry, hardware: Hardware, gpus: int) -> Iterator[
 # Memory
 
 
-def largest_video(entry: CatalogEntry) -> Workload:
-    """The largest published video that a checkpoint was trained for."""
-    return max((w for w in WORKLOADS if w.tier in entry.tiers), key=lambda workload: workload.pixels)
+def workloads_of(entry: CatalogEntry) -> tuple[Workload, ...]:
+    """The workloads that a checkpoint was trained for, those that something was published about first."""
+    made = {mode.row.output for mode in entry.modes}
+    kinds = WORKLOADS if entry.modes == ALL_MODES else (*WORKLOADS, *OTHER_WORKLOADS)
+    fitting = (kind for kind in kinds if kind.output in made and kind.tier in entry.tiers)
+    return tuple(_as_made_by(entry, kind) for kind in fitting)
 
 
-def step_shape(entry: CatalogEntry, workload: Workload) -> StepShape:
-    """Shape of a workload's step, with 1,000 tokens of text in both guidance branches (survey B.3)."""
+def _as_made_by(entry: CatalogEntry, kind: Workload) -> Workload:
+    steps = kind.steps if entry.levels is None else len(entry.levels)
+    name = kind.name if Mode.TEXT_TO_VIDEO in entry.modes else kind.name.replace("t2v", "i2v")
+    return replace(kind, name=name, steps=steps)
+
+
+def largest_request(entry: CatalogEntry) -> Workload:
+    """The largest workload that a checkpoint was trained for."""
+    return max(workloads_of(entry), key=lambda workload: workload.pixels)
+
+
+def _branches(entry: CatalogEntry) -> int:
+    """Guidance branches of a step: a distilled checkpoint has one."""
+    return 2 if entry.levels is None else 1
+
+
+def step_shape(entry: CatalogEntry, workload: Workload, text_tokens: int = TEXT_TOKENS) -> StepShape:
+    """Shape of a workload's step, with 1,000 tokens of text in each guidance branch (survey B.3)."""
     tokens = workload.layout(entry.config).tokens(entry.config.latent_patch_size)
-    return StepShape(tokens, (TEXT_TOKENS, TEXT_TOKENS))
+    return StepShape(tokens, (text_tokens,) * _branches(entry))
 
 
 def rank_memory(entry: CatalogEntry, degrees: Degrees) -> Memory:
     """Memory of a rank: its part of the tower, kept prompts, tasks of the largest request, the peak of its step."""
-    config, largest = entry.config, largest_video(entry)
+    config, largest = entry.config, largest_request(entry)
     layout, step = largest.layout(config), step_shape(entry, largest)
     latents = config.latent_channel * layout.frames * layout.height * layout.width
-    longest = StepShape(step.tokens, (LONGEST_TEXT, LONGEST_TEXT))
+    longest = step_shape(entry, largest, LONGEST_TEXT)
     return Memory(
         weights=max(weight_bytes(config, degrees, rank, BF16_BYTES) for rank in range(degrees.world_size)),
         key_values=RANK_KEY_VALUES,
@@ -220,19 +249,26 @@ def rank_memory(entry: CatalogEntry, degrees: Degrees) -> Memory:
 
 def _other_stages(entry: CatalogEntry, reasoner: bool) -> Iterator[list[Demand]]:
     """Encoder, Decoder and Reasoner, the Reasoner on 1, 2, 4 and 8 cards."""
-    canvas = largest_video(entry).canvas
-    frame = canvas.width * canvas.height / (1280 * 720)
+    encoding, decoding = codec_activations(entry)
     sound = SOUND_DECODER_PARAMETERS * FP32_BYTES if entry.sound else 0
     encoder = understanding_bytes(entry.config, BF16_BYTES) + VIDEO_ENCODER_PARAMETERS * BF16_BYTES
     decoder = VIDEO_DECODER_PARAMETERS * BF16_BYTES + sound
     stages = [
-        Demand("Encoder", Memory(weights=encoder, activations=round(ENCODING * frame), context=CONTEXT)),
-        Demand("Decoder", Memory(weights=decoder, activations=round(DECODING * frame), context=CONTEXT)),
+        Demand("Encoder", Memory(weights=encoder, activations=encoding, context=CONTEXT)),
+        Demand("Decoder", Memory(weights=decoder, activations=decoding, context=CONTEXT)),
     ]
     for cards in (1, 2, 4, 8) if reasoner else ():
         yield [*stages, Demand(REASONER, reasoner_memory(entry, cards), cards)]
     if not reasoner:
         yield stages
+
+
+def codec_activations(entry: CatalogEntry) -> tuple[int, int]:
+    """Bytes of the temporary tensors of encoding and of decoding the largest request."""
+    largest = largest_request(entry)
+    encoding, decoding = (ENCODING, DECODING) if largest.frames > 1 else (ENCODING_IMAGE, DECODING_IMAGE)
+    frame = largest.canvas.width * largest.canvas.height / (1280 * 720)
+    return round(encoding * frame), round(decoding * frame)
 
 
 def reasoner_memory(entry: CatalogEntry, cards: int) -> Memory:
@@ -256,9 +292,7 @@ def _forecasts(
     entry: CatalogEntry, hardware: Hardware, degrees: Degrees, gangs: int, shared: bool
 ) -> Iterator[Forecast]:
     model = CostModel(entry.config, hardware, degrees)
-    for workload in WORKLOADS:
-        if workload.tier not in entry.tiers:
-            continue
+    for workload in workloads_of(entry):
         seconds = _request_seconds(entry, hardware, degrees, workload)
         # A gang that shares its cards waits while they encode and decode.
         busy = seconds if shared else workload.steps * model.step_seconds(step_shape(entry, workload))
@@ -282,20 +316,44 @@ def _notes_on_gangs(degrees: Degrees, forecasts: Sequence[Forecast]) -> Iterator
             f"Small shapes lose by sharding: {image.workload.name} takes {image.seconds:.1f} s on this gang and "
             f"{image.alone:.1f} s on one card. Where they matter, plan for throughput."
         )
-    elif size > 1:
+    elif size > 1 and image is not largest:
         yield (
             f"Small shapes gain less by sharding: {image.workload.name} is {image.alone / image.seconds:.1f} times as "
             f"fast on {size} cards as on one, {largest.workload.name} {largest.alone / largest.seconds:.1f} times."
         )
 
 
+def _notes_on_branches(entry: CatalogEntry, degrees: Degrees) -> Iterator[str]:
+    """Who computes what, where a step has more branches than a gang has shares for (spec 9.4)."""
+    if degrees.cfg == 1 or Mode.TRANSFER not in entry.modes:
+        return
+    branches = Guidance(3.0, control_scale=1.5).branches
+    shares = [branches[first :: degrees.cfg] for first in range(degrees.cfg)]
+    ranks = [
+        [rank + 1 for rank in range(degrees.world_size) if degrees.coordinates(rank).cfg == share]
+        for share in range(degrees.cfg)
+    ]
+    parts = "; ".join(
+        f"{_numbered(own)} the {' and the '.join(share)} one" for own, share in zip(ranks, shares, strict=True)
+    )
+    yield (
+        f"Transfer with control guidance has {len(branches)} branches a step (uncontrolled: the prompt without the "
+        f"controls). Of each gang, {parts}. Such a step takes as long as two branches, and a step of a request with "
+        "only one kind of guidance as long as one."
+    )
+
+
+def _numbered(ranks: Sequence[int]) -> str:
+    return f"rank {ranks[0]} computes" if len(ranks) == 1 else f"ranks {ranks[0]} to {ranks[-1]} compute"
+
+
 def _notes_on_cards(entry: CatalogEntry, hardware: Hardware, cards: Sequence[Card]) -> Iterator[str]:
+    chatting = [card for card in cards if any(share.stage == REASONER for share in card.shares)]
     if _shared(cards):
         yield (
-            "Other stages share cards with ranks, and a gang waits while they work: where chat is busy, give the "
-            "Reasoner a card of its own."
+            "Other stages share cards with ranks, and a gang waits while they work"
+            + (": where chat is busy, give the Reasoner a card of its own." if chatting else ".")
         )
-    chatting = [card for card in cards if any(share.stage == REASONER for share in card.shares)]
     if chatting:
         left = sum(hardware.memory_bytes - card.used_bytes for card in chatting)
         more = REASONER_TOKENS + left // entry.config.key_value_bytes(1, BF16_BYTES)

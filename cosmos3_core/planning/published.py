@@ -10,30 +10,35 @@ from dataclasses import dataclass
 from cosmos3_core.geometry import Canvas, latent_frames, tier_canvas
 from cosmos3_core.model.config import TransformerConfig
 from cosmos3_core.model.layout import SequenceLayout
+from cosmos3_core.modes import Output
 
 PUBLISHED_GPUS = (1, 4, 8)
 
 
 @dataclass(frozen=True)
 class Workload:
-    """A published kind of request.
+    """A kind of request.
 
     Attributes:
         name: such as `t2v 720p`.
-        tier: its size, at 16:9.
+        tier: its size.
         frames: 1 for an image.
-        steps: denoising steps, each with both guidance branches.
+        steps: denoising steps, each with both guidance branches unless the checkpoint is distilled.
+        output: what is made.
+        ratio: its aspect ratio.
     """
 
     name: str
     tier: str
     frames: int
     steps: int
+    output: Output = Output.VIDEO
+    ratio: str = "16,9"
 
     @property
     def canvas(self) -> Canvas:
         """Size of a frame."""
-        return tier_canvas(self.tier, "16,9")
+        return tier_canvas(self.tier, self.ratio)
 
     @property
     def pixels(self) -> int:
@@ -47,11 +52,18 @@ class Workload:
 
 
 WORKLOADS = (
-    Workload("t2i 480p", "480", frames=1, steps=50),
+    Workload("t2i 480p", "480", frames=1, steps=50, output=Output.IMAGE),
     Workload("t2v 256p", "256", frames=189, steps=35),
     Workload("t2v 480p", "480", frames=189, steps=35),
     Workload("t2v 720p", "720", frames=189, steps=35),
 )
+"""The kinds that something was published about."""
+OTHER_WORKLOADS = (
+    Workload("t2i 768p", "768", frames=1, steps=50, output=Output.IMAGE, ratio="1,1"),
+    # The composed picture of the three cameras of DROID, 640x540, on its canvas.
+    Workload("policy 480p", "480", frames=33, steps=4, output=Output.ROLLOUT, ratio="4,3"),
+)
+"""Kinds that checkpoints for one task are made for."""
 
 Row = tuple[float | None, float | None, float | None]
 _NANO: dict[str, tuple[Row, Row, Row, Row]] = {
@@ -76,6 +88,6 @@ _TABLES = {"nvidia/Cosmos3-Nano": _NANO, "nvidia/Cosmos3-Super": _SUPER}
 def published_seconds(checkpoint: str, gpu: str, workload: Workload, gpus: int) -> float | None:
     """Seconds of one request on so many cards, or None where nothing was published."""
     rows = _TABLES.get(checkpoint, {}).get(gpu)
-    if rows is None or gpus not in PUBLISHED_GPUS:
+    if rows is None or gpus not in PUBLISHED_GPUS or workload not in WORKLOADS:
         return None
     return rows[WORKLOADS.index(workload)][PUBLISHED_GPUS.index(gpus)]

@@ -142,10 +142,17 @@ class DenoiseState:
 
 @dataclass(frozen=True)
 class Conditioning:
-    """What the caller gave: clean latents, and masks that are 1 where a value is given (broadcastable, fp32)."""
+    """What the caller gave.
+
+    Attributes:
+        clean: the given values, fp32.
+        mask: 1 where a value is given, else 0 (broadcastable, fp32).
+        given: the vision latents of each item that is given whole, fp32 `[48, frames, height, width]`.
+    """
 
     clean: Latents
     mask: Latents
+    given: tuple[Tensor, ...] = ()
 
     @classmethod
     def none(cls, shapes: Mapping[Modality, tuple[int, ...]], device: torch.device) -> Conditioning:
@@ -160,7 +167,8 @@ class Conditioning:
     def to(self, device: torch.device) -> Conditioning:
         """The same on another device."""
         move = {n: x.to(device) for n, x in self.clean.items()}
-        return Conditioning(move, {n: x.to(device) for n, x in self.mask.items()})
+        mask = {n: x.to(device) for n, x in self.mask.items()}
+        return Conditioning(move, mask, tuple(x.to(device) for x in self.given))
 
 
 def advance(sampling: Sampling, state: DenoiseState, velocity: Latents, conditioning: Conditioning) -> DenoiseState:

@@ -2,18 +2,42 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from cosmos3_core.checkpoint import Checkpoint
 from cosmos3_core.codecs import sound, video_vae
-from cosmos3_core.codecs.pixels import Frames
+from cosmos3_core.codecs.pixels import Frames, to_pixels
 from cosmos3_core.codecs.sound import SoundDecoder
 from cosmos3_core.codecs.video_vae import VideoDecoder
+from cosmos3_core.model.layout import VAE_TEMPORAL_STRIDE
 from cosmos3_core.settings import ExecutionSettings
+
+
+class Tail:
+    """The last frames of a clip that is decoded piece by piece, before they are rounded to grey levels.
+
+    Attributes:
+        count: how many are kept.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self._pieces: deque[Tensor] = deque(maxlen=-(-count // VAE_TEMPORAL_STRIDE) + 1)
+
+    def add(self, clip: Tensor) -> None:
+        """Take the next frames, `[1, 3, frames, height, width]`."""
+        self._pieces.append(clip)
+
+    @property
+    def clip(self) -> Tensor:
+        """The last frames so far, `[1, 3, count, height, width]` in [-1, 1], fp32."""
+        return torch.cat(list(self._pieces), dim=2)[:, :, -self.count :].float()
 
 
 class Decoder:
@@ -47,13 +71,17 @@ class Decoder:
         """Bytes of weights read so far."""
         return sum(codec.report.bytes_read for codec in (self._video, self._sound) if codec is not None)
 
-    def decode_frames(self, latents: Tensor) -> Iterator[Frames]:
+    def decode_frames(self, latents: Tensor, tail: Tail | None = None) -> Iterator[Frames]:
         """Frames as they are decoded, uint8 `[1 or 4, height, width, 3]`; memory does not grow with length.
 
         Args:
             latents: `[48, frames, height / 16, width / 16]`, fp32.
+            tail: keeps the last frames for the part that goes on from them.
         """
-        return self.video.decode(latents)
+        for clip in self.video.decode(latents):
+            if tail is not None:
+                tail.add(clip)
+            yield to_pixels(clip)
 
     def decode_sound(self, latents: Tensor, samples: int | None = None) -> NDArray[np.float32]:
         """The waveform, fp32 `[2, samples]` at `sound.sampling_rate`.

@@ -6,16 +6,19 @@ computed from it, so a scheduler may run tasks in any order, stop one between tw
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from cosmos3_core.adapters.applied import Adapters
+from cosmos3_core.adapters.file import read_adapters
 from cosmos3_core.checkpoint import Checkpoint
 from cosmos3_core.errors import RequestError
-from cosmos3_core.model.generation import GenerationTower
+from cosmos3_core.model.generation import ControlBlend, GenerationTower
 from cosmos3_core.model.layout import Modality, SequenceLayout, latent_shapes
 from cosmos3_core.model.rope import Rotation, rotation, stack_branches
 from cosmos3_core.model.sequence import Latents, NoisyTokens, media_positions, noisy_tokens
@@ -25,7 +28,7 @@ from cosmos3_core.parallel.tensor import apply_tensor_parallel
 from cosmos3_core.parallel.ulysses import TokenSplit, apply_ulysses
 from cosmos3_core.request import Step
 from cosmos3_core.sampling.denoise import Conditioning, DenoiseState, advance
-from cosmos3_core.sampling.guidance import Guidance, combine
+from cosmos3_core.sampling.guidance import Branch, Guidance, combine
 from cosmos3_core.sampling.noise import draw
 from cosmos3_core.sampling.sampling import Sampling
 from cosmos3_core.sampling.schedule import flow
@@ -39,11 +42,20 @@ WARM_UP_TOKENS = 16
 
 
 @dataclass(frozen=True)
-class Branch:
-    """One guidance branch on the device: its text and where the media sit behind it."""
+class BranchInputs:
+    """What one guidance branch reads on the device.
+
+    Attributes:
+        text: keys and values of its text.
+        rope: where the media sit behind it.
+        layout: shape of its generation sequence.
+        given: vision latents of the items that it is given whole.
+    """
 
     text: Tensor
     rope: Rotation
+    layout: SequenceLayout
+    given: tuple[Tensor, ...]
 
 
 @dataclass
@@ -53,8 +65,7 @@ class DenoiseTask:
     Attributes:
         request: what the Encoder sent.
         state: where the run stands; the only thing that changes, and all that a snapshot needs.
-        branches: the conditional and the unconditional one, prepared for the device; None for one that other ranks
-            compute. Without guidance there is no second one.
+        branches: those that any step may need, prepared for the device; None for one that other ranks compute.
         spread: whether ranks share it by guidance branch and by tokens; otherwise each computes all of it, which is
             faster for small shapes. Weights that are split by tensor parallelism stay split.
         seconds, steps_here: wall time and number of the steps done here.
@@ -64,7 +75,7 @@ class DenoiseTask:
     state: DenoiseState
     conditioning: Conditioning
     noisy: NoisyTokens
-    branches: tuple[Branch | None, ...]
+    branches: Mapping[Branch, BranchInputs | None]
     spread: bool = True
     seconds: float = 0.0
     steps_here: int = 0
@@ -80,9 +91,13 @@ class DenoiseTask:
         return self.request.sampling.schedule.timesteps[self.state.step]
 
     @property
-    def active_branches(self) -> range:
-        """Indices of the branches that the next step needs."""
-        return range(len(self.branches) if self.request.sampling.guidance.active(self.timestep) else 1)
+    def active_branches(self) -> tuple[Branch, ...]:
+        """The branches that the next step needs."""
+        return self.request.sampling.guidance.active(self.timestep)
+
+
+Wanted = tuple[DenoiseTask, Branch]
+"""A branch of a task whose velocity a step needs."""
 
 
 class Denoiser:
@@ -95,6 +110,7 @@ class Denoiser:
         settings: ExecutionSettings,
         mesh: Mesh | None = None,
         tokens: TokenSplit | None = None,
+        adapters: Adapters | None = None,
     ) -> None:
         self.tower = tower
         self.report = report
@@ -102,21 +118,37 @@ class Denoiser:
         self.mesh = mesh or Mesh()
         self.owners = BranchOwners(self.mesh)
         self.tokens = tokens or TokenSplit(self.mesh)
+        self.adapters = adapters or Adapters()
 
     @classmethod
-    def from_checkpoint(cls, checkpoint: Checkpoint, settings: ExecutionSettings, mesh: Mesh | None = None) -> Denoiser:
-        """Load the generation tower only, and of it only what this rank of `mesh` holds.
+    def from_checkpoint(
+        cls,
+        checkpoint: Checkpoint,
+        settings: ExecutionSettings,
+        mesh: Mesh | None = None,
+        adapters: Mapping[str, str | os.PathLike[str]] | None = None,
+    ) -> Denoiser:
+        """Load the generation tower only, and of it and of the adapters only what this rank of `mesh` holds.
+
+        Args:
+            checkpoint: the checkpoint to read from.
+            settings: device, dtype and memory limit.
+            mesh: this rank's place; by default it is on its own.
+            adapters: safetensors files with LoRA, or their folders, by the names that requests use.
 
         Raises:
             ParallelError: the checkpoint cannot be split that way.
-            CheckpointError: it cannot be read, or does not fit.
+            CheckpointError: it or an adapter cannot be read, or does not fit.
         """
         mesh = mesh or Mesh()
         mesh.degrees.check(checkpoint.transformer_config)
+        files = read_adapters(adapters or {}, checkpoint.transformer_config)
         tower, report = load_tower(
             GenerationTower, checkpoint, settings, lambda tower: apply_tensor_parallel(tower, mesh)
         )
-        return cls(tower, report, settings, mesh, apply_ulysses(tower, mesh))
+        loaded = Adapters.load(files, tower, mesh, settings.memory_limit_bytes)
+        report = replace(report, adapter_bytes=loaded.nbytes)
+        return cls(tower, report, settings, mesh, apply_ulysses(tower, mesh), loaded)
 
     def heads(self, spread: bool = True) -> slice:
         """K/V heads of the understanding tower that this rank reads, for a task that is spread or one that is not."""
@@ -124,9 +156,14 @@ class Denoiser:
         heads = degrees.attention_heads if spread else degrees.tensor_heads
         return heads(self.tower.config, self.mesh.rank)
 
-    def computes(self, branch: int, spread: bool = True) -> bool:
-        """Whether this rank computes a guidance branch, and so needs its keys and values."""
-        return not spread or self.owners.owns(branch)
+    def computes(self, branch: Branch, guidance: Guidance, spread: bool = True) -> bool:
+        """Whether this rank computes a branch of a task with some guidance, and so needs its keys and values."""
+        return not spread or self.owners.owns(guidance.branches.index(branch))
+
+    def reads(self, guidance: Guidance, *, negative: bool, spread: bool = True) -> bool:
+        """Whether this rank computes any branch of the prompt, or of the negative text."""
+        branches = (branch for branch in guidance.branches if (branch is Branch.UNCONDITIONAL) is negative)
+        return any(self.computes(branch, guidance, spread) for branch in branches)
 
     def warm_up(self) -> None:
         """Make a step of the smallest request, so that the first real one does not pay for kernels and allocators."""
@@ -163,20 +200,21 @@ class Denoiser:
             spread: whether ranks share the task's branches and tokens; the same on all of them.
 
         Raises:
-            RequestError: `noise` lacks a modality or has the wrong size.
+            RequestError: `noise` lacks a modality or has the wrong size, or an adapter is not here.
         """
+        self.adapters.check(request.adapters)
         device = self.settings.torch_device
         conditioning = request.conditioning.to(device)
-        texts = [text for text in (request.conditional, request.unconditional) if text is not None]
+        guidance = request.sampling.guidance
         return DenoiseTask(
             request=request,
             state=state.map(lambda tensor: tensor.to(device)) if state else self._initial(request, conditioning, noise),
             conditioning=conditioning,
             noisy=noisy_tokens(request.layout, self.tower.config.latent_patch_size, device),
-            branches=tuple(
-                self._branch(request, text) if self.computes(index, spread) else None
-                for index, text in enumerate(texts)
-            ),
+            branches={
+                branch: self._branch(branch, request, conditioning) if self.computes(branch, guidance, spread) else None
+                for branch in guidance.branches
+            },
             spread=spread,
         )
 
@@ -189,10 +227,16 @@ class Denoiser:
         latents = {name: x.to(self.settings.torch_device, torch.float32) for name, x in drawn.items()}
         return DenoiseState(0, conditioning.keep(latents))
 
-    def _branch(self, request: EncodedRequest, text: TextKeyValues) -> Branch:
+    def _branch(self, branch: Branch, request: EncodedRequest, conditioning: Conditioning) -> BranchInputs:
         device, config = self.settings.torch_device, self.tower.config
-        positions = media_positions(config, request.layout, text.tokens).to(device)
-        return Branch(text.values.to(device), rotation(config, positions, self.tower.proj_in.weight.dtype))
+        text = request.unconditional if branch is Branch.UNCONDITIONAL else request.conditional
+        assert text is not None, "the guidance needs a negative text, and the Encoder sent none"
+        layout, given = request.layout, conditioning.given
+        if branch is Branch.UNCONTROLLED:
+            layout, given = layout.without_given(), ()
+        positions = media_positions(config, layout, text.tokens).to(device)
+        rope = rotation(config, positions, self.tower.proj_in.weight.dtype)
+        return BranchInputs(text.values.to(device), rope, layout, given)
 
     def step(self, task: DenoiseTask) -> Step:
         """Make one denoising step of a task, in place.
@@ -221,35 +265,55 @@ class Denoiser:
         """The guided velocity of each task at its current latents, fp32 per modality; the same on every rank."""
         wanted = [(task, branch) for task in tasks for branch in task.active_branches]
         self.tokens.active = all(task.spread for task in tasks)
-        mine = [(task, branch) for task, branch in wanted if self.computes(branch, task.spread)]
-        computed = self._velocities(mine)
+        mine = [pair for pair in wanted if pair[0].branches[pair[1]] is not None]
+        computed: dict[tuple[int, Branch], Latents] = {}
+        for together in self._forwards(mine):
+            with self.adapters.apply(together[0][0].request.adapters):
+                computed |= self._velocities(together)
         for task in tasks:
-            shared = [
-                self.owners.share(computed.get((id(task), branch)), branch, task.state.latents)
+            guidance = task.request.sampling.guidance
+            shared = {
+                branch: self.owners.share(
+                    computed.get((id(task), branch)), guidance.branches.index(branch), task.state.latents
+                )
                 if task.spread
                 else computed[id(task), branch]
                 for branch in task.active_branches
-            ]
-            guidance = task.request.sampling.guidance
-            yield shared[0] if len(shared) == 1 else combine(shared[0], shared[1], guidance)
+            }
+            yield combine(shared, guidance)
 
-    def _velocities(self, wanted: Sequence[tuple[DenoiseTask, int]]) -> dict[tuple[int, int], Latents]:
-        """Velocities by task and branch: all in one forward, or without guidance batching in one for each branch."""
-        if not self.settings.batch_guidance and len({branch for _, branch in wanted}) > 1:
-            apart = [self._velocities([pair for pair in wanted if pair[1] == branch]) for branch in (0, 1)]
-            return apart[0] | apart[1]
-        if not wanted:
-            return {}
+    def _forwards(self, wanted: Sequence[Wanted]) -> list[list[Wanted]]:
+        """The branches of each forward pass: those of one length and with the same adapters together.
+
+        Without guidance batching each branch is on its own.
+        """
+        forwards: dict[object, list[Wanted]] = {}
+        patch = self.tower.config.latent_patch_size
+        for task, branch in wanted:
+            inputs = task.branches[branch]
+            assert inputs is not None
+            key = inputs.layout.tokens(patch) if self.settings.batch_guidance else branch
+            forwards.setdefault((key, task.request.adapters), []).append((task, branch))
+        return list(forwards.values())
+
+    def _velocities(self, together: Sequence[Wanted]) -> dict[tuple[int, Branch], Latents]:
+        """Velocities by task and branch, in one forward pass."""
+        patch = self.tower.config.latent_patch_size
+        pairs = [(task, branch, inputs) for task, branch in together if (inputs := task.branches[branch]) is not None]
+        # The branches of a task that are of one length have the same tokens.
         embedded = {
-            id(task): self.tower.embed(task.state.latents, task.request.layout, task.noisy, task.timestep)
-            for task, _ in wanted
+            id(task): self.tower.embed(task.state.latents, inputs.layout, task.noisy, task.timestep, inputs.given)
+            for task, _, inputs in reversed(pairs)
         }
-        branches = [branch for task, index in wanted if (branch := task.branches[index]) is not None]
-        hidden = torch.stack([embedded[id(task)] for task, _ in wanted])
-        outputs = self.tower(hidden, stack_branches([b.rope for b in branches]), [b.text for b in branches])
+        outputs = self.tower(
+            torch.stack([embedded[id(task)] for task, _, _ in pairs]),
+            stack_branches([inputs.rope for _, _, inputs in pairs]),
+            [inputs.text for _, _, inputs in pairs],
+            [ControlBlend.of(inputs.layout, patch) for _, _, inputs in pairs],
+        )
         return {
-            (id(task), index): self.tower.velocity(output, task.request.layout, task.noisy)
-            for (task, index), output in zip(wanted, outputs, strict=True)
+            (id(task), branch): self.tower.velocity(output, inputs.layout, task.noisy)
+            for (task, branch, inputs), output in zip(pairs, outputs, strict=True)
         }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cosmos3_core.adapters.use import AdapterUse
 from cosmos3_core.model.layout import SequenceLayout
 from cosmos3_core.sampling.denoise import Conditioning
 from cosmos3_core.sampling.sampling import Sampling
@@ -19,6 +20,7 @@ class EncodedRequest:
         layout: shape of the generation sequence.
         conditioning: clean latents and masks.
         sampling: how its latents are sampled.
+        adapters: those that its steps use.
     """
 
     conditional: TextKeyValues
@@ -26,3 +28,4 @@ class EncodedRequest:
     layout: SequenceLayout
     conditioning: Conditioning
     sampling: Sampling
+    adapters: tuple[AdapterUse, ...] = ()

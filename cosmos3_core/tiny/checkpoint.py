@@ -1,7 +1,8 @@
 """Write a small checkpoint with random weights in the published folder layout (spec 1.2 to 1.7).
 
-It has every structural feature of its family and is read by diffusers, transformers and vLLM as the real one is, so
-the whole system runs on a laptop. The same family, size and seed give the same bytes everywhere.
+It has every structural feature of the checkpoint that it imitates and is read by diffusers, transformers and vLLM as
+that one is, so the whole system runs on a laptop. The same member, size and seed give the same bytes everywhere. The
+video codec is the same in all members, and the sound codec in all that have one: one Decoder serves them all.
 """
 
 from __future__ import annotations
@@ -17,26 +18,27 @@ from diffusers import AutoencoderKLWan, Cosmos3AVAEAudioTokenizer
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from cosmos3_core.catalog import CATALOG
 from cosmos3_core.codecs.construct import construct
 from cosmos3_core.codecs.vit import vision_module
 from cosmos3_core.model.config import TransformerConfig
 from cosmos3_core.model.names import published_shapes
-from cosmos3_core.tiny import TinyFamily, configs, weights
-from cosmos3_core.tiny.configs import TINY, Size
+from cosmos3_core.tiny import MEMBERS, TinyMember, configs, weights
+from cosmos3_core.tiny.configs import Size, layout_of, size_of
 from cosmos3_core.tiny.text import write_tokenizer
 from cosmos3_core.tiny.vae import set_colour_path
 
 INDEX = "diffusion_pytorch_model.safetensors.index.json"
 
 
-def write_checkpoint(out: Path, family: TinyFamily = "nano", seed: int = 0, size: Size = TINY) -> Path:
+def write_checkpoint(out: Path, member: TinyMember = "nano", seed: int = 0, size: Size | None = None) -> Path:
     """Write a complete checkpoint into `out`, which must be empty or absent.
 
     Args:
         out: the folder.
-        family: the family to imitate.
+        member: which member of the family it imitates.
         seed: seed of the weights and of the text that the tokenizer is trained on.
-        size: size of the towers and codecs.
+        size: size of the towers and codecs; None is the member's own.
 
     Raises:
         FileExistsError: `out` holds something already.
@@ -46,13 +48,14 @@ def write_checkpoint(out: Path, family: TinyFamily = "nano", seed: int = 0, size
     partial = out.with_name(out.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    tokens = write_tokenizer(partial / "text_tokenizer", family, seed)
+    entry = CATALOG[MEMBERS[member]]
+    tokens = write_tokenizer(partial / "text_tokenizer", layout_of(entry), seed)
     shutil.copytree(partial / "text_tokenizer", partial, dirs_exist_ok=True)
-    for name, content in configs.all_files(family, size, tokens).items():
+    for name, content in configs.all_files(entry, size or size_of(entry), tokens).items():
         _write_json(partial / name, content)
-    written = _write_transformer(partial, seed) | _write_vision(partial, seed)
+    written = _write_transformer(partial, seed) | (_write_vision(partial, seed) if entry.chats else {})
     _write_json(partial / "model.safetensors.index.json", {"metadata": {}, "weight_map": written})
-    _write_codecs(partial, family, seed)
+    _write_codecs(partial, entry.sound, seed)
     if out.exists():
         out.rmdir()
     partial.rename(out)
@@ -101,12 +104,12 @@ def _write_vision(root: Path, seed: int) -> dict[str, str]:
     return _save(tensors, root / "vision_encoder" / "model.safetensors", root)
 
 
-def _write_codecs(root: Path, family: TinyFamily, seed: int) -> None:
+def _write_codecs(root: Path, with_sound: bool, seed: int) -> None:
     vae = construct(AutoencoderKLWan, _read_json(root / "vae" / "config.json"))
     drawn = weights.draw_tensors(_shapes(vae), weights.VAE_RULES, seed, torch.bfloat16)
     set_colour_path(drawn)
     _save(drawn, root / "vae" / "diffusion_pytorch_model.safetensors", root)
-    if family == "edge":
+    if not with_sound:
         return
     sound = construct(Cosmos3AVAEAudioTokenizer, _read_json(root / "sound_tokenizer" / "config.json"))
     drawn = weights.draw_tensors(_shapes(sound), weights.SOUND_RULES, seed, torch.float32)

@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from cosmos3_core.tiny import TinyFamily
+from cosmos3_core.catalog import CatalogEntry, Family
+from cosmos3_core.tiny import IMITATED, TinyFamily
 from cosmos3_core.tiny.text import SpecialTokens, vocabulary_size
 
 Config = dict[str, Any]
@@ -16,7 +17,7 @@ Config = dict[str, Any]
 
 @dataclass(frozen=True)
 class Size:
-    """Size of the towers and codecs; everything else follows from the family."""
+    """Size of the towers and codecs; everything else follows from the member."""
 
     hidden: int = 256
     intermediate: int = 512
@@ -32,6 +33,8 @@ class Size:
 
 
 TINY = Size()
+# As wide in queries and MLP, compared with its hidden states, as Super is, by which it is told from Nano.
+TINY_SUPER = Size(hidden=192, intermediate=960, layers=5)
 MID = Size(hidden=512, intermediate=1536, layers=8)
 
 # Channel statistics of the published VAE (spec 6.4).
@@ -53,8 +56,26 @@ LATENT_STDS = (
 # fmt: on
 
 
-def all_files(family: TinyFamily, size: Size, tokens: SpecialTokens) -> dict[str, Config]:
-    """Every JSON file but the tokenizer's, by its path in the checkpoint."""
+def layout_of(entry: CatalogEntry) -> TinyFamily:
+    """The layout of a member's tokenizer and processor."""
+    return "edge" if entry.family is Family.EDGE else "nano"
+
+
+def size_of(entry: CatalogEntry) -> Size:
+    """A member's size."""
+    return TINY_SUPER if entry.family is Family.SUPER else TINY
+
+
+def all_files(entry: CatalogEntry, size: Size, tokens: SpecialTokens) -> dict[str, Config]:
+    """Every JSON file but the tokenizer's, by its path in the checkpoint.
+
+    Args:
+        entry: what it imitates.
+        size: size of the towers and codecs.
+        tokens: ids of the tokenizer's special tokens.
+    """
+    family = layout_of(entry)
+    index = _model_index(entry)
     files = {
         "config.json": _root(family, size, tokens),
         "generation_config.json": {
@@ -62,18 +83,20 @@ def all_files(family: TinyFamily, size: Size, tokens: SpecialTokens) -> dict[str
             "eos_token_id": tokens.eos,
             "pad_token_id": tokens.pad,
         },
-        "model_index.json": _model_index(family),
-        "transformer/config.json": _transformer(family, size),
+        "model_index.json": index,
+        "transformer/config.json": _transformer(entry, size),
         "vae/config.json": _vae(size),
-        "scheduler/scheduler_config.json": _scheduler(family),
+        "scheduler/scheduler_config.json": _scheduler(family) if entry.levels is None else _fixed_steps(entry.levels),
     }
-    if family == "nano":
+    if entry.levels is not None:
+        files["modular_model_index.json"] = _modular_index(entry, index)
+    if entry.sound:
         files["sound_tokenizer/config.json"] = _sound(size)
+    if family == "edge":
+        return files | _edge_processor()
+    if entry.chats:
         files["vision_encoder/config.json"] = {"architectures": ["Qwen3VLVisionModel"], **_qwen_vision(size)}
-        files |= _qwen_processor()
-    else:
-        files |= _edge_processor()
-    return files
+    return files | _qwen_processor()
 
 
 def _text(family: TinyFamily, size: Size, tokens: SpecialTokens) -> Config:
@@ -166,8 +189,8 @@ def _edge_vision(size: Size) -> Config:
     }
 
 
-def _transformer(family: TinyFamily, size: Size) -> Config:
-    edge = family == "edge"
+def _transformer(entry: CatalogEntry, size: Size) -> Config:
+    edge, published = entry.family is Family.EDGE, entry.config
     config: Config = {
         "_class_name": "Cosmos3OmniTransformer",
         "hidden_size": size.hidden,
@@ -181,7 +204,7 @@ def _transformer(family: TinyFamily, size: Size) -> Config:
         "rope_theta": 100_000_000.0 if edge else 5_000_000.0,
         "rope_scaling": {"mrope_section": list(size.mrope_section), "rope_type": "default"},
         "rope_axes_dim": list(size.mrope_section),
-        "vocab_size": vocabulary_size(family),
+        "vocab_size": vocabulary_size(layout_of(entry)),
         "attention_bias": False,
         "attention_dropout": 0.0,
         "qk_norm_for_text": not edge,
@@ -190,15 +213,15 @@ def _transformer(family: TinyFamily, size: Size) -> Config:
         "latent_patch_size": 2,
         "patch_latent_dim": 192,
         "timestep_scale": 0.001,
-        "base_fps": 24,
+        "base_fps": int(published.base_fps),
         "enable_fps_modulation": True,
         "unified_3d_mrope_reset_spatial_ids": True,
         "unified_3d_mrope_temporal_modality_margin": 15000,
-        "action_gen": True,
+        "action_gen": published.action_gen,
         "action_dim": 64,
         "num_embodiment_domains": 32,
-        "sound_gen": not edge,
-        "sound_dim": None if edge else 64,
+        "sound_gen": entry.sound,
+        "sound_dim": 64 if entry.sound else None,
         "sound_latent_fps": 25.0,
     }
     return config
@@ -265,16 +288,53 @@ def _scheduler(family: TinyFamily) -> Config:
     return config if edge else config | {"sigma_max": 200.0, "sigma_min": 0.147}
 
 
-def _model_index(family: TinyFamily) -> Config:
-    edge = family == "edge"
+def _fixed_steps(levels: tuple[float, ...]) -> Config:
+    """The scheduler of a distilled checkpoint (spec 1.3, 5.6)."""
+    return {
+        "_class_name": "FlowMatchEulerDiscreteScheduler",
+        "num_train_timesteps": 1000,
+        "shift": 1.0,
+        "use_dynamic_shifting": False,
+        "use_karras_sigmas": False,
+        "use_exponential_sigmas": False,
+        "use_beta_sigmas": False,
+        "invert_sigmas": False,
+        "stochastic_sampling": True,
+        "fixed_step_sampler_config": {"t_list": list(levels), "sample_type": "sde"},
+        "fixed_step_requires_explicit_sigmas": True,
+    }
+
+
+def _modular_index(entry: CatalogEntry, index: Config) -> Config:
+    """The components once more for diffusers' modular pipelines, which read the fixed levels here."""
+    components = {name: pair for name, pair in index.items() if isinstance(pair, list) and pair[0]}
+    loading = {"pretrained_model_name_or_path": entry.id, "variant": None}
+    assert entry.levels is not None
+    return {
+        "_blocks_class_name": "Cosmos3DistilledBlocks",
+        "_class_name": "Cosmos3DistilledModularPipeline",
+        "_diffusers_version": index["_diffusers_version"],
+        "is_distilled": True,
+        "distilled_sigmas": list(entry.levels),
+        "enable_safety_checker": False,
+        **{name: [*pair, loading | {"subfolder": name, "type_hint": pair}] for name, pair in components.items()},
+    }
+
+
+def _model_index(entry: CatalogEntry) -> Config:
+    edge = entry.family is Family.EDGE
     index: Config = {
         "_class_name": "Cosmos3OmniPipeline",
         "_diffusers_version": "0.42.1",
+        IMITATED: entry.id,
         "transformer": ["diffusers", "Cosmos3OmniTransformer"],
         "vae": ["diffusers", "AutoencoderKLWan"],
-        "scheduler": ["diffusers", "UniPCMultistepScheduler"],
+        "scheduler": [
+            "diffusers",
+            "UniPCMultistepScheduler" if entry.levels is None else "FlowMatchEulerDiscreteScheduler",
+        ],
         "text_tokenizer": ["transformers", "PreTrainedTokenizerFast" if edge else "Qwen2TokenizerFast"],
-        "sound_tokenizer": [None, None] if edge else ["diffusers", "Cosmos3AVAEAudioTokenizer"],
+        "sound_tokenizer": ["diffusers", "Cosmos3AVAEAudioTokenizer"] if entry.sound else [None, None],
         "safety_checker": [None, None],
         "enable_safety_checker": False,
     }

@@ -18,9 +18,12 @@ import httpx
 from cosmos3_core.errors import CosmosError
 from cosmos3_core.modes import Mode
 from cosmos3_core.request import MEDIA_FIELDS, Event, Finished, Started, Step
+from deployments.wire.control_names import PRESETS, WEIGHT
 
 CONNECT_S = 5.0
 ANSWER_S = 600.0
+FILE_PARTS = {"image": "input_reference", "video": "input_reference", "sound": "audio_reference"}
+"""The names of files in a form, by the fields of a request."""
 OnEvent = Callable[[Event], None]
 
 
@@ -49,7 +52,7 @@ class Client:
         """Generate an image or a video.
 
         Args:
-            fields: the fields of a `GenerationRequest`; image and video are paths.
+            fields: the fields of a `GenerationRequest`; media are paths, those of controls too.
             on_event: called for each event of a video; images have no events.
             with_manifest: whether to fetch a video's manifest as well; images have no manifest.
 
@@ -124,7 +127,11 @@ class Client:
 
     def _image(self, fields: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
         body = {name: value for name, value in _sendable(fields).items() if name != "mode"}
-        answer = self._json("POST", "/v1/images/generations", json=body)
+        if fields.get("image") is None:
+            answer = self._json("POST", "/v1/images/generations", json=body)
+        else:
+            parts: list[Any] = [(name, (None, _as_text(value))) for name, value in body.items()]
+            answer = self._json("POST", "/v1/images/edits", files=[*parts, ("image", _file(fields["image"]))])
         (image,) = answer["data"]
         metrics = answer["metrics"]
         return base64.b64decode(image["b64_json"]), {**image, "b64_json": None, **metrics}
@@ -132,8 +139,13 @@ class Client:
     def _submit(self, fields: dict[str, Any]) -> dict[str, Any]:
         # Always multipart, as other clients send it.
         parts: list[Any] = [(name, (None, _as_text(value))) for name, value in _sendable(fields).items()]
-        media = [Path(fields[name]) for name in MEDIA_FIELDS if fields.get(name) is not None]
-        parts += [("input_reference", (path.name, path.read_bytes())) for path in media]
+        files = [(FILE_PARTS[name], fields.get(name)) for name in MEDIA_FIELDS]
+        for control in fields.get("controls", ()):
+            hint, video = _hint(control), control.get("video")
+            files.append((control["kind"], video))
+            if hint or video is None:
+                parts.append((control["kind"], (None, _as_text(hint))))
+        parts += [(name, _file(path)) for name, path in files if path is not None]
         return self._json("POST", "/v1/videos", files=parts)
 
     def _follow(self, job_id: str, on_event: OnEvent) -> None:
@@ -214,10 +226,22 @@ def _decoded(kind: str, data: dict[str, Any]) -> Event | None:
 
 def _sendable(fields: dict[str, Any]) -> dict[str, Any]:
     """Fields as the routes take them: `size` for width and height, no media."""
-    sent = {name: value for name, value in fields.items() if value is not None and name not in MEDIA_FIELDS}
+    held = (*MEDIA_FIELDS, "controls")
+    sent = {name: value for name, value in fields.items() if value is not None and name not in held}
     if "width" in sent and "height" in sent:
         sent["size"] = f"{sent.pop('width')}x{sent.pop('height')}"
     return sent
+
+
+def _file(path: str | Path) -> tuple[str, bytes]:
+    return Path(path).name, Path(path).read_bytes()
+
+
+def _hint(control: dict[str, Any]) -> dict[str, Any]:
+    """What is said about a control beside its file, as the routes take it."""
+    kind = control["kind"]
+    keys = {"weight": WEIGHT} | ({"strength": PRESETS[kind]} if kind in PRESETS else {})
+    return {key: control[name] for name, key in keys.items() if name in control}
 
 
 def _as_text(value: Any) -> str:

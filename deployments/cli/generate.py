@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -11,13 +11,17 @@ import typer
 from rich.console import Console
 
 from deployments.cli import remake
+from deployments.cli.adapters import fields_of, paths_of, read_options
+from deployments.cli.media_options import GivenMedia, read_rows
 from deployments.cli.progress import GenerationProgress
 
 if TYPE_CHECKING:
+    from cosmos3_core.action_statistics import ActionStatistics
     from cosmos3_core.manifest import Manifest
     from cosmos3_core.request import GenerationRequest
 
 console = Console(stderr=True)
+STATISTICS = "--action-statistics"
 
 
 def generate(
@@ -31,9 +35,24 @@ def generate(
     negative_prompt: Annotated[str | None, typer.Option(help="Text or @FILE.")] = None,
     image: Annotated[Path | None, typer.Option(help="Conditioning image.")] = None,
     video: Annotated[Path | None, typer.Option(help="Conditioning video.")] = None,
+    control: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KIND=FILE[:WEIGHT]",
+            help="Control of a transfer: edge, blur, depth, seg, wsm; edge or blur alone is computed from --video.",
+        ),
+    ] = None,
+    soundtrack: Annotated[Path | None, typer.Option(help="Sound or video file with the sound to follow.")] = None,
     action: Annotated[Path | None, typer.Option(help="JSON file with a list of action rows.")] = None,
+    state: Annotated[
+        Path | None, typer.Option(help="JSON file with the robot's state: a row, or rows with the present one last.")
+    ] = None,
     domain_name: Annotated[str | None, typer.Option(help="Robot embodiment, such as av or umi.")] = None,
     action_chunk_size: Annotated[int | None, typer.Option(help="Number of actions.")] = None,
+    action_statistics: Annotated[
+        Path | None, typer.Option(help="JSON file with a dataset's statistics: actions in physical units too.")
+    ] = None,
+    action_method: Annotated[str, typer.Option(help="quantile, quantile_rot, minmax or meanstd.")] = "quantile",
     view_point: Annotated[str | None, typer.Option(help="Camera named in the action caption.")] = None,
     size: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT in pixels, multiples of 16.")] = None,
     resolution: Annotated[str | None, typer.Option(help="Size tier: 256, 480, 704, 720, 768.")] = None,
@@ -49,6 +68,9 @@ def generate(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
     dtype: Annotated[Literal["auto", "float32", "bfloat16"], typer.Option(help="Compute dtype.")] = "auto",
     attention: Annotated[str, typer.Option(help="auto, math, flash, efficient or cudnn.")] = "auto",
+    adapter: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=PATH[:WEIGHT]", help="LoRA; NAME with --url.")
+    ] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Any other field.")] = None,
     manifest: Annotated[Path | None, typer.Option(help="Write what decided the result here, as JSON.")] = None,
     from_manifest: Annotated[Path | None, typer.Option(help="Make the result of a manifest again; compare.")] = None,
@@ -59,11 +81,14 @@ def generate(
     """
     if (checkpoint is None) == (url is None):
         raise typer.BadParameter("give one of them: --checkpoint runs here, --url asks a server", param_hint="--url")
+    adapters = read_options(adapter or [], here=checkpoint is not None)
+    place = _Place(checkpoint, {}, url, api_key, _statistics(action_statistics, action_method, url))
+    media = GivenMedia.of_options(image, video, soundtrack, control or ())
     if from_manifest is not None:
         made = remake.read_manifest(from_manifest, context)
-        given = remake.fields_of(made, image, video)
-        settings = {} if checkpoint is None else remake.settings_of(made, checkpoint, context)
-        _generate(given, _Place(checkpoint, settings, url, api_key), output, manifest, made)
+        given = remake.fields_of(made, media)
+        settings = {} if checkpoint is None else remake.settings_of(made, checkpoint, context, adapters)
+        _generate(given, replace(place, settings=settings), output, manifest, made)
         return
     if mode is None:
         raise typer.BadParameter("is missing; say what to generate, such as text2video", param_hint="--mode")
@@ -71,9 +96,9 @@ def generate(
         "mode": mode,
         "prompt": _text(prompt, "prompt"),
         "negative_prompt": None if negative_prompt is None else _text(negative_prompt, "negative-prompt"),
-        "image": image,
-        "video": video,
-        "action": None if action is None else _rows(action),
+        **media.fields(),
+        "action": None if action is None else read_rows(action, "--action"),
+        "state": None if state is None else read_rows(state, "--state"),
         "domain_name": domain_name,
         "action_chunk_size": action_chunk_size,
         "view_point": view_point,
@@ -87,22 +112,24 @@ def generate(
         "seed": seed,
         "generate_sound": sound,
         "preset": preset,
+        "adapters": fields_of(adapters),
         **_size(size),
         **dict(_field(item) for item in set_ or []),
     }
     given = {name: value for name, value in fields.items() if value is not None}
-    settings = {"device": device, "dtype": dtype, "attention": attention}
-    _generate(given, _Place(checkpoint, settings, url, api_key), output, manifest)
+    settings = {"device": device, "dtype": dtype, "attention": attention, "adapters": paths_of(adapters)}
+    _generate(given, replace(place, settings=settings), output, manifest)
 
 
 @dataclass(frozen=True)
 class _Place:
-    """Where to generate: in this process from a checkpoint, or on a server."""
+    """Where to generate: in this process from a checkpoint, or on a server; here with statistics of actions."""
 
     checkpoint: str | None
     settings: dict[str, Any]
     url: str | None
     api_key: str | None
+    statistics: ActionStatistics | None = None
 
 
 @dataclass(frozen=True)
@@ -131,8 +158,7 @@ def _generate(
         asked = {**fields, "mode": request.mode.value}
         done = _generate_there(asked, place.url, place.api_key, output, manifest is not None or made is not None)
     else:
-        assert place.checkpoint is not None
-        done = _generate_here(request, place.checkpoint, output, place.settings)
+        done = _generate_here(request, place, output)
     if manifest is not None and done.manifest is not None:
         write_manifest(manifest, done.manifest)
         print(manifest)
@@ -141,15 +167,16 @@ def _generate(
         remake.compare(made, done.latents_sha256, done.manifest)
 
 
-def _generate_here(request: GenerationRequest, checkpoint: str, output: Path, settings: dict[str, Any]) -> _Done:
+def _generate_here(request: GenerationRequest, place: _Place, output: Path) -> _Done:
     from cosmos3_core.local import LocalPipeline
     from cosmos3_core.outputs import write_result
 
-    with console.status(f"loading {checkpoint}"):
-        pipeline = LocalPipeline.from_pretrained(checkpoint, **settings)
+    assert place.checkpoint is not None
+    with console.status(f"loading {place.checkpoint}"):
+        pipeline = LocalPipeline.from_pretrained(place.checkpoint, **place.settings)
     with GenerationProgress(console) as progress:
         result = pipeline.generate(request, on_event=progress.on_event)
-    for path in write_result(result, output):
+    for path in write_result(result, output, place.statistics):
         print(path)
     return _Done(result.latents_sha256, result.manifest, result.seconds)
 
@@ -175,6 +202,20 @@ def _generate_there(fields: dict[str, Any], url: str, api_key: str | None, outpu
     )
 
 
+def _statistics(path: Path | None, method: str, url: str | None) -> ActionStatistics | None:
+    """Statistics of actions, read before anything is generated."""
+    if path is None:
+        return None
+    from cosmos3_core.action_statistics import ActionStatistics, StatisticsError, find_normalisation
+
+    if url is not None:
+        raise typer.BadParameter("is for --checkpoint; a server has statistics of its own", param_hint=STATISTICS)
+    try:
+        return ActionStatistics.read(path, find_normalisation(method))
+    except StatisticsError as error:
+        raise typer.BadParameter(str(error), param_hint=STATISTICS) from error
+
+
 def _text(value: str, option: str) -> str:
     if not value.startswith("@"):
         return value
@@ -184,13 +225,6 @@ def _text(value: str, option: str) -> str:
         raise typer.BadParameter(f"cannot read {value[1:]}: {error.strerror}", param_hint=f"--{option}") from error
     except UnicodeDecodeError as error:
         raise typer.BadParameter(f"{value[1:]} is no UTF-8 text", param_hint=f"--{option}") from error
-
-
-def _rows(path: Path) -> Any:
-    try:
-        return json.loads(_text(f"@{path}", "action"))
-    except ValueError as error:
-        raise typer.BadParameter(f"{path} is no JSON: {error}", param_hint="--action") from error
 
 
 def _field(item: str) -> tuple[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 from pydantic import ValidationError
@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from cosmos3_core.errors import CosmosError
+from cosmos3_core.tiny import TinyMember
 from deployments.cli.ask import ask
 from deployments.cli.generate import generate
 from deployments.cli.plan import plan
@@ -24,14 +25,14 @@ console = Console(stderr=True)
 @app.command()
 def tiny(
     out: Annotated[Path, typer.Argument(help="Folder to write; must be empty or absent.")],
-    family: Annotated[Literal["nano", "edge"], typer.Option(help="Which family's layout.")] = "nano",
+    member: Annotated[TinyMember, typer.Option(help="Which member of the family it imitates.")] = "nano",
     seed: Annotated[int, typer.Option(help="Seed of the weights and of the tokenizer's text.")] = 0,
 ) -> None:
     """Write a tiny checkpoint with random weights in the published folder layout."""
     from cosmos3_core.tiny.checkpoint import write_checkpoint
 
-    with console.status(f"writing a tiny {family} checkpoint"):
-        write_checkpoint(out, family, seed)
+    with console.status(f"writing a tiny {member} checkpoint"):
+        write_checkpoint(out, member, seed)
     print(out)
 
 

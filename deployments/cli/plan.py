@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from cosmos3_core.planning.placement import GENERATOR, Card, Memory, Share
-from cosmos3_core.planning.plan import Forecast, Plan, largest_video, plan_for
+from cosmos3_core.planning.plan import Forecast, Plan, largest_request, plan_for
+from cosmos3_core.planning.published import Workload
 
 # The width of lines that go to a file or another program.
 WIDTH = 120
@@ -61,9 +62,9 @@ def _headline(plan: Plan) -> str:
 
 
 def _memory(plan: Plan) -> Table:
-    largest = largest_video(plan.entry)
+    largest = largest_request(plan.entry)
     table = Table(
-        title=f"GB for requests of up to {largest.canvas.width}x{largest.canvas.height} and {largest.frames} frames",
+        title=f"GB for requests of up to {largest.canvas.width}x{largest.canvas.height}{_frames(largest)}",
         title_justify="left",
         box=SIMPLE_HEAD,
     )
@@ -81,6 +82,10 @@ def _memory(plan: Plan) -> Table:
             table.add_row(label, "together" if card.shares else "nothing", *[""] * 6, used)
         table.add_section()
     return table
+
+
+def _frames(largest: Workload) -> str:
+    return f" and {largest.frames} frames" if largest.frames > 1 else ""
 
 
 def _alike(cards: tuple[Card, ...]) -> Iterator[tuple[str, Card]]:
@@ -108,7 +113,8 @@ def _gigabytes(memory: Memory) -> Iterator[str]:
 
 def _seconds(plan: Plan) -> Table:
     size = plan.degrees.world_size
-    title = f"Seconds from prompt to frames; videos of {largest_video(plan.entry).frames} frames"
+    frames = largest_request(plan.entry).frames
+    title = "Seconds from prompt to frames" + (f"; videos of {frames} frames" if frames > 1 else "")
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
     table.add_column("request", no_wrap=True)
     names = ["estimated", "published"]

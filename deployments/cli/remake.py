@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,8 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from cosmos3_core.errors import CosmosError
+from deployments.cli.adapters import NamedAdapter, paths_of
+from deployments.cli.media_options import GivenMedia, option_of, with_media
 
 if TYPE_CHECKING:
     from cosmos3_core.manifest import Manifest
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
 OTHER_LATENTS = 3
 SHOWN_DIGITS = 12
-OWN_OPTIONS = frozenset({"output", "manifest", "from_manifest", "image", "video"})
+OWN_OPTIONS = frozenset({"output", "manifest", "from_manifest", "image", "video", "soundtrack", "control"})
 PLACE_OPTIONS = frozenset({"checkpoint", "url", "api_key", "device", "dtype", "attention"})
 """Options on where and how to make it again. All other options say what to make, which the manifest does already."""
 
@@ -52,8 +54,10 @@ def read_manifest(path: Path, context: typer.Context) -> Manifest:
 
 def _refuse_other_options(context: typer.Context) -> None:
     flags = {option.name: option.opts[0] for option in context.command.params}
+    # The files of adapters are nowhere else; a server has its own.
+    allowed = OWN_OPTIONS | PLACE_OPTIONS | ({"adapter"} if context.params.get("checkpoint") else set())
     for name in context.params:
-        if name not in OWN_OPTIONS | PLACE_OPTIONS and _is_given(context, name):
+        if name not in allowed and _is_given(context, name):
             message = "cannot be combined with --from-manifest, which says everything but where it is made again"
             raise typer.BadParameter(message, param_hint=flags[name])
 
@@ -63,53 +67,68 @@ def _is_given(context: typer.Context, name: str) -> bool:
     return source is not None and source.name == "COMMANDLINE"
 
 
-def fields_of(manifest: Manifest, image: Path | None, video: Path | None) -> dict[str, Any]:
-    """The fields that the client gave, the seed that was used, and the media, given again.
+def fields_of(manifest: Manifest, media: GivenMedia) -> dict[str, Any]:
+    """The fields that the client gave, the seed and the adapters that were used, and the media, given again.
 
     Raises:
-        BadParameter: a medium is missing, is not in the manifest, or differs from the one used before; the error
-            names the option.
+        BadParameter: a medium is missing, is not in the manifest, or differs from the one used before, or a control
+            is given with more than its file; the error names the option.
     """
-    from cosmos3_core.request import GenerationRequest
+    from cosmos3_core.request import CONTROL_PREFIX, GenerationRequest
 
-    given = {name: path for name, path in (("image", image), ("video", video)) if path is not None}
-    for name in given.keys() - manifest.media.keys():
-        raise _refusal(name, f"is given, and the manifest names no {name}")
+    for name in media.files.keys() - manifest.media.keys():
+        raise _medium_refusal(name, f"is given, and the manifest names no {name}")
+    for control in media.controls:
+        name = f"{CONTROL_PREFIX}{control['kind']}"
+        if set(control) != {"kind"} or name not in media.files:
+            raise _medium_refusal(name, "is all that --from-manifest takes of a control; the manifest says the rest")
     for name, medium in manifest.media.items():
-        if name not in given:
+        if name not in media.files:
             named = f"the manifest names one of {medium.bytes} bytes, sha256 {medium.sha256[:SHOWN_DIGITS]}..."
-            raise _refusal(name, f"is missing; {named}")
-    fields = {**manifest.request, "mode": manifest.mode.value, "seed": manifest.resolved["sampling"]["seed"], **given}
+            raise _medium_refusal(name, f"is missing; {named}")
+    said = {
+        **manifest.request,
+        "mode": manifest.mode.value,
+        "seed": manifest.resolved["sampling"]["seed"],
+        "adapters": [{"name": name, "weight": applied.weight} for name, applied in manifest.adapters.items()],
+    }
+    fields = with_media(said, media.files)
     request = GenerationRequest(**fields)
     for name, medium in manifest.media.items():
-        _check_medium(name, medium, given[name], request)
+        _check_medium(name, medium, media.files[name], request)
     return fields
 
 
 def _check_medium(name: str, expected: Medium, path: Path, request: GenerationRequest) -> None:
     try:
-        found = _medium(expected, path, request)
+        found = _medium(name, expected, path, request)
     except OSError as error:
-        raise _refusal(name, f"cannot read {path}: {error.strerror}") from error
+        raise _medium_refusal(name, f"cannot read {path}: {error.strerror}") from error
     if found.sha256 != expected.sha256:
         this, that = (medium.sha256[:SHOWN_DIGITS] for medium in (found, expected))
-        kind = "file" if expected.of == "file" else "picture"
-        raise _refusal(name, f"{path} is another {kind}: its sha256 is {this}..., and the manifest's is {that}...")
+        kind = {"file": "file", "frames": "picture", "samples": "sound"}[expected.of]
+        raise _medium_refusal(
+            name, f"{path} is another {kind}: its sha256 is {this}..., and the manifest's is {that}..."
+        )
 
 
-def _medium(expected: Medium, path: Path, request: GenerationRequest) -> Medium:
+def _medium(name: str, expected: Medium, path: Path, request: GenerationRequest) -> Medium:
     from cosmos3_core.inputs import read_inputs
     from cosmos3_core.provenance import Medium
 
     if expected.of == "file":
         return Medium.of_file(path)
-    frames = read_inputs(request).frames
-    assert frames is not None
-    return Medium.of_frames(frames)
+    return Medium.of_array(read_inputs(request).array(name), expected.of)
 
 
-def settings_of(manifest: Manifest, checkpoint: str, context: typer.Context) -> dict[str, Any]:
-    """The settings for this process: the options', and the manifest's where no option is given."""
+def settings_of(
+    manifest: Manifest, checkpoint: str, context: typer.Context, adapters: Sequence[NamedAdapter] = ()
+) -> dict[str, Any]:
+    """The settings for this process: the options', and the manifest's where no option is given.
+
+    Raises:
+        BadParameter: an adapter is missing, is not in the manifest, or has a weight, which the manifest says.
+    """
     import torch
 
     from cosmos3_core.settings import ExecutionSettings
@@ -126,7 +145,16 @@ def settings_of(manifest: Manifest, checkpoint: str, context: typer.Context) -> 
     if before.threads is not None and ExecutionSettings(**settings).torch_device.type == "cpu":
         torch.set_num_threads(before.threads)
     named = manifest.checkpoint
-    return settings | {"revision": named.revision if checkpoint == named.name else None}
+    settings["revision"] = named.revision if checkpoint == named.name else None
+    return settings | {"adapters": _adapters(manifest, adapters)}
+
+
+def _adapters(manifest: Manifest, given: Sequence[NamedAdapter]) -> dict[str, Path]:
+    paths = paths_of(given)
+    if paths.keys() != manifest.adapters.keys() or any(adapter.weight is not None for adapter in given):
+        named = ", ".join(f"{name}=PATH" for name in manifest.adapters) or "none"
+        raise _refusal("adapter", f"does not agree with the manifest; expected {named}")
+    return paths
 
 
 def compare(before: Manifest, latents_sha256: Mapping[str, str], after: Manifest | None) -> None:
@@ -162,6 +190,10 @@ def _reasons(before: Manifest, after: Manifest | None) -> list[str]:
 
 def _say(line: str) -> None:
     console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _medium_refusal(name: str, message: str) -> typer.BadParameter:
+    return typer.BadParameter(message, param_hint=option_of(name))
 
 
 def _refusal(option: str, message: str) -> typer.BadParameter:

@@ -128,8 +128,9 @@ class Generator:
                 step=shape,
                 degrees=cost.degrees,
                 bytes_per_value=message.bytes_per_value,
+                given_values=message.given_values(self.config),
             ),
-            shape=(shape.tokens, cost is self.spread),
+            shape=(shape.tokens, cost is self.spread, message.adapters),
             step_seconds=cost.step_seconds(shape),
             steps_left=message.sampling.steps,
             waiting_since=now,
@@ -251,6 +252,8 @@ class Generator:
 
     async def _finish(self, request: RunningRequest) -> None:
         try:
+            if request.call.keep:
+                await self._snapshots.save_last(request)
             latents = await self.gang.finish(request.task.id)
         except ray.exceptions.RayActorError:
             raise

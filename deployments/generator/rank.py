@@ -35,7 +35,7 @@ class RankFacts:
     Attributes:
         pid, node: its process id and the id of its node.
         device: the name of its GPU, or `cpu`.
-        weight_bytes: the size of its weights.
+        weight_bytes: the size of its weights, those of its adapters included.
     """
 
     pid: int
@@ -89,7 +89,7 @@ class Rank:
 
         execution = self.settings.execution()
         mesh = None if store is None else self._join(store, execution.torch_device)
-        denoiser = Denoiser.from_checkpoint(self.model.find_checkpoint(), execution, mesh)
+        denoiser = Denoiser.from_checkpoint(self.model.find_checkpoint(), execution, mesh, self.settings.adapters)
         denoiser.warm_up()
         self.tasks = ResidentTasks(denoiser, self.settings.key_value_bytes)
         device = execution.torch_device
@@ -97,7 +97,8 @@ class Rank:
             pid=os.getpid(),
             node=ray.get_runtime_context().get_node_id(),
             device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-            weight_bytes=sum(parameter.nbytes for parameter in denoiser.tower.parameters()),
+            weight_bytes=sum(parameter.nbytes for parameter in denoiser.tower.parameters())
+            + denoiser.report.adapter_bytes,
         )
 
     def _join(self, address: Address, device: torch.device) -> Mesh:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import time
+from functools import partial
 
 import ray
 import torch
@@ -132,6 +133,7 @@ class ResidentTasks:
         """Counters and gauges."""
         return {
             "bytes_read": self.denoiser.report.bytes_read,
+            "adapter_bytes": self.denoiser.report.adapter_bytes,
             "steps": self._steps,
             "snapshots": self._snapshots,
             "resident_tasks": len(self._tasks),
@@ -149,19 +151,23 @@ class ResidentTasks:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
     def _request(self, message: EncodedMessage, spread: bool) -> EncodedRequest:
-        unconditional = message.unconditional
+        unconditional, guidance = message.unconditional, message.sampling.guidance
+        reads = partial(self.denoiser.reads, guidance, spread=spread)
         return EncodedRequest(
-            conditional=self._key_values(message.conditional, 0, spread),
-            unconditional=None if unconditional is None else self._key_values(unconditional, 1, spread),
+            conditional=self._key_values(message.conditional, reads(negative=False), spread),
+            unconditional=(
+                None if unconditional is None else self._key_values(unconditional, reads(negative=True), spread)
+            ),
             layout=message.layout,
             conditioning=self._conditioning(message),
             sampling=message.sampling,
+            adapters=message.adapters,
         )
 
-    def _key_values(self, reference: KeyValuesReference, branch: int, spread: bool) -> TextKeyValues:
-        """The heads that this rank attends with. For a branch that other ranks compute, only the shape."""
+    def _key_values(self, reference: KeyValuesReference, wanted: bool, spread: bool) -> TextKeyValues:
+        """The heads that this rank attends with. Of a text that only other ranks read, just the shape."""
         heads = self.denoiser.heads(spread)
-        if not self.denoiser.computes(branch, spread):
+        if not wanted:
             config = self.denoiser.tower.config
             shape = (config.num_hidden_layers, 2, heads.stop - heads.start, reference.tokens, config.head_dim)
             return TextKeyValues(reference.key, torch.empty(shape, device="meta"))

@@ -50,6 +50,20 @@ class JobError(TypedDict):
     message: str
 
 
+class PhysicalActions(TypedDict):
+    """Predicted actions in the units of the dataset whose statistics the operator has named.
+
+    Attributes:
+        data: the actions, one row of numbers per transition.
+        units: always `dataset`.
+        method: the normalisation that was undone: quantile, quantile_rot, minmax or meanstd.
+    """
+
+    data: list[list[float]]
+    units: Literal["dataset"]
+    method: str
+
+
 class ActionObject(TypedDict):
     """Predicted actions in the model's normalised space.
 
@@ -60,6 +74,7 @@ class ActionObject(TypedDict):
         raw_action_dim: the width.
         action_mode: policy or inverse_dynamics.
         domain_id: the embodiment's id.
+        physical: the same in physical units, if the model has statistics for them.
     """
 
     data: list[list[float]]
@@ -68,6 +83,7 @@ class ActionObject(TypedDict):
     raw_action_dim: int
     action_mode: str
     domain_id: int
+    physical: NotRequired[PhysicalActions]
 
 
 class VideoObject(TypedDict):
@@ -204,6 +220,7 @@ class PredictedAction(TypedDict):
         raw_action_dim: the width.
         action_mode: policy or inverse_dynamics.
         domain_id: the embodiment's id.
+        physical: the same in physical units, if the model has statistics for them; always a list.
     """
 
     type: Literal["continuous"]
@@ -213,6 +230,7 @@ class PredictedAction(TypedDict):
     raw_action_dim: int
     action_mode: str
     domain_id: int
+    physical: NotRequired[PhysicalActions]
 
 
 class Prediction(TypedDict):

@@ -22,6 +22,7 @@ ROUTES = [
     Route("/v1/models/{model:path}", models.retrieve_model),
     Route("/v1/chat/completions", chat.create_chat_completion, methods=["POST"]),
     Route("/v1/images/generations", images.create_image, methods=["POST"]),
+    Route("/v1/images/edits", images.edit_image, methods=["POST"]),
     Route("/v1/videos/sync", videos.create_video_sync, methods=["POST"]),
     Route("/v1/videos", videos.create_video, methods=["POST"]),
     Route("/v1/videos", video_jobs.list_videos),

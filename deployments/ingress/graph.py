@@ -10,13 +10,13 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
-from ray import serve
-
 from deployments.ingress.errors import as_api_error
 from deployments.ingress.jobs_client import JobsClient
+from deployments.local.status import ApplicationStatus
 from deployments.logs import log
 from deployments.model import ModelCard
 from deployments.names import FRONT
+from deployments.serve_status import serve_status
 from deployments.settings import FrontSettings, ServedModels
 from deployments.wire.chat_answer import ChatAnswer
 from deployments.wire.handles import answer_of, handle_of, items_of
@@ -48,7 +48,7 @@ class Graph:
         self._cards: dict[str, ServedCard] = {}
         self._once_ready: set[str] = set()
         self._refreshing: asyncio.Task[None] | None = None
-        self._status: tuple[float, serve.schema.ServeStatus] | None = None
+        self._status: tuple[float, dict[str, ApplicationStatus]] | None = None
 
     # Models
 
@@ -72,7 +72,7 @@ class Graph:
 
     async def _fetch_card(self, application: str) -> None:
         try:
-            if application in (await self.status()).applications:
+            if application in await self.status():
                 async with asyncio.timeout(REFRESH_S):
                     card = await handle_of("Model", application).describe.remote()
                 self._cards[application] = ServedCard(card, application)
@@ -117,40 +117,36 @@ class Graph:
 
     # Health and figures
 
-    async def status(self) -> serve.schema.ServeStatus:
-        """Serve's view of all applications, at most a second old."""
+    async def status(self) -> dict[str, ApplicationStatus]:
+        """Serve's view of each application, at most a second old."""
         now = time.monotonic()
         if self._status is None or now - self._status[0] > STATUS_AGE_S:
-            self._status = (now, await asyncio.to_thread(serve.status))
+            self._status = (now, await asyncio.to_thread(serve_status))
         return self._status[1]
 
     async def unready(self) -> dict[str, str]:
         """The reason for each stage that is not ready; empty once every configured stage is."""
-        applications = (await self.status()).applications
+        applications = await self.status()
         wanted = {FRONT} | {model.application for model in self.configured.models}
         wanted |= {served.card.decoder for served in self._cards.values() if served.card.generates}
         reasons = {name: "is not deployed" for name in wanted if name not in applications}
         for name, overview in applications.items():
-            for deployment, state in overview.deployments.items():
-                # A deployment that changes its number of replicas still serves with those that run. Serve declares
-                # their states as an enumeration, but sends its values.
-                serves = state.status.value == "HEALTHY" or any(
-                    count for kind, count in state.replica_states.items() if kind == "RUNNING"
-                )
-                if name in wanted and not serves:
-                    reasons[f"{name}/{deployment}"] = state.status.value.lower()
+            for stage in overview.deployments:
+                # A deployment that changes its number of replicas still serves with those that run.
+                if name in wanted and not (stage.healthy or stage.replicas.get("RUNNING")):
+                    reasons[f"{name}/{stage.name}"] = stage.status.lower()
             if name in wanted and not overview.deployments:
-                reasons[name] = overview.status.value.lower()
+                reasons[name] = overview.status.lower()
         return reasons | {name: "has not described itself" for name in self.missing() if name not in reasons}
 
     async def figures(self) -> list[tuple[str, str, int, dict[str, float]]]:
         """Application, deployment, replica's number and figures of every replica that answers."""
-        applications = (await self.status()).applications
+        applications = await self.status()
         deployments = [
-            (application, deployment)
+            (application, stage.name)
             for application, overview in applications.items()
-            for deployment in overview.deployments
-            if deployment in STAGES
+            for stage in overview.deployments
+            if stage.name in STAGES
         ]
         answers = await asyncio.gather(
             *(asyncio.to_thread(_broadcast, application, deployment) for application, deployment in deployments)

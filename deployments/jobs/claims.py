@@ -17,14 +17,13 @@ from functools import partial
 from itertools import count
 from typing import Any
 
-from ray import serve
-
 from deployments.background import in_background, wait_at_most
 from deployments.jobs.database.store import Store
 from deployments.jobs.database.threads import DatabaseThreads
 from deployments.jobs.driver import Driver
 from deployments.jobs.job import Job
 from deployments.logs import log
+from deployments.serve_status import serve_status
 from deployments.settings import FrontSettings
 
 POLL_S = 0.5
@@ -182,4 +181,4 @@ class Claims:
 
 def _applications() -> set[str]:
     """The applications that Serve runs."""
-    return set(serve.status().applications)
+    return set(serve_status())

@@ -217,13 +217,13 @@ def _result(outcome: GenerationOutcome) -> dict[str, Any]:
         "height": clip.height,
         "num_frames": file.num_frames,
         "fps": clip.fps,
-        "steps": outcome.latents.steps,
+        "steps": outcome.steps,
         "seed": outcome.encoded.sampling.seed,
         "action": file.action,
-        "latents_sha256": outcome.latents.sha256,
+        "latents_sha256": outcome.latents_sha256,
         "stage_seconds": outcome.timings.seconds,
         "handed_over_bytes": outcome.timings.handed_over,
-        "peak_memory_bytes": outcome.latents.peak_memory_bytes,
+        "peak_memory_bytes": outcome.peak_memory_bytes,
     }
 
 

@@ -1,4 +1,4 @@
-"""One generation over the stages: encode, denoise, decode. Cancelling it cancels the stage that runs.
+"""One generation over the stages: encode, denoise, decode, part by part. Cancelling it cancels the stage that runs.
 
 It knows neither the store nor HTTP: it takes a call and reports events, which `driver` records.
 """
@@ -6,7 +6,7 @@ It knows neither the store nor HTTP: it takes a call and reports events, which `
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -16,9 +16,10 @@ from ray.exceptions import ObjectLostError, RayActorError
 
 from cosmos3_core.manifest import Manifest
 from cosmos3_core.media.checks import DEFAULT_QUALITY
-from cosmos3_core.request import Event, Finished, StageName, Started
+from cosmos3_core.model.hashes import joined_sha256
+from cosmos3_core.request import Event, Finished, StageName, Started, Step
 from deployments.wire.callers import this_actor
-from deployments.wire.calls import DecodeCall, DecodedFile, DenoiseCall, FileFormat, GenerationCall, Preview
+from deployments.wire.calls import DecodeCall, DecodedFile, DenoiseCall, FileFormat, GenerationCall, JoinCall, Preview
 from deployments.wire.handles import StageHandles, answer_of, items_of
 from deployments.wire.messages import EncodedMessage, HandoffLost, LatentsMessage
 from deployments.wire.service_class import ServiceClass
@@ -54,15 +55,52 @@ class Timings:
     seconds: dict[str, float] = field(default_factory=dict)
     handed_over: dict[str, int] = field(default_factory=dict)
 
+    def hand_over(self, encoded: EncodedMessage, latents: LatentsMessage) -> None:
+        """Add what a part's stages passed on."""
+        passed = {
+            "encode_denoise": encoded.nbytes,
+            "fetched": latents.fetched_bytes,
+            "denoise_decode": latents.nbytes,
+        }
+        self.handed_over = {name: self.handed_over.get(name, 0) + count for name, count in passed.items()}
+
+
+@dataclass(frozen=True)
+class MadePart:
+    """What the stages made of a part."""
+
+    encoded: EncodedMessage
+    latents: LatentsMessage
+    file: DecodedFile
+
 
 @dataclass(frozen=True)
 class GenerationOutcome:
-    """The result of a generation: its file, and what the stages know of it."""
+    """The result of a generation: its file, and what the stages know of each of its parts."""
 
     file: DecodedFile
-    encoded: EncodedMessage
-    latents: LatentsMessage
+    parts: tuple[MadePart, ...]
     timings: Timings
+
+    @property
+    def encoded(self) -> EncodedMessage:
+        """What the Encoder made of the first part."""
+        return self.parts[0].encoded
+
+    @property
+    def latents_sha256(self) -> dict[str, str]:
+        """Hash of the latents per modality."""
+        return joined_sha256([part.latents.sha256 for part in self.parts])
+
+    @property
+    def steps(self) -> int:
+        """Steps that were made."""
+        return sum(part.latents.steps for part in self.parts)
+
+    @property
+    def peak_memory_bytes(self) -> int:
+        """The most that a rank has held."""
+        return max(part.latents.peak_memory_bytes for part in self.parts)
 
     def manifest(self, call: GenerationCall, *, tries: int, created_at: float) -> Manifest:
         """The record of the generation.
@@ -75,8 +113,8 @@ class GenerationOutcome:
         return Manifest.of(
             fields=call.fields,
             encode=self.encoded.facts,
-            denoise=self.latents.facts,
-            latents_sha256=self.latents.sha256,
+            denoise=self.parts[-1].latents.facts,
+            latents_sha256=self.latents_sha256,
             stage_seconds=self.timings.seconds,
             created_at=created_at,
             job_id=call.job_id,
@@ -112,35 +150,83 @@ async def generate(
         RayActorError, ObjectLostError, HandoffLost: a process died; the generation may be run again (`is_repeatable`).
     """
     timings = Timings()
-    async with _stage("encode", timings, report):
-        encoded: EncodedMessage = await answer_of(stages.encoder.encode.remote(call))
-    async with _stage("denoise", timings, report):
-        denoise = DenoiseCall(
+    made: list[MadePart] = []
+    while True:
+        index = len(made)
+        tail = made[-1].file.tail if made else None
+        async with _stage("encode", timings, report):
+            encoded: EncodedMessage = await answer_of(stages.encoder.encode.remote(call, index, tail))
+        several = len(encoded.parts) > 1
+        last = index + 1 == len(encoded.parts)
+        async with _stage("denoise", timings, report):
+            denoise = DenoiseCall(
+                job_id=call.job_id,
+                message=encoded,
+                service_class=service_class,
+                snapshot=None if snapshot is None else _of_part(snapshot, encoded),
+                resume=resume,
+                attempt=attempt,
+                caller=this_actor(),
+                keep=not last,
+            )
+            latents = await _denoise(stages.generator, denoise, _counting_parts(report, encoded))
+        decode = DecodeCall(
             job_id=call.job_id,
-            message=encoded,
-            service_class=service_class,
-            snapshot=snapshot,
-            resume=resume,
-            attempt=attempt,
-            caller=this_actor(),
+            latents=latents,
+            clip=encoded.clip,
+            target=_of_part(output.target, encoded),
+            format=output.format,
+            quality=output.quality,
+            soundtrack=call.media.get("sound"),
         )
-        latents = await _denoise(stages.generator, denoise, report)
-    decode = DecodeCall(
-        job_id=call.job_id,
-        latents=latents,
-        clip=encoded.clip,
-        target=output.target,
-        format=output.format,
-        quality=output.quality,
-    )
-    async with _stage("decode", timings, report):
-        file: DecodedFile = await answer_of(stages.decoder.decode.remote(decode))
-    timings.handed_over |= {
-        "encode_denoise": encoded.nbytes,
-        "fetched": latents.fetched_bytes,
-        "denoise_decode": latents.nbytes,
-    }
-    return GenerationOutcome(file=file, encoded=encoded, latents=latents, timings=timings)
+        async with _stage("decode", timings, report):
+            file: DecodedFile = await answer_of(stages.decoder.decode.remote(decode))
+            made.append(MadePart(encoded, latents, await _with_own_tail(file)))
+            if several and last:
+                parts = tuple(one.file.uri for one in made)
+                whole = await answer_of(stages.decoder.join.remote(JoinCall(call.job_id, parts, output.target)))
+                file = replace(whole, action=_joined_action([one.file for one in made]))
+        timings.hand_over(encoded, latents)
+        if last:
+            return GenerationOutcome(file=file, parts=tuple(made), timings=timings)
+
+
+def _of_part(uri: str, encoded: EncodedMessage) -> str:
+    """The URI of a file of a part; that of the whole where there is only one."""
+    stem, dot, suffix = uri.rpartition(".")
+    return uri if len(encoded.parts) == 1 else f"{stem}.{encoded.part}{dot}{suffix}"
+
+
+def _counting_parts(report: Report, encoded: EncodedMessage) -> Report:
+    """Reports a part's steps among those of all parts."""
+
+    async def counted(event: Event | Preview) -> None:
+        await report(event.within(encoded.part, len(encoded.parts)) if isinstance(event, Step) else event)
+
+    return counted
+
+
+async def _with_own_tail(file: DecodedFile) -> DecodedFile:
+    """A part's file with its last frames in this process: the Decoder that made them may be scaled down."""
+    if file.tail is None:
+        return file
+    return replace(file, tail=replace(file.tail, reference=ray.put(await file.tail.reference)))
+
+
+def _joined_action(files: Sequence[DecodedFile]) -> dict[str, Any] | None:
+    """The actions of all parts, one after the other."""
+    actions = [file.action for file in files if file.action is not None]
+    if not actions:
+        return None
+    rows = _joined_rows(actions)
+    whole = actions[0] | {"data": rows, "shape": [len(rows), *actions[0]["shape"][1:]]}
+    if "physical" in whole:
+        whole["physical"] = whole["physical"] | {"data": _joined_rows([action["physical"] for action in actions])}
+    return whole
+
+
+def _joined_rows(parts: Sequence[Mapping[str, Any]]) -> list[list[float]]:
+    return [row for part in parts for row in part["data"]]
 
 
 @asynccontextmanager
@@ -148,8 +234,9 @@ async def _stage(name: StageName, timings: Timings, report: Report) -> AsyncIter
     await report(Started(name))
     started = time.perf_counter()
     yield
-    timings.seconds[name] = time.perf_counter() - started
-    await report(Finished(name, timings.seconds[name]))
+    spent = time.perf_counter() - started
+    timings.seconds[name] = timings.seconds.get(name, 0.0) + spent
+    await report(Finished(name, spent))
 
 
 async def _denoise(generator: Any, call: DenoiseCall, report: Report) -> LatentsMessage:

@@ -23,13 +23,13 @@ from typing import Any
 
 import psutil
 
-from deployments.local.status import ApplicationStatus, DeploymentStatus, GraphStatus
+from deployments.local.status import ApplicationStatus, GraphStatus
 
 GRACE_SECONDS = 10.0
 KILL_SECONDS = 5.0
 POLL_SECONDS = 2.0
-# A status costs a tenth of a second of CPU here and half of that in Serve's controller. Serve's own notifications are
-# private, and come with every figure that a Generator reports.
+# A status costs CPU here and in Serve's controller. Serve's own notifications are private, and come with every figure
+# that a Generator reports.
 IDLE_POLL_SECONDS = 10.0
 IDLE_AFTER_SECONDS = 30.0
 RAY_ATTEMPTS = 3
@@ -50,6 +50,17 @@ DEFAULTS = {
     "RAY_SERVE_HANDLE_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "2",
     # Serve's own is 0.1: most of what the controller of an idle graph computes.
     "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",
+    # How often every replica and every handle passes its counts on to Ray, which exports them far less often.
+    # Serve's own is 100 ms: most of what the Python of an idle replica does.
+    "RAY_SERVE_METRICS_EXPORT_INTERVAL_MS": "2000",
+    # Ray's log monitor looks for new files ten times a second below this number of files, else every half second.
+    "RAY_LOG_MONITOR_MANY_FILES_THRESHOLD": "0",
+    # Ray's agent reads /proc of every process for its exporter. Prometheus asks about as often.
+    "REPORTER_UPDATE_INTERVAL_MS": "15000",
+    # How often every process sends its figures to that exporter, and its list of finished tasks to Ray's GCS. Ray's own
+    # are ten seconds and one.
+    "RAY_metrics_report_interval_ms": "15000",
+    "RAY_task_events_report_interval_ms": "10000",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_COLOR_PREFIX": "0",
     # vLLM must use the address by which Ray knows this node.
@@ -258,17 +269,17 @@ class _Deployer:
         client.deploy_apps(config, _blocking=False)
 
     def _report(self) -> None:
-        from ray import serve
         from ray.exceptions import RayError
 
+        from deployments.serve_status import serve_status
+
         try:
-            status = serve.status()
+            applications = tuple(serve_status().values())
         except RayError as error:
             # Serve restarts its controller by itself.
             print(f"no status from Serve: {error}", file=sys.stderr)
             self._changed_at = time.monotonic()
             return
-        applications = _applications(status)
         self._ready |= GraphStatus(applications=applications).running
         self._send("serving" if self._ready else "deploying", applications)
 
@@ -295,27 +306,6 @@ class _Deployer:
 def poll_seconds(ready: bool, unchanged_seconds: float) -> float:
     """How long to wait before asking Serve for its status again: long if the graph is ready and nothing has changed."""
     return IDLE_POLL_SECONDS if ready and unchanged_seconds >= IDLE_AFTER_SECONDS else POLL_SECONDS
-
-
-def _applications(status: Any) -> tuple[ApplicationStatus, ...]:
-    """The applications in a ServeStatus."""
-    return tuple(
-        ApplicationStatus(
-            name=name,
-            status=application.status.value,
-            message=application.message,
-            deployments=tuple(
-                DeploymentStatus(
-                    name=deployment_name,
-                    status=deployment.status.value,
-                    message=deployment.message,
-                    replicas={getattr(state, "value", state): n for state, n in deployment.replica_states.items()},
-                )
-                for deployment_name, deployment in application.deployments.items()
-            ),
-        )
-        for name, application in status.applications.items()
-    )
 
 
 def _exit_on_signal(*_: object) -> None:

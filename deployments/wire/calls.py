@@ -8,7 +8,7 @@ from typing import Any, Literal
 from cosmos3_core.media.checks import DEFAULT_QUALITY
 from cosmos3_core.request import GenerationRequest
 from deployments.wire.media_store import read_media
-from deployments.wire.messages import ClipDescription, EncodedMessage, LatentsMessage
+from deployments.wire.messages import ArrayReference, ClipDescription, EncodedMessage, LatentsMessage
 from deployments.wire.service_class import ServiceClass
 
 FileFormat = Literal["mp4", "png", "jpeg", "webp"]
@@ -39,8 +39,7 @@ class GenerationCall:
         Raises:
             FileNotFoundError: a medium is gone.
         """
-        given: dict[str, Any] = self.fields | {name: read_media(uri) for name, uri in self.media.items()}
-        return GenerationRequest(**given)
+        return GenerationRequest.of_fields(self.fields, {name: read_media(uri) for name, uri in self.media.items()})
 
 
 @dataclass(frozen=True)
@@ -55,6 +54,7 @@ class DenoiseCall:
         resume: whether a snapshot may exist already, to go on from.
         attempt: the number of this try of the job, counted from 1.
         caller: the handle of the actor that reads the stream; None if that is no actor.
+        keep: whether the finished state is saved too, because further parts of the request follow.
     """
 
     job_id: str
@@ -64,6 +64,7 @@ class DenoiseCall:
     resume: bool = False
     attempt: int = 1
     caller: Any = None
+    keep: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,7 @@ class DecodeCall:
         target: the URI of the file to write.
         format: the format of that file.
         quality: 1 to 100, for JPEG, WEBP and MP4, where 100 is lossless in the video's own colours.
+        soundtrack: the URI of the file with the given soundtrack, where the clip has one.
     """
 
     job_id: str
@@ -92,6 +94,22 @@ class DecodeCall:
     target: str
     format: FileFormat
     quality: int = DEFAULT_QUALITY
+    soundtrack: str | None = None
+
+
+@dataclass(frozen=True)
+class JoinCall:
+    """Decoded parts of one video for the Decoder.
+
+    Attributes:
+        job_id: the job's id, for logs.
+        parts: the URIs of the parts' files, in order.
+        target: the URI of the file to write.
+    """
+
+    job_id: str
+    parts: tuple[str, ...]
+    target: str
 
 
 @dataclass(frozen=True)
@@ -102,9 +120,11 @@ class DecodedFile:
         uri, nbytes: the URI and the size of the file.
         num_frames: the number of frames in the file.
         action: the predicted actions, in the form that clients of other servers know; None if the mode predicts none.
+        tail: its last frames, `[1, 3, frames, height, width]` in [-1, 1], where another part starts with them.
     """
 
     uri: str
     nbytes: int
     num_frames: int
     action: dict[str, Any] | None
+    tail: ArrayReference | None = None

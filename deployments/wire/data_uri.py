@@ -1,4 +1,4 @@
-"""Base64 data URIs, the only form of media in JSON. Other URIs are refused; nothing is fetched."""
+"""Base64 and data URIs of it, the only forms of media in JSON. Other URIs are refused; nothing is fetched."""
 
 from __future__ import annotations
 
@@ -39,7 +39,27 @@ def read_data_uri(text: str) -> DataUri:
     if not comma or not head.lower().endswith(";base64"):
         raise ValueError("is a data URI without base64; expected data:<type>;base64,<content>")
     family = head[len("data:") :].partition(";")[0].partition("/")[0].lower()
+    return DataUri(family, read_base64(encoded))
+
+
+def read_inline(text: str) -> DataUri:
+    """Read a data URI, or base64 without one.
+
+    Raises:
+        ValueError: it is neither; see `read_data_uri`.
+    """
+    if ":" in text[:_SCHEME_CHARACTERS]:
+        return read_data_uri(text)
+    return DataUri("", read_base64(text))
+
+
+def read_base64(text: str) -> bytes:
+    """Read base64 in the standard alphabet with padding.
+
+    Raises:
+        ValueError: it is something else; the message is the rest of a sentence that begins with the field's name.
+    """
     try:
-        return DataUri(family, base64.b64decode(encoded, validate=True))
+        return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         raise ValueError("is not valid base64; expected the standard alphabet with padding, no spaces") from None

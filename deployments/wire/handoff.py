@@ -19,6 +19,8 @@ from cosmos3_core.model.sequence import Latents
 from cosmos3_core.sampling.denoise import Conditioning
 from deployments.wire.messages import ArrayReference, LatentsMessage
 
+GIVEN = "given"
+
 
 def to_array(tensor: Tensor) -> NDArray[Any]:
     """A contiguous CPU copy that numpy can hold; bfloat16 as uint16."""
@@ -46,10 +48,11 @@ def fetch_heads(reference: ArrayReference, heads: slice, device: torch.device) -
 
 def publish_conditioning(conditioning: Conditioning) -> tuple[Any | None, int]:
     """Put clean latents and masks into the object store; None where every value is to be generated."""
-    if not any(bool(mask.any()) for mask in conditioning.mask.values()):
+    if not conditioning.given and not any(bool(mask.any()) for mask in conditioning.mask.values()):
         return None, 0
     parts = {"clean": conditioning.clean, "mask": conditioning.mask}
     arrays = {f"{part}.{name}": to_array(x) for part, latents in parts.items() for name, x in latents.items()}
+    arrays |= {f"{GIVEN}.{index}": to_array(item) for index, item in enumerate(conditioning.given)}
     return ray.put(arrays), sum(array.nbytes for array in arrays.values())
 
 
@@ -57,10 +60,20 @@ def fetch_conditioning(reference: Any, device: torch.device) -> Conditioning:
     """The conditioning behind a reference."""
     arrays: Mapping[str, NDArray[Any]] = ray.get(reference)
     parts: dict[str, Latents] = {"clean": {}, "mask": {}}
+    given: list[Tensor] = []
     for name, array in arrays.items():
-        part, _, modality = name.partition(".")
-        parts[part][Modality(modality)] = to_tensor(array, "float32", device)
-    return Conditioning(parts["clean"], parts["mask"])
+        part, _, which = name.partition(".")
+        tensor = to_tensor(array, "float32", device)
+        if part == GIVEN:
+            given.append(tensor)
+        else:
+            parts[part][Modality(which)] = tensor
+    return Conditioning(parts["clean"], parts["mask"], tuple(given))
+
+
+def fetch_tensor(reference: ArrayReference, device: torch.device) -> Tensor:
+    """A whole array on a device."""
+    return to_tensor(ray.get(reference.reference), reference.dtype, device)
 
 
 def fetch_latents(message: LatentsMessage, device: torch.device) -> Latents:

@@ -7,15 +7,19 @@ back.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from cosmos3_core.action_statistics import ActionStatistics
+from cosmos3_core.adapters.use import AdapterUse
 from cosmos3_core.codecs.preview_map import PreviewMap
 from cosmos3_core.errors import CosmosError
 from cosmos3_core.model.config import TransformerConfig
-from cosmos3_core.model.layout import SequenceLayout, latent_shapes
+from cosmos3_core.model.layout import Modality, SequenceLayout, latent_shapes
 from cosmos3_core.planning.memory import StepShape
 from cosmos3_core.provenance import DenoiseFacts, EncodeFacts
+from cosmos3_core.resolving.resolved import Part
+from cosmos3_core.sampling.guidance import Branch
 from cosmos3_core.sampling.sampling import Sampling
 
 
@@ -70,13 +74,17 @@ class EncodedMessage:
 
     Attributes:
         conditional, unconditional: the guidance branches.
-        conditioning: dictionary of arrays `clean.<modality>`, `mask.<modality>`; None where nothing is given.
+        conditioning: dictionary of arrays `clean.<modality>`, `mask.<modality>`, `given.<index>`; None where nothing is
+            given.
         layout: shape of the generation sequence.
         sampling: how its latents are sampled.
         clip: what the Decoder needs to know besides the latents.
         facts: the Encoder's part of the manifest.
+        adapters: those that its steps use.
         flops: the FLOPs of all denoising steps; a router weighs requests by them.
         preview: the map that previews are made with; None where the model shows none.
+        parts: what the whole request is made in.
+        part: the number of this part.
     """
 
     conditional: KeyValuesReference
@@ -87,8 +95,11 @@ class EncodedMessage:
     sampling: Sampling
     clip: ClipDescription
     facts: EncodeFacts
+    adapters: tuple[AdapterUse, ...] = ()
     flops: float = 0.0
     preview: PreviewMap | None = None
+    parts: tuple[Part, ...] = (Part(),)
+    part: int = 0
 
     @property
     def nbytes(self) -> int:
@@ -104,11 +115,25 @@ class EncodedMessage:
     def step_shape(self, config: TransformerConfig) -> StepShape:
         """What its steps work on."""
         branches = [branch for branch in (self.conditional, self.unconditional) if branch is not None]
-        return StepShape(self.layout.tokens(config.latent_patch_size), tuple(branch.tokens for branch in branches))
+        return step_shape_of(config, self.layout, self.sampling, tuple(branch.tokens for branch in branches))
 
     def latent_values(self, config: TransformerConfig) -> int:
         """Values in the latents of all modalities."""
         return sum(math.prod(shape) for shape in latent_shapes(config, self.layout).values())
+
+    def given_values(self, config: TransformerConfig) -> int:
+        """Values in the latents of the items that are given whole."""
+        one = math.prod(latent_shapes(config, self.layout)[Modality.VISION])
+        return len(self.layout.given_weights) * one
+
+
+def step_shape_of(
+    config: TransformerConfig, layout: SequenceLayout, sampling: Sampling, text_tokens: tuple[int, ...]
+) -> StepShape:
+    """What the steps of a request work on, with texts of some lengths."""
+    patch = config.latent_patch_size
+    uncontrolled = layout.own_tokens(patch) if Branch.UNCONTROLLED in sampling.guidance.branches else 0
+    return StepShape(layout.tokens(patch), text_tokens, uncontrolled)
 
 
 @dataclass(frozen=True)
@@ -123,6 +148,11 @@ class ClipDescription:
         sampling_rate: of the sound, in Hz.
         action_width: channels of predicted actions; 0 where none are predicted.
         domain: embodiment id.
+        state_rows: rows of the action latents before the first action.
+        keep: the decoded frames that are kept.
+        tail: how many frames at its end the next part starts with; 0 where there is none.
+        given_sound: whether its soundtrack is the given one.
+        action_statistics: those by which predicted actions are also given in physical units.
     """
 
     mode: str
@@ -134,6 +164,11 @@ class ClipDescription:
     sampling_rate: int
     action_width: int
     domain: int
+    state_rows: int = 0
+    keep: slice = field(default_factory=lambda: slice(None))
+    tail: int = 0
+    given_sound: bool = False
+    action_statistics: ActionStatistics | None = None
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,7 @@ class Sent:
     path: str
     headers: dict[str, str]
     fields: dict[str, Any]
+    parts: list[tuple[str, Any]]
 
 
 @dataclass
@@ -50,15 +51,17 @@ class Server:
 
     async def answer(self, request: Request) -> Response:
         fields: dict[str, Any] = {}
+        parts: list[tuple[str, Any]] = []
         content_type = request.headers.get("content-type", "")
         if content_type.startswith("multipart/"):
             async with request.form() as form:
                 for name, value in form.multi_items():
-                    fields[name] = value if isinstance(value, str) else (value.filename, await value.read())
+                    parts.append((name, value if isinstance(value, str) else (value.filename, await value.read())))
+                fields = dict(parts)
         elif content_type == "application/json":
             fields = await request.json()
         path = request.url.path
-        self.sent.append(Sent(request.method, path, dict(request.headers), fields))
+        self.sent.append(Sent(request.method, path, dict(request.headers), fields, parts))
         found = self.answers.get((request.method, path), PlainTextResponse("nothing here", 404))
         return found if isinstance(found, Response) else found()
 
@@ -199,6 +202,34 @@ def test_fields_of_a_video(server: Server, client: Client, tmp_path: Path) -> No
     }
 
 
+def test_files_of_controls_and_of_a_soundtrack(server: Server, client: Client, tmp_path: Path) -> None:
+    server.makes_a_video()
+    (depth := tmp_path / "d.mp4").write_bytes(b"depth")
+    (seg := tmp_path / "s.png").write_bytes(b"seg")
+    (video := tmp_path / "v.mp4").write_bytes(b"video")
+    controls: list[dict[str, Any]] = [
+        {"kind": "edge", "strength": "low", "video": None},
+        {"kind": "blur"},
+        {"kind": "depth", "weight": 0.5, "video": depth},
+        {"kind": "seg", "video": seg},
+    ]
+    client.generate({"mode": "transfer", "prompt": "a", "controls": controls, "video": video}, no_event)
+    assert sorted(server.sent[0].parts, key=repr) == [
+        ("blur", "{}"),
+        ("depth", '{"control_weight": 0.5}'),
+        ("depth", ("d.mp4", b"depth")),
+        ("edge", '{"preset_edge_threshold": "low"}'),
+        ("input_reference", ("v.mp4", b"video")),
+        ("mode", "transfer"),
+        ("prompt", "a"),
+        ("seg", ("s.png", b"seg")),
+    ]
+    (sound := tmp_path / "s.wav").write_bytes(b"sound")
+    client.generate(VIDEO | {"sound": sound, "state": [[0.5]]}, no_event)
+    sent = next(found for found in server.sent[1:] if found.method == "POST")
+    assert sent.fields == VIDEO | {"audio_reference": ("s.wav", b"sound"), "state": "[[0.5]]"}
+
+
 def test_a_failed_generation_says_why_and_is_removed(server: Server, client: Client) -> None:
     error = {"code": 500, "message": "the stage broke"}
     server.makes_a_video(event("failed", {"error": error}), job=COMPLETED | {"status": "failed", "error": error})
@@ -256,6 +287,14 @@ def test_an_image(server: Server, client: Client) -> None:
     assert said == {"b64_json": None, "revised_prompt": "r", "stage_durations": {"decode": 0.5}}
     assert server.sent[0].fields == {"prompt": "a robot", "size": "64x48"}
     assert server.calls() == ["POST /v1/images/generations"]
+
+
+def test_an_edited_image(server: Server, client: Client, tmp_path: Path) -> None:
+    (picture := tmp_path / "a.png").write_bytes(b"a png")
+    answer = {"data": [{"b64_json": base64.b64encode(b"edited").decode()}], "metrics": {}}
+    server.answers["POST", "/v1/images/edits"] = JSONResponse(answer)
+    assert client.generate({"mode": "i2i", "prompt": "red", "seed": 3, "image": picture}, no_event)[0] == b"edited"
+    assert server.sent[0].fields == {"prompt": "red", "seed": "3", "image": ("a.png", b"a png")}
 
 
 @pytest.mark.parametrize(

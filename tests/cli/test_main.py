@@ -13,6 +13,7 @@ import pytest
 from cosmos3_core.media.clips import decode_video
 from cosmos3_core.media.sound import decode_audio
 from cosmos3_core.media.stills import decode_image, encode_image
+from cosmos3_core.tiny import IMITATED
 from deployments.cli.main import main
 from tests.parity.cases import picture
 
@@ -25,10 +26,11 @@ def cosmos3(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_tiny_writes_a_checkpoint_and_says_where(tmp_path: Path) -> None:
-    done = cosmos3("tiny", tmp_path / "edge", "--family", "edge", "--seed", "3")
+    done = cosmos3("tiny", tmp_path / "made", "--member", "image2video-4step", "--seed", "3")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == str(tmp_path / "edge")
-    assert (tmp_path / "edge" / "model_index.json").is_file()
+    assert done.stdout.strip() == str(tmp_path / "made")
+    index = json.loads((tmp_path / "made" / "model_index.json").read_text())
+    assert index[IMITATED] == "nvidia/Cosmos3-Super-Image2Video-4Step"
 
 
 def test_generate_writes_a_video_with_sound(nano: Path, tmp_path: Path) -> None:
@@ -52,15 +54,19 @@ def test_generate_writes_images_and_actions(nano: Path, tmp_path: Path) -> None:
     done = cosmos3("generate", "--checkpoint", nano, "--mode", "text2image", "--prompt", "a cup", "-o", image, *QUICK)
     assert done.returncode == 0, done.stderr
     assert decode_image(image).shape == (96, 128, 3)
-    policy = tmp_path / "policy.mp4"
+    policy, statistics = tmp_path / "policy.mp4", tmp_path / "statistics.json"
+    statistics.write_text(json.dumps({"min": [0.0] * 10, "max": [4.0] * 10}))
     done = cosmos3(
         *("generate", "--checkpoint", nano, "--mode", "policy", "--image", image, "--prompt", "lift", "-o", policy),
         *("--domain-name", "umi", "--action-chunk-size", "4", "--set", "raw_action_dim=10", *QUICK),
+        *("--action-statistics", statistics, "--action-method", "minmax"),
     )
     assert done.returncode == 0, done.stderr
     actions = json.loads(policy.with_suffix(".action.json").read_text())
     assert actions["shape"] == [4, 10] == list(np.asarray(actions["data"]).shape)
     assert actions["domain_id"] == 6 and actions["action_mode"] == "policy"
+    assert np.allclose(actions["physical"]["data"], 2 + 2 * np.asarray(actions["data"]), atol=1e-5)
+    assert (actions["physical"]["units"], actions["physical"]["method"]) == ("dataset", "minmax")
 
 
 @pytest.mark.parametrize(
@@ -78,7 +84,14 @@ def test_generate_writes_images_and_actions(nano: Path, tmp_path: Path) -> None:
         (["--mode", "text2video", "-o", "no/out.mp4"], "existing folder"),
         (["--mode", "text2image", "-o", "out.png", "--attention", "fast"], "attention is 'fast'"),
         (["--mode", "text2image", "-o", "out.png", "--device", "tpu"], "device is 'tpu'"),
+        (["--mode", "policy", "-o", "out.mp4", "--action-statistics", "absent.json"], "absent.json"),
+        (["--mode", "policy", "-o", "out.mp4", "--action-statistics", "x", "--action-method", "asinh"], "asinh"),
         (["--mode", "text2image", "-o", "out.png", "--size", "²x³"], "WIDTHxHEIGHT"),
+        (["--mode", "transfer", "-o", "out.mp4", "--control", "pose=a.mp4"], "expected edge, blur, depth, seg, wsm"),
+        (["--mode", "transfer", "-o", "out.mp4", "--control", "depth=absent.mp4"], "control_depth cannot be read"),
+        (["--mode", "transfer", "-o", "out.mp4", "--control", "edge"], "control_edge is missing"),
+        (["--mode", "text2video", "-o", "out.mp4", "--soundtrack", "absent.wav"], "sound cannot be read"),
+        (["--mode", "policy", "-o", "out.mp4", "--state", "absent.json"], "cannot read absent.json"),
         (["--mode", "text2image", "-o", "out.png", "--resolution", "500", "--size", "64x64"], "resolution is '500'"),
     ],
 )

@@ -15,11 +15,12 @@ import huggingface_hub.constants
 import pytest
 from huggingface_hub.utils._paths import filter_repo_objects
 
-from cosmos3_core.catalog import Family
+from cosmos3_core.catalog import CATALOG, Family
 from cosmos3_core.checkpoint import Checkpoint
 from cosmos3_core.errors import CheckpointError
 from cosmos3_core.modes import Mode
-from cosmos3_core.resolve import SchedulerFacts, SoundFacts
+from cosmos3_core.resolving.facts import SchedulerFacts, SoundFacts
+from cosmos3_core.tiny import IMITATED
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 
@@ -90,6 +91,31 @@ def test_a_distilled_checkpoint_names_its_levels(copy: Path) -> None:
     edit(path, fixed_step_sampler_config={"t_list": levels, "sample_type": "ode"})
     with pytest.raises(CheckpointError, match="sample_type is not 'sde'"):
         _ = Checkpoint.find(copy).facts
+
+
+def test_a_folder_with_a_repositorys_name_is_that_checkpoint(copy: Path) -> None:
+    edit(copy / "model_index.json", **{IMITATED: None})
+    assert Checkpoint.find(copy).entry is None
+    folder = copy.rename(copy.with_name("Cosmos3-Nano-Policy-DROID"))
+    found = Checkpoint.find(folder)
+    assert found.entry is CATALOG["nvidia/Cosmos3-Nano-Policy-DROID"]
+    assert found.facts.modes == (Mode.POLICY,)
+    assert found.facts.numbers == found.entry.numbers
+
+
+def test_a_checkpoint_without_an_entry_does_what_its_weights_allow(copy: Path) -> None:
+    edit(copy / "model_index.json", **{IMITATED: None})
+    found = Checkpoint.find(copy).facts
+    assert (found.family, found.modes, found.numbers) == (Family.NANO, tuple(Mode), None)
+    edit(copy / "transformer" / "config.json", action_gen=False)
+    assert Checkpoint.find(copy).facts.modes == tuple(mode for mode in Mode if not mode.is_action)
+
+
+def test_a_tiny_checkpoint_is_what_it_imitates(copy: Path) -> None:
+    assert Checkpoint.find(copy).entry is CATALOG["nvidia/Cosmos3-Nano"]
+    edit(copy / "model_index.json", **{IMITATED: "nvidia/Cosmos3-Super-Image2Video-4Step"})
+    found = Checkpoint.find(copy.rename(copy.with_name("Cosmos3-Nano"))).facts
+    assert (found.family, found.modes) == (Family.SUPER, (Mode.IMAGE_TO_VIDEO,))
 
 
 @pytest.mark.parametrize(("changes", "hop"), [({}, 1920), ({"dec_strides": [2, 5]}, 10), ({"hop_size": 640}, 640)])

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 LIGHT = (
+    "adapters.use",
     "byte_cache",
     "catalog",
     "checkpoint",

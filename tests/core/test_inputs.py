@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cosmos3_core.controls import ControlKind
 from cosmos3_core.errors import RequestError
 from cosmos3_core.inputs import MediaInputs, read_inputs
 from cosmos3_core.media.clips import VideoClip
@@ -17,6 +18,7 @@ from cosmos3_core.media.mp4 import encode_mp4
 from cosmos3_core.media.stills import encode_image
 from cosmos3_core.request import GenerationRequest
 from examples import assets
+from tests.core.media.samples import mp4, wav
 
 PICTURE = np.arange(32 * 48 * 3, dtype=np.uint32).reshape(32, 48, 3).astype(np.uint8)
 CLIP = np.stack([PICTURE + index for index in range(24)])
@@ -90,6 +92,47 @@ def test_a_clip_may_be_a_path_bytes_a_clip_or_pil_images(tmp_path: Path) -> None
         assert np.array_equal(frames(mode="video2video", video=source), CLIP[:5])
 
 
+def test_several_chunks_of_inverse_dynamics_read_all_their_frames() -> None:
+    fields = {"mode": "inverse_dynamics", "video": CLIP, "action_chunk_size": 4}
+    assert np.array_equal(frames(**fields, num_frames=21), CLIP[:21])
+    assert np.array_equal(frames(**fields), CLIP[:5])
+
+
+def test_controls_are_read_by_kind_and_a_picture_is_one_frame() -> None:
+    controls = [
+        {"kind": "seg", "video": encode_image(PICTURE, "png")},
+        {"kind": "depth", "video": VideoClip(CLIP, 10.0)},
+        {"kind": "edge", "weight": 0},
+    ]
+    found = read(mode="transfer", controls=controls)
+    assert list(found.controls) == ["depth", "seg"] and found.frames is None
+    assert np.array_equal(found.array("control_depth"), CLIP)
+    assert np.array_equal(found.array("control_seg"), PICTURE[None])
+    # Of controls that have a rate, the first says it.
+    assert found.fps == 10.0 and found.size == (48, 32)
+
+
+def test_controls_are_read_no_further_than_they_are_used() -> None:
+    controls = [{"kind": "depth", "video": CLIP}]
+    assert len(read(mode="transfer", controls=controls, max_frames=7).controls[ControlKind.DEPTH]) == 7
+    assert len(read(mode="transfer", controls=controls, num_frames=9, max_frames=11).controls[ControlKind.DEPTH]) == 9
+    computed = {"mode": "transfer", "controls": [{"kind": "edge"}], "video": CLIP}
+    assert np.array_equal(frames(**computed), CLIP) and len(frames(**computed, max_frames=6)) == 6
+    opening = {"mode": "transfer", "controls": controls, "video": CLIP, "num_first_chunk_conditional_frames": 5}
+    assert np.array_equal(frames(**opening), CLIP[:5])
+
+
+def test_a_soundtrack_is_stereo_at_the_rate_of_the_checkpoint() -> None:
+    mono = np.full((16_000, 1), 16_384, np.int16)
+    for source in (wav(mono, 16_000), mp4(24, 24, np.full((2, 48_000), 0.5, np.float32))):
+        sound = read(mode="text2video", sound=source).sound
+        assert sound is not None and sound.dtype == np.float32
+        assert sound.shape[0] == 2 and abs(sound.shape[1] - 48_000) < 2_100
+        assert np.abs(sound[:, 3_000:-3_000] - 0.5).max() < 0.05
+    array = np.zeros((2, 10), np.float32)
+    assert read(mode="image2video", image=PICTURE, sound=array).array("sound") is array
+
+
 def test_real_media_are_read() -> None:
     assert read(mode="image2video", image=assets.image("av_0")).size == (832, 480)
     video = frames(mode="inverse_dynamics", video=assets.video("umi"), action_chunk_size=32)
@@ -126,6 +169,17 @@ def test_real_media_are_read() -> None:
         ({"mode": "video2video", "video": PICTURE}, "video"),
         ({"mode": "video2video", "video": CLIP[:0]}, "video"),
         ({"mode": "video2video", "video": CLIP.astype(np.int16)}, "video"),
+        ({"mode": "image2image"}, "image"),
+        ({"mode": "image2image", "video": CLIP}, "image"),
+        ({"mode": "text2video", "sound": b"no sound"}, "sound"),
+        ({"mode": "text2video", "sound": "/no/such/sound.wav"}, "sound"),
+        ({"mode": "text2video", "sound": mp4(5)}, "sound"),
+        ({"mode": "text2video", "sound": np.zeros((1, 9), np.float32)}, "sound"),
+        ({"mode": "text2video", "sound": np.zeros((2, 9))}, "sound"),
+        ({"mode": "text2video", "sound": np.full((2, 9), np.nan, np.float32)}, "sound"),
+        ({"mode": "text2video", "controls": [{"kind": "edge", "video": CLIP}]}, "controls"),
+        ({"mode": "transfer", "controls": [{"kind": "depth", "video": b"none"}]}, "control_depth"),
+        ({"mode": "transfer", "controls": [{"kind": "depth", "video": CLIP[0]}]}, "control_depth"),
     ],
 )
 def test_media_that_a_mode_cannot_use_are_refused_by_name(fields: dict[str, Any], field: str) -> None:

@@ -25,7 +25,7 @@ from deployments.cli import client
 from deployments.cli.main import app
 from deployments.encoder import Encoder
 from deployments.generator.rank import Rank
-from deployments.jobs.flow import GenerationOutcome, Timings
+from deployments.jobs.flow import GenerationOutcome, MadePart, Timings
 from deployments.settings import EncoderSettings, GeneratorSettings, ModelSettings
 from deployments.wire.calls import DecodedFile, GenerationCall
 from tests.manifests import IMAGE, a_request
@@ -295,14 +295,14 @@ def served(nano: Path, request: GenerationRequest, media: dict[str, str]) -> Man
     encoder, generator = EncoderSettings(**stage), GeneratorSettings(**stage)
     settings = ModelSettings(name="m", checkpoint=str(nano), encoder=encoder, generator=generator, reasoner=None)
     call = GenerationCall.of("video_gen_1", request, media)
-    encoded = Encoder(settings)._encode(call)
+    encoded = Encoder(settings)._encode(call, 0, None)
     rank = Rank(settings, 0)
     rank.load(None)
     rank.begin("a", encoded, None)
     for _ in range(encoded.sampling.steps):
         rank.step(["a"])
     file = DecodedFile("file:///out.mp4", 1, 5, None)
-    outcome = GenerationOutcome(file, encoded, rank.finish("a"), Timings({"encode": 1.0}))
+    outcome = GenerationOutcome(file, (MadePart(encoded, rank.finish("a"), file),), Timings({"encode": 1.0}))
     return outcome.manifest(call, tries=2, created_at=5.0)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cosmos3_core.modes import MODES, Actions, Clean, Mode, Output, Route, SourceKind, implied_mode, offered_on
+from cosmos3_core.modes import MODES, Actions, Clean, Given, Mode, Output, Route, SourceKind, implied_mode, offered_on
 
 DOCUMENTED = (Path(__file__).parents[2] / "docs" / "requests.md").read_text(encoding="utf-8")
 each_mode = pytest.mark.parametrize("mode", Mode)
@@ -30,7 +30,8 @@ def test_no_name_means_two_modes() -> None:
 @each_mode
 def test_a_row_contradicts_itself_nowhere(mode: Mode) -> None:
     row = mode.row
-    assert (row.source is SourceKind.NONE) == (row.clean is Clean.NONE)
+    assert (row.source is SourceKind.NONE) == (row.clean is Clean.NONE and row.given is Given.NONE)
+    assert (row.source is SourceKind.CONTROLS) == (row.given is Given.CONTROLS) == (row.clean is Clean.OPENING)
     assert (row.output is Output.ROLLOUT) == (row.actions is not Actions.NONE)
     assert not row.sound or row.output is Output.VIDEO
     assert row.routes
@@ -40,6 +41,7 @@ def test_a_row_contradicts_itself_nowhere(mode: Mode) -> None:
     ("route", "reference", "mode"),
     [
         (Route.IMAGES, None, Mode.TEXT_TO_IMAGE),
+        (Route.EDITS, "image", Mode.IMAGE_TO_IMAGE),
         (Route.VIDEOS, None, Mode.TEXT_TO_VIDEO),
         (Route.VIDEOS, "image", Mode.IMAGE_TO_VIDEO),
         (Route.VIDEOS, "video", Mode.VIDEO_TO_VIDEO),

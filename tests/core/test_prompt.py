@@ -25,7 +25,7 @@ from cosmos3_core.prompt import (
     tokenize,
 )
 from cosmos3_core.request import GenerationRequest
-from cosmos3_core.resolve import resolve
+from cosmos3_core.resolving.resolve import resolve
 from examples import assets
 
 VIDEO = ClipFacts(Canvas(1280, 720), 189, 24.0)

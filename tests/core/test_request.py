@@ -30,6 +30,8 @@ def request(**fields: Any) -> GenerationRequest:
         ("Image-to-Video", Mode.IMAGE_TO_VIDEO),
         ("v2v", Mode.VIDEO_TO_VIDEO),
         ("video_to_video", Mode.VIDEO_TO_VIDEO),
+        ("i2i", Mode.IMAGE_TO_IMAGE),
+        ("video-transfer", Mode.TRANSFER),
         ("wam", Mode.POLICY),
     ],
 )
@@ -38,7 +40,7 @@ def test_a_mode_has_the_names_that_other_servers_use(name: str, mode: Mode) -> N
 
 
 def test_modes_say_what_they_make() -> None:
-    assert [mode for mode in Mode if mode.is_image] == [Mode.TEXT_TO_IMAGE]
+    assert [mode for mode in Mode if mode.is_image] == [Mode.TEXT_TO_IMAGE, Mode.IMAGE_TO_IMAGE]
     assert [mode for mode in Mode if mode.is_action] == [
         Mode.FORWARD_DYNAMICS,
         Mode.INVERSE_DYNAMICS,
@@ -97,6 +99,21 @@ def test_modes_say_what_they_make() -> None:
         ("action", {"rows": 3}),
         ("action", "left"),
         ("action", np.zeros((2, 3, 4))),
+        ("state", [[math.nan]]),
+        ("controls", [{"kind": "normals"}]),
+        ("controls", [{"kind": "edge"}, {"kind": "edge"}]),
+        ("controls", [{"kind": "edge", "weight": -1.0}]),
+        ("controls", [{"kind": "edge", "weight": math.inf}]),
+        ("controls", [{"kind": "edge", "strength": "extreme"}]),
+        ("control_guidance", -0.1),
+        ("control_guidance", 10.1),
+        ("control_guidance_interval", (1.0,)),
+        ("num_video_frames_per_chunk", 0),
+        ("num_video_frames_per_chunk", 401),
+        ("num_conditional_frames", -1),
+        ("num_first_chunk_conditional_frames", -1),
+        ("max_frames", 0),
+        ("max_frames", 5001),
         ("no_such_field", 1),
     ],
 )
@@ -149,23 +166,30 @@ def test_actions_become_rows_of_floats(given: Any) -> None:
 @pytest.mark.parametrize(
     ("fields", "chunk"),
     [
-        ({}, 16),
-        ({"action_chunk_size": 4}, 4),
-        ({"action_chunk_size": 396}, 396),
-        ({"num_frames": 17}, 16),
-        ({"num_frames": 16}, 16),
-        ({"num_frames": 61}, 60),
-        ({"num_frames": 33, "action_chunk_size": 32}, 32),
-        ({"num_frames": 32, "action_chunk_size": 32}, 32),
-        ({"action": np.zeros((60, 9))}, 60),
-        ({"action": np.zeros((5, 9))}, 8),
-        ({"action": np.zeros((1, 9))}, 4),
-        ({"action": np.zeros((60, 9)), "num_frames": 17}, 16),
-        ({"action": np.zeros((3, 9)), "action_chunk_size": 12}, 12),
+        ({}, (16, 1)),
+        ({"action_chunk_size": 4}, (4, 1)),
+        ({"action_chunk_size": 396}, (396, 1)),
+        ({"num_frames": 17}, (16, 1)),
+        ({"num_frames": 16}, (16, 1)),
+        ({"num_frames": 61}, (60, 1)),
+        ({"num_frames": 33, "action_chunk_size": 32}, (32, 1)),
+        ({"num_frames": 32, "action_chunk_size": 32}, (32, 1)),
+        ({"num_frames": 33, "action_chunk_size": 16}, (16, 2)),
+        ({"num_frames": 65, "action_chunk_size": 4}, (4, 16)),
+        ({"action": np.zeros((60, 9))}, (60, 1)),
+        ({"action": np.zeros((5, 9))}, (8, 1)),
+        ({"action": np.zeros((1, 9))}, (4, 1)),
+        ({"action": np.zeros((60, 9)), "num_frames": 17}, (16, 1)),
+        ({"action": np.zeros((60, 9)), "num_frames": 17, "action_chunk_size": 16}, (16, 1)),
+        ({"action": np.zeros((60, 9)), "num_frames": 33, "action_chunk_size": 16}, (16, 2)),
+        ({"action": np.zeros((60, 9)), "action_chunk_size": 16}, (16, 4)),
+        ({"action": np.zeros((3, 9)), "action_chunk_size": 12}, (12, 1)),
     ],
 )
-def test_a_chunk_is_as_asked_or_as_long_as_frames_or_actions_imply(fields: dict[str, Any], chunk: int) -> None:
-    assert request(mode="policy", **fields).action_chunk() == chunk
+def test_chunks_are_as_asked_or_as_long_as_frames_or_actions_imply(
+    fields: dict[str, Any], chunk: tuple[int, int]
+) -> None:
+    assert request(mode="policy", **fields).action_chunks() == chunk
 
 
 @pytest.mark.parametrize(
@@ -176,10 +200,24 @@ def test_a_chunk_is_as_asked_or_as_long_as_frames_or_actions_imply(fields: dict[
         ({"action": np.zeros((500, 9))}, "action_chunk_size"),
         ({"num_frames": 21, "action_chunk_size": 16}, "num_frames"),
         ({"num_frames": 15, "action_chunk_size": 16}, "num_frames"),
+        ({"num_frames": 1, "action_chunk_size": 16}, "num_frames"),
+        ({"num_frames": 5001, "action_chunk_size": 8}, "num_frames"),
+        ({"action": np.zeros((5000, 1)), "action_chunk_size": 4}, "action"),
     ],
 )
 def test_a_chunk_that_does_not_fit_is_refused(fields: dict[str, Any], field: str) -> None:
     with pytest.raises(RequestError) as error:
-        request(mode="policy", **fields).action_chunk()
+        request(mode="policy", **fields).action_chunks()
     assert error.value.field == field
     assert "expected" in error.value.reason
+
+
+def test_controls_stand_in_the_order_of_the_sequence() -> None:
+    found = request(mode="transfer", controls=[{"kind": kind} for kind in ("wsm", "depth", "edge", "seg", "blur")])
+    assert [control.kind for control in found.controls] == ["edge", "blur", "depth", "seg", "wsm"]
+
+
+def test_media_are_named_by_their_field_or_the_kind_of_their_control() -> None:
+    controls = [{"kind": "depth", "video": b"depth"}, {"kind": "edge"}, {"kind": "seg", "weight": 0, "video": b"seg"}]
+    found = request(mode="transfer", controls=controls, video=b"video", sound=b"sound")
+    assert found.media() == {"video": b"video", "sound": b"sound", "control_depth": b"depth"}

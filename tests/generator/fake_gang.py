@@ -126,7 +126,7 @@ async def led(nano: Path, **settings: Any) -> AsyncIterator[Generator]:
 
 
 def call(name: str, steps: int = 3, side: int = 4, text: int = 8, **fields: Any) -> DenoiseCall:
-    shown = fields.pop("preview", None)
+    shown, adapters = fields.pop("preview", None), fields.pop("adapters", ())
     prompt = KeyValuesReference(name, text, ArrayReference(None, "float32", itemsize=4, nbytes=0))
     message = EncodedMessage(
         conditional=prompt,
@@ -137,6 +137,7 @@ def call(name: str, steps: int = 3, side: int = 4, text: int = 8, **fields: Any)
         sampling=Sampling(flow(steps=steps, shift=1.0), Guidance(scale=1.0), seed=0),
         clip=CLIP,
         facts=encode_facts(),
+        adapters=adapters,
         flops=1e9,
         preview=shown,
     )

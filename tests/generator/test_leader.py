@@ -11,6 +11,7 @@ from typing import Any, cast
 import pytest
 from ray.exceptions import ActorDiedError, ActorUnavailableError
 
+from cosmos3_core.adapters.use import AdapterUse
 from deployments.generator import leader as leader_module
 from deployments.generator.rank import Begun
 from deployments.generator.scheduler import TaskTooLarge
@@ -116,6 +117,21 @@ def test_equal_requests_share_a_forward_pass_if_batching_is_on(nano: Path, ranks
         async with led(nano, batch_tasks=4) as leader:
             await asyncio.gather(*(updates_of(leader, call(name, steps=4)) for name in "abcd"))
             assert any(line.count("+") == 3 for line in ranks.log)
+
+    run(test)
+
+
+def test_only_requests_of_equal_adapters_share_a_step(nano: Path, ranks: Ranks) -> None:
+    ranks.step_s = 0.02
+    style, weaker = AdapterUse(name="style"), AdapterUse(name="style", weight=0.5)
+    uses = {"a": (style,), "b": (), "c": (style,), "d": (weaker,)}
+
+    async def test() -> None:
+        async with led(nano, batch_tasks=4) as leader:
+            calls = (call(name, steps=4, adapters=adapters) for name, adapters in uses.items())
+            await asyncio.gather(*(updates_of(leader, one) for one in calls))
+            assert {line.removeprefix("step ") for line in ranks.log if "+" in line} <= {"a+c", "c+a"}
+            assert any("+" in line for line in ranks.log)
 
     run(test)
 

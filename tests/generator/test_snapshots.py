@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from deployments.generator import leader as leader_module
+from deployments.wire.messages import LatentsMessage
 from tests.generator.fake_gang import COLOURS, Ranks, call, led, run, updates_of
 
 
@@ -74,5 +75,47 @@ def test_a_snapshot_stays_when_the_stream_is_closed_while_it_is_written(
             assert request.background is not None
             await request.background
             assert ranks.log[-1] == "drop a" and path.read_bytes() == b"state"
+
+    run(test)
+
+
+@pytest.mark.parametrize(("keep", "snapshot", "saved"), [(True, True, 1), (True, False, 0), (False, True, 0)])
+def test_the_finished_state_is_saved_where_further_parts_follow(
+    nano: Path, ranks: Ranks, tmp_path: Path, keep: bool, snapshot: bool, saved: int
+) -> None:
+    async def test() -> None:
+        async with led(nano) as leader:
+            uri = f"file://{tmp_path / 'a'}" if snapshot else None
+            *steps, latents = await updates_of(leader, call("a", snapshot=uri, keep=keep))
+            assert len(steps) == 3 and isinstance(latents, LatentsMessage)
+            # After the last step, and while the ranks still hold it.
+            assert ranks.log == ["begin a", *["step a"] * 3, *["save a"] * saved, "finish a"]
+            assert (tmp_path / "a").exists() == bool(saved)
+
+    run(test)
+
+
+def test_a_part_that_was_finished_before_is_not_denoised_again(nano: Path, ranks: Ranks, tmp_path: Path) -> None:
+    ranks.begins_at = {"a": 3}
+
+    async def test() -> None:
+        async with led(nano) as leader:
+            uri = f"file://{tmp_path / 'a'}"
+            (latents,) = await updates_of(leader, call("a", snapshot=uri, resume=True, keep=True))
+            assert isinstance(latents, LatentsMessage)
+            assert "step a" not in ranks.log and ranks.log[-1] == "finish a"
+
+    run(test)
+
+
+def test_a_finished_state_that_cannot_be_saved_does_not_hold_up_its_latents(
+    nano: Path, ranks: Ranks, tmp_path: Path
+) -> None:
+    ranks.failure["save"] = OSError("the disk is full")
+
+    async def test() -> None:
+        async with led(nano) as leader:
+            *_, latents = await updates_of(leader, call("a", snapshot=f"file://{tmp_path / 'a'}", keep=True))
+            assert isinstance(latents, LatentsMessage) and not ranks.killed
 
     run(test)

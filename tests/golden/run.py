@@ -76,8 +76,8 @@ def record(pipeline: LocalPipeline, fields: dict[str, Any]) -> dict[str, Any]:
     return {"manifest": manifest, "summary": summary(result.latents)}
 
 
-def distilled(checkpoint: Path) -> Path:
-    """The same weights with the scheduler of a distilled checkpoint (spec 5.6)."""
+def distilled(checkpoint: Path, levels: list[float]) -> Path:
+    """The same weights with the scheduler of a distilled checkpoint of some noise levels (spec 5.6)."""
     variant = checkpoint.with_name(f"{checkpoint.name}-distilled")
     variant.mkdir()
     for entry in checkpoint.iterdir():
@@ -85,7 +85,7 @@ def distilled(checkpoint: Path) -> Path:
             (variant / entry.name).symlink_to(entry)
     (variant / "scheduler").mkdir()
     source = checkpoint / "scheduler" / "scheduler_config.json"
-    sampler = {"fixed_step_sampler_config": {"t_list": DISTILLED_LEVELS, "sample_type": "sde"}}
+    sampler = {"fixed_step_sampler_config": {"t_list": levels, "sample_type": "sde"}}
     config = json.loads(source.read_text(encoding="utf-8")) | sampler
     (variant / "scheduler" / source.name).write_text(json.dumps(config), encoding="utf-8")
     return variant
@@ -134,7 +134,7 @@ def run_family(folder: Path, family: Any) -> dict[str, Any]:
     records = {name: record(pipeline, one) for name, one in fields.items()}
     encoded = {name: pipeline.encode(GenerationRequest(**one))[1] for name, one in fields.items()}
     shared = sharded(folder / f"{family}-ranks", checkpoint, encoded)
-    variant = LocalPipeline.from_pretrained(distilled(checkpoint), device="cpu", dtype="float32")
+    variant = LocalPipeline.from_pretrained(distilled(checkpoint, DISTILLED_LEVELS), device="cpu", dtype="float32")
     fixed = {f"distilled {name}": record(variant, fields_of(DISTILLED, name)) for name in DISTILLED}
     return {"alone": records | fixed, "sharded": shared}
 

@@ -10,7 +10,7 @@ import pytest
 
 from cosmos3_core.checkpoint import Checkpoint
 from cosmos3_core.media.mp4 import encode_mp4
-from cosmos3_core.resolve import ModelFacts
+from cosmos3_core.resolving.facts import ModelFacts
 from tests.ingress.stubs import StubGraph, served_card
 from tests.parity.cases import picture
 

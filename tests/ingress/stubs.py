@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import httpx
+import numpy as np
 from starlette.applications import Starlette
 
-from cosmos3_core.resolve import ModelFacts
+from cosmos3_core.outputs import action_object
+from cosmos3_core.resolving.facts import ModelFacts
 from deployments.ingress.app import create_app
 from deployments.ingress.graph import Graph, ServedCard
-from deployments.jobs.job import Job
+from deployments.jobs.job import Job, JobEvent
 from deployments.model import ModelCard
 from deployments.settings import FrontSettings
-from deployments.wire.media_store import MediaStore
+from deployments.wire.media_store import MediaStore, local_path, read_media
 
 
 def served_card(facts: ModelFacts, name: str = "nano", **changes: Any) -> ServedCard:
@@ -94,6 +97,32 @@ class StubJobs:
 
     def discard(self, job: Job) -> None:
         self.discarded.append(job.id)
+
+
+@dataclass
+class CompletedJobs(StubJobs):
+    """Jobs that are completed as soon as they are submitted, each with its input image, if it has one, as its file."""
+
+    async def submit(self, job: Job) -> Job:
+        target, given = job.request["output"]["target"], job.request["media"].get("image")
+        path = local_path(target)
+        assert path is not None
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(read_media(given) if given else b"a file")
+        result = {
+            "uri": target,
+            "seed": job.request["fields"].get("seed", 42),
+            "latents_sha256": {"vision": "0"},
+            "stage_seconds": {"encode": 0.5, "denoise": 0.5, "decode": 0.5},
+            "handed_over_bytes": {"fetched": 1},
+            "peak_memory_bytes": 2_000_000,
+            "action": action_object(np.zeros((4, 9), np.float32), job.request["fields"]["mode"], 1),
+        }
+        self.stored.append(replace(job, status="completed", result=result))
+        return job
+
+    async def watch(self, job_id: str, after: int = 0, attend: bool = False) -> AsyncIterator[JobEvent]:
+        yield JobEvent(1, "done", {}, 0.0)
 
 
 def ask(stub: StubGraph, path: str, method: str = "GET", echo: bool = True, **options: Any) -> httpx.Response:

@@ -30,6 +30,7 @@ def test_an_unknown_route_is_named() -> None:
     [
         ("GET", "/v1/chat/completions"),
         ("GET", "/v1/images/generations"),
+        ("PUT", "/v1/images/edits"),
         ("PUT", "/v1/videos"),
         ("POST", "/v1/models"),
         ("DELETE", "/v1/models/nano"),

@@ -5,35 +5,22 @@ from __future__ import annotations
 import asyncio
 import time
 from pathlib import Path
-from typing import Any, cast
 
 import pytest
-from ray import serve
-from ray.serve.schema import ApplicationStatusOverview, DeploymentStatusOverview, ServeStatus
 
 from cosmos3_core.checkpoint import Checkpoint
 from deployments.ingress.graph import Graph, ServedCard
+from deployments.local.status import ApplicationStatus, DeploymentStatus
 from deployments.model import ModelCard
 from deployments.settings import FrontSettings, ServedModel, ServedModels
 
-schema: Any = serve.schema
 Deployments = dict[str, tuple[str, dict[str, int]]]
 UP: Deployments = {"X": ("HEALTHY", {"RUNNING": 1})}
 
 
-def application(deployments: Deployments) -> ApplicationStatusOverview:
-    overviews = {
-        name: DeploymentStatusOverview(
-            status=schema.DeploymentStatus(status),
-            status_trigger=schema.DeploymentStatusTrigger("UNSPECIFIED"),
-            # The controller sends them as plain text.
-            replica_states=cast(Any, states),
-            message="",
-        )
-        for name, (status, states) in deployments.items()
-    }
-    running = schema.ApplicationStatus("RUNNING")
-    return ApplicationStatusOverview(status=running, message="", last_deployed_time_s=0.0, deployments=overviews)
+def application(name: str, deployments: Deployments) -> ApplicationStatus:
+    stages = (DeploymentStatus(stage, status, "", replicas) for stage, (status, replicas) in deployments.items())
+    return ApplicationStatus(name, "RUNNING", "", tuple(stages))
 
 
 @pytest.fixture
@@ -52,8 +39,8 @@ def graph_of(card: ServedCard, tmp_path: Path, **applications: Deployments) -> G
 
 
 def set_status(graph: Graph, **applications: Deployments) -> None:
-    found = {name: application(deployments) for name, deployments in applications.items()}
-    graph._status = (time.monotonic() + 1e6, ServeStatus(applications=found))
+    found = {name: application(name, deployments) for name, deployments in applications.items()}
+    graph._status = (time.monotonic() + 1e6, found)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import hashlib
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -13,10 +16,11 @@ from ray.exceptions import ActorDiedError, ObjectLostError, RayActorError
 
 from cosmos3_core.errors import RequestError
 from cosmos3_core.request import Event, Finished, Started, Step
+from cosmos3_core.resolving.resolved import Part
 from deployments.jobs.flow import GenerationOutcome, OutputFile, generate, is_repeatable
-from deployments.wire.calls import DecodeCall, DecodedFile, DenoiseCall, GenerationCall, Preview
+from deployments.wire.calls import DecodeCall, DecodedFile, DenoiseCall, GenerationCall, JoinCall, Preview
 from deployments.wire.handles import StageHandles
-from deployments.wire.messages import HandoffLost, LatentsMessage
+from deployments.wire.messages import ArrayReference, HandoffLost, LatentsMessage
 from deployments.wire.service_class import ServiceClass
 
 CALL = GenerationCall(job_id="job", fields={}, media={})
@@ -45,22 +49,29 @@ class Response:
 
 
 class Stage:
-    """A handle whose only method, whatever its name, gives these items; keeps the calls."""
+    """A handle that answers a call of any method with what `answer` makes of it; keeps the calls.
 
-    def __init__(self, *items: Any) -> None:
-        self.items = items
-        self.calls: list[Any] = []
+    Attributes:
+        calls: the arguments of each call.
+        methods: the method of each call.
+    """
+
+    def __init__(self, answer: Callable[..., tuple[Any, ...]]) -> None:
+        self.answer = answer
+        self.calls: list[tuple[Any, ...]] = []
+        self.methods: list[str] = []
 
     def __getattr__(self, name: str) -> Any:
-        return SimpleNamespace(remote=self._call)
+        return SimpleNamespace(remote=partial(self._call, name))
 
-    def _call(self, call: Any) -> Response:
-        self.calls.append(call)
-        return Response(*self.items)
+    def _call(self, method: str, *arguments: Any) -> Response:
+        self.methods.append(method)
+        self.calls.append(arguments)
+        return Response(*self.answer(*arguments))
 
 
-async def stored() -> str:
-    return "latents"
+async def stored(name: str = "latents") -> str:
+    return name
 
 
 @pytest.fixture(autouse=True)
@@ -69,9 +80,36 @@ def object_store(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def stages(*updates: Any) -> StageHandles:
-    encoded = SimpleNamespace(nbytes=10, clip="clip")
+    encoded = SimpleNamespace(nbytes=10, clip="clip", parts=(Part(),), part=0)
     file = DecodedFile(uri="file:///out.mp4", nbytes=1, num_frames=1, action=None)
-    return StageHandles(encoder=Stage(encoded), generator=Stage(*updates), decoder=Stage(file))
+    return StageHandles(
+        encoder=Stage(lambda *_: (encoded,)), generator=Stage(lambda *_: updates), decoder=Stage(lambda *_: (file,))
+    )
+
+
+def stages_of_parts(count: int) -> StageHandles:
+    """Stages of a request in parts, with two steps and two actions each; every part but the last has a tail."""
+    parts = tuple(Part(index, 8 * index, 8 * index + 9, overlap=min(index, 1)) for index in range(count))
+
+    def encode(call: GenerationCall, part: int, before: Any) -> tuple[Any, ...]:
+        return (SimpleNamespace(nbytes=10, clip=f"clip {part}", parts=parts, part=part),)
+
+    def denoise(call: DenoiseCall) -> tuple[Any, ...]:
+        digest = {"vision": f"part {call.message.part}"}
+        steps = (Step(1, 2, 0.5, 0.5), Step(2, 2, 0.5, 0.0))
+        return (*steps, replace(latents(), sha256=digest, peak_memory_bytes=7 - call.message.part))
+
+    def decode(call: DecodeCall | JoinCall) -> tuple[Any, ...]:
+        if isinstance(call, JoinCall):
+            return (DecodedFile(call.target, nbytes=9, num_frames=17, action=None),)
+        index = int(str(call.clip)[-1])
+        tail = ArrayReference(stored(f"tail {index}"), "float32", 4, 4) if index + 1 < count else None
+        rows = [[float(index), 0.0], [float(index), 1.0]]
+        physical = {"data": [[10.0 * x for x in row] for row in rows], "units": "dataset", "method": "quantile"}
+        action = {"data": rows, "shape": [2, 2], "domain_id": 6, "physical": physical}
+        return (DecodedFile(call.target, nbytes=1, num_frames=9 - min(index, 1), action=action, tail=tail),)
+
+    return StageHandles(encoder=Stage(encode), generator=Stage(denoise), decoder=Stage(decode))
 
 
 def latents() -> LatentsMessage:
@@ -86,17 +124,19 @@ def latents() -> LatentsMessage:
     )
 
 
-async def generated(given: StageHandles, events: list[Event | Preview]) -> GenerationOutcome:
+async def generated(
+    given: StageHandles, events: list[Event | Preview], call: GenerationCall = CALL
+) -> GenerationOutcome:
     async def report(event: Event | Preview) -> None:
         events.append(event)
 
     return await generate(
         given,
-        CALL,
+        call,
         OUTPUT,
         report,
         service_class=ServiceClass.BATCH,
-        snapshot="file:///snapshot",
+        snapshot="file:///a.snapshot",
         resume=True,
         attempt=2,
     )
@@ -117,19 +157,81 @@ def test_the_stages_run_in_turn_and_their_events_are_reported() -> None:
     ]
     assert set(outcome.timings.seconds) == {"encode", "denoise", "decode"}
     assert outcome.timings.handed_over == {"encode_denoise": 10, "fetched": 20, "denoise_decode": 30}
-    assert outcome.file.uri == OUTPUT.target and outcome.latents.reference == ("owned here", "latents")
+    assert outcome.file.uri == OUTPUT.target and outcome.parts[0].latents.reference == ("owned here", "latents")
 
 
 def test_each_stage_is_asked_with_what_the_one_before_made() -> None:
     given = stages(latents())
     outcome = asyncio.run(generated(given, []))
-    denoise: DenoiseCall = given.generator.calls[0]
-    decode: DecodeCall = given.decoder.calls[0]
-    assert given.encoder.calls == [CALL]
+    denoise: DenoiseCall = given.generator.calls[0][0]
+    decode: DecodeCall = given.decoder.calls[0][0]
+    assert given.encoder.calls == [(CALL, 0, None)] and given.decoder.methods == ["decode"]
     assert (denoise.job_id, denoise.message, denoise.service_class) == ("job", outcome.encoded, ServiceClass.BATCH)
-    assert (denoise.snapshot, denoise.resume, denoise.attempt) == ("file:///snapshot", True, 2)
-    assert (decode.job_id, decode.latents, decode.clip) == ("job", outcome.latents, outcome.encoded.clip)
+    assert (denoise.snapshot, denoise.resume, denoise.attempt) == ("file:///a.snapshot", True, 2)
+    assert not denoise.keep
+    assert (decode.job_id, decode.latents, decode.clip) == ("job", outcome.parts[0].latents, outcome.encoded.clip)
     assert (decode.target, decode.format, decode.quality) == (OUTPUT.target, "mp4", 90)
+    assert decode.soundtrack is None
+
+
+def test_the_decoder_is_told_where_a_given_soundtrack_is() -> None:
+    given = stages(latents())
+    call = replace(CALL, media={"image": "file:///image", "sound": "file:///sound"})
+    asyncio.run(generated(given, [], call))
+    assert given.decoder.calls[0][0].soundtrack == "file:///sound"
+
+
+def test_each_part_starts_with_the_last_frames_of_the_one_before() -> None:
+    given = stages_of_parts(3)
+    asyncio.run(generated(given, []))
+    tails = [before and before.reference for _, _, before in given.encoder.calls]
+    assert [part for _, part, _ in given.encoder.calls] == [0, 1, 2]
+    # Each was put again by this process, because its Decoder may be scaled down.
+    assert tails == [None, ("owned here", "tail 0"), ("owned here", "tail 1")]
+
+
+def test_each_part_has_a_snapshot_and_all_but_the_last_keep_it() -> None:
+    given = stages_of_parts(3)
+    outcome = asyncio.run(generated(given, []))
+    calls: list[DenoiseCall] = [call for (call,) in given.generator.calls]
+    assert [call.snapshot for call in calls] == ["file:///a.0.snapshot", "file:///a.1.snapshot", "file:///a.2.snapshot"]
+    assert [call.keep for call in calls] == [True, True, False]
+    assert [part.encoded for part in outcome.parts] == [call.message for call in calls]
+
+
+def test_the_files_of_the_parts_are_joined() -> None:
+    given = stages_of_parts(3)
+    outcome = asyncio.run(generated(given, []))
+    assert given.decoder.methods == ["decode", "decode", "decode", "join"]
+    parts = ("file:///out.0.mp4", "file:///out.1.mp4", "file:///out.2.mp4")
+    assert tuple(call.target for (call,) in given.decoder.calls[:3]) == parts
+    assert given.decoder.calls[3] == (JoinCall("job", parts, OUTPUT.target),)
+    assert (outcome.file.uri, outcome.file.num_frames, outcome.file.nbytes) == (OUTPUT.target, 17, 9)
+
+
+def test_the_actions_of_the_parts_are_joined() -> None:
+    action = asyncio.run(generated(stages_of_parts(2), [])).file.action
+    rows = [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]
+    physical = {"data": [[10 * x for x in row] for row in rows], "units": "dataset", "method": "quantile"}
+    assert action == {"data": rows, "shape": [4, 2], "domain_id": 6, "physical": physical}
+
+
+def test_steps_are_counted_over_all_parts() -> None:
+    events: list[Event | Preview] = []
+    outcome = asyncio.run(generated(stages_of_parts(3), events))
+    steps = [event for event in events if isinstance(event, Step)]
+    assert [(step.index, step.count) for step in steps] == [(index, 6) for index in range(1, 7)]
+    # Half a second a step: what a part has left, and the steps of the parts behind it.
+    assert [step.seconds_left for step in steps] == [2.5, 2.0, 1.5, 1.0, 0.5, 0.0]
+    ended = [event.stage for event in events if isinstance(event, Finished)]
+    assert ended == ["encode", "denoise", "decode"] * 3
+    assert outcome.steps == 3 and outcome.peak_memory_bytes == 7
+    assert outcome.timings.handed_over == {"encode_denoise": 30, "fetched": 60, "denoise_decode": 90}
+
+
+def test_the_hash_of_several_parts_depends_on_each_of_them_and_their_order() -> None:
+    joined = asyncio.run(generated(stages_of_parts(2), [])).latents_sha256["vision"]
+    assert joined == hashlib.sha256(b"part 0part 1").hexdigest()
 
 
 def test_a_generator_that_ends_without_latents_has_stopped_the_generation() -> None:

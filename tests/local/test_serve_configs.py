@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from cosmos3_core.catalog import CATALOG, CatalogEntry
 from cosmos3_core.planning.hardware import HARDWARE
-from cosmos3_core.planning.memory import StepShape, task_bytes
-from cosmos3_core.planning.plan import CONTEXT, LONGEST_TEXT, VLLM_ACTIVATIONS, largest_video, plan_for, step_shape
+from cosmos3_core.planning.memory import task_bytes
+from cosmos3_core.planning.plan import CONTEXT, LONGEST_TEXT, VLLM_ACTIVATIONS, largest_request, plan_for, step_shape
 from deployments.local.recipes import load_recipe
 from deployments.settings import FrontSettings, ModelSettings
 from tests import recipes
@@ -16,6 +17,7 @@ from tests.recipes import RECIPES, Stage
 
 CARDS = {
     "tiny-cpu": 0,
+    "family-cpu": 0,
     "reasoner-only": 1,
     "nano-1gpu": 1,
     "nano-4gpu": 4,
@@ -23,6 +25,10 @@ CARDS = {
     "nano-8gpu-throughput": 8,
     "super-2gpu": 2,
     "super-8gpu": 8,
+    "super-text2image": 2,
+    "super-image2video": 2,
+    "nano-policy-droid": 1,
+    "edge": 1,
 }
 LARGER_CARDS = {"super-2gpu": HARDWARE["h200-141gb"].memory_bytes}
 each_recipe = pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
@@ -69,9 +75,46 @@ def test_mistakes_are_found() -> None:
     assert all(any(name in problem for problem in found) for name in ("Ingres", "nan", "max_model_length", "decoder"))
 
 
+def cpus(recipe: str) -> float:
+    """Logical CPUs that a recipe takes at its fewest replicas."""
+    found = stages(next(path for path in RECIPES if path.stem == recipe))
+    return sum(stage.replicas[0] * stage.total["CPU"] for stage in found)
+
+
 def test_tiny_fits_two_logical_cpus() -> None:
-    found = stages(next(path for path in RECIPES if path.stem == "tiny-cpu"))
-    assert sum(stage.replicas[0] * stage.total["CPU"] for stage in found) <= 2
+    assert cpus("tiny-cpu") <= 2
+
+
+def test_the_family_fits_two_logical_cpus_with_a_fourth_model() -> None:
+    config = recipes.load(next(path for path in RECIPES if path.stem == "family-cpu"))
+    models = [app for app in config["applications"] if app["import_path"] == recipes.MODEL]
+    decoders = [app for app in config["applications"] if app["import_path"] == recipes.DECODER]
+    assert (len(models), len(decoders)) == (3, 1)
+    fourth = sum(stage.total["CPU"] for stage in recipes.stages({"applications": models[:1]}))
+    assert cpus("family-cpu") + fourth <= 2 + 1e-9
+
+
+def test_the_familys_decoder_decodes_sound_if_any_model_makes_it() -> None:
+    found = stages(next(path for path in RECIPES if path.stem == "family-cpu"))
+    sound = {stage.name: set[bool]() for stage in found}
+    for stage in of_one(found, "Encoder") + of_one(found, "Decoder"):
+        sound[stage.name].add(recipes.tiny_entry(stage.settings).sound)
+    assert (max(sound["Encoder"]), sound["Decoder"]) == (True, {True})
+
+
+@pytest.mark.parametrize("entry", CATALOG.values(), ids=CATALOG)
+def test_a_checkpoint_fits_the_recipes_that_the_catalog_names(entry: CatalogEntry) -> None:
+    for name in entry.recipes:
+        config = recipes.load(next(path for path in RECIPES if path.stem == name))
+        for application in config["applications"]:
+            if "checkpoint" in (application.get("args") or {}):
+                application["args"]["checkpoint"] = entry.id
+        card = LARGER_CARDS.get(name, recipes.CARD)
+        for together in recipes.cards(recipes.stages(config)):
+            assert sum(recipes.memory(stage, card) for stage in together) <= card, name
+        for stage in recipes.stages(config):
+            if stage.gpus and stage.name != "Reasoner":
+                assert recipes.weights(stage) <= recipes.weight_limit(stage), name
 
 
 @each_recipe
@@ -123,9 +166,9 @@ def test_the_largest_request_finds_room_on_a_rank(path: Path) -> None:
         if not stage.gpus:
             continue
         entry, settings = recipes.entry_of(stage.settings), recipes.generator_of(stage)
-        layout = largest_video(entry).layout(entry.config)
+        layout = largest_request(entry).layout(entry.config)
         latents = entry.config.latent_channel * layout.frames * layout.height * layout.width
-        longest = StepShape(step_shape(entry, largest_video(entry)).tokens, (LONGEST_TEXT, LONGEST_TEXT))
+        longest = step_shape(entry, largest_request(entry), LONGEST_TEXT)
         assert task_bytes(entry.config, latents, longest, settings.parallel.degrees, 2) <= settings.resident_bytes
 
 
@@ -135,6 +178,10 @@ def test_the_largest_request_finds_room_on_a_rank(path: Path) -> None:
         ("nano-8gpu-latency", "nvidia/Cosmos3-Nano", "h100-80gb", "latency"),
         ("nano-8gpu-throughput", "nvidia/Cosmos3-Nano", "h100-80gb", "throughput"),
         ("super-2gpu", "nvidia/Cosmos3-Super", "h200-141gb", "latency"),
+        ("super-text2image", "nvidia/Cosmos3-Super-Text2Image", "h100-80gb", "latency"),
+        ("super-image2video", "nvidia/Cosmos3-Super-Image2Video", "h100-80gb", "latency"),
+        ("nano-policy-droid", "nvidia/Cosmos3-Nano-Policy-DROID", "h100-80gb", "latency"),
+        ("edge", "nvidia/Cosmos3-Edge", "h100-80gb", "latency"),
     ],
 )
 def test_a_recipe_is_what_the_plan_says(recipe: str, checkpoint: str, gpu: str, objective: str) -> None:

@@ -38,22 +38,20 @@ PLANS = (
 )
 
 
-WHOLE = ("video", "policy")
+WHOLE = ("video", "policy", "transfer", "adapters")
 """Cases that are also run with each rank computing all of them."""
 
 
 def own(denoiser: Denoiser, request: EncodedRequest, spread: bool) -> EncodedRequest:
     """What a rank would have fetched: its heads, of its branches."""
 
-    def fetched(text: TextKeyValues | None, branch: int) -> TextKeyValues | None:
-        if text is None:
-            return None
+    def fetched(text: TextKeyValues, negative: bool) -> TextKeyValues:
         values = text.values[:, :, denoiser.heads(spread)].clone()
-        return TextKeyValues(text.key, values if denoiser.computes(branch, spread) else values.to("meta"))
+        reads = denoiser.reads(request.sampling.guidance, negative=negative, spread=spread)
+        return TextKeyValues(text.key, values if reads else values.to("meta"))
 
-    conditional = fetched(request.conditional, 0)
-    assert conditional is not None
-    return replace(request, conditional=conditional, unconditional=fetched(request.unconditional, 1))
+    unconditional = None if request.unconditional is None else fetched(request.unconditional, negative=True)
+    return replace(request, conditional=fetched(request.conditional, negative=False), unconditional=unconditional)
 
 
 def run(folder: Path, rank: int, plan: Degrees) -> dict[str, Any]:
@@ -62,7 +60,8 @@ def run(folder: Path, rank: int, plan: Degrees) -> dict[str, Any]:
     store = FileStore(str(folder / f"store {plan}"), plan.world_size)
     settings = ExecutionSettings(device="cpu", dtype="float32")
     with joined(plan, rank, torch.device("cpu"), store, timedelta(minutes=2)) as mesh:
-        denoiser = Denoiser.from_checkpoint(Checkpoint.find(str(folder / "checkpoint")), settings, mesh)
+        adapters = {path.name: path for path in (folder / "adapters").iterdir()}
+        denoiser = Denoiser.from_checkpoint(Checkpoint.find(str(folder / "checkpoint")), settings, mesh, adapters)
         denoiser.warm_up()
         latents = {}
         for name, spread in [*((name, True) for name in cases), *((name, False) for name in WHOLE)]:
@@ -74,6 +73,7 @@ def run(folder: Path, rank: int, plan: Degrees) -> dict[str, Any]:
         return {
             "latents": latents,
             "bytes_read": denoiser.report.bytes_read,
+            "adapter_bytes": denoiser.report.adapter_bytes,
             "bytes_held": {name: p.nbytes for name, p in denoiser.tower.named_parameters()},
         }
 

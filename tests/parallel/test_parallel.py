@@ -10,8 +10,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from cosmos3_core import GenerationRequest, LocalPipeline
 from cosmos3_core.checkpoint import Checkpoint
@@ -20,15 +22,23 @@ from cosmos3_core.model.layout import Modality, SequenceLayout
 from cosmos3_core.parallel.degrees import Degrees, ParallelError
 from cosmos3_core.planning.memory import replicated_bytes, weight_bytes
 from cosmos3_core.sampling.denoise import Conditioning, DenoiseState, SnapshotError
+from cosmos3_core.sampling.guidance import Branch
 from cosmos3_core.sampling.schedule import flow
 from cosmos3_core.stages.encoded import EncodedRequest
 from cosmos3_core.weights import stored_tensors
+from tests.adapters import attention_modules, write_peft
 from tests.parallel.rank_process import PLANS, WHOLE
 
 ROOT = Path(__file__).parents[2]
 RANKS = max(plan.world_size for plan in PLANS)
 TOLERANCE = 1e-5
 each_plan = pytest.mark.parametrize("plan", PLANS, ids=str)
+
+
+def noise(*shape: int, seed: int) -> NDArray[np.uint8]:
+    """Random pixels, uint8 `[..., 3]`."""
+    return np.random.default_rng(seed).integers(0, 256, (*shape, 3), dtype=np.uint8)
+
 
 COMMON: dict[str, Any] = {"prompt": "a robot arm pours water.", "negative_prompt": "blurry", "num_inference_steps": 6}
 REQUESTS: dict[str, dict[str, Any]] = {
@@ -49,6 +59,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
         "height": 112,
         "domain_name": "bridge_orig_lerobot",
         "action_chunk_size": 8,
+        "image": noise(112, 176, seed=0),
         "seed": 3,
         "guidance_scale": 3.0,
     },
@@ -62,6 +73,47 @@ REQUESTS: dict[str, dict[str, Any]] = {
         "guidance_interval": (400.0, 900.0),
         "seed": 6,
     },
+    "adapters": {
+        "mode": "text2video",
+        "width": 144,
+        "height": 96,
+        "num_frames": 5,
+        "generate_sound": True,
+        "guidance_scale": 6.0,
+        "seed": 7,
+        "adapters": [{"name": "style", "weight": 0.7}, {"name": "look", "weight": -0.5}],
+    },
+    # Three branches of two lengths; 7 x 5 x 2 tokens of each of two controls, and as many that are generated.
+    "transfer": {
+        "mode": "transfer",
+        "width": 208,
+        "height": 144,
+        "guidance_scale": 3.0,
+        "control_guidance": 1.5,
+        "controls": [
+            {"kind": "depth", "video": noise(5, 144, 208, seed=1)},
+            {"kind": "seg", "video": noise(5, 144, 208, seed=2), "weight": 3.0},
+        ],
+        "seed": 7,
+    },
+    "controls in an interval": {
+        "mode": "transfer",
+        "width": 144,
+        "height": 80,
+        "guidance_scale": 1.0,
+        "control_guidance": 2.0,
+        "control_guidance_interval": (400.0, 900.0),
+        "controls": [{"kind": "depth", "video": noise(5, 80, 144, seed=3)}],
+        "seed": 8,
+    },
+    "edit": {
+        "mode": "image2image",
+        "width": 144,
+        "height": 80,
+        "guidance_scale": 6.0,
+        "image": noise(80, 144, seed=4),
+        "seed": 9,
+    },
 }
 
 
@@ -73,6 +125,7 @@ class Runs:
     alone: dict[str, dict[str, torch.Tensor]]
     cases: dict[str, EncodedRequest]
     bytes_alone: dict[str, int]
+    adapter_bytes: int
 
     def of(self, plan: Degrees) -> list[dict[str, Any]]:
         """The results of a plan, rank by rank."""
@@ -85,13 +138,14 @@ class Runs:
 def runs(nano: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
     folder = tmp_path_factory.mktemp("ranks")
     (folder / "checkpoint").symlink_to(nano)
-    pipeline = LocalPipeline.from_pretrained(nano, device="cpu", dtype="float32")
-    image = None
+    config = Checkpoint.find(nano).transformer_config
+    adapters = {
+        "style": write_peft(folder / "adapters" / "style", config, seed=1),
+        "look": write_peft(folder / "adapters" / "look", config, attention_modules(config), rank=3, seed=2),
+    }
+    pipeline = LocalPipeline.from_pretrained(nano, device="cpu", dtype="float32", adapters=adapters)
     cases, alone = {}, {}
     for name, fields in REQUESTS.items():
-        if fields["mode"] == "policy":
-            image = torch.randint(0, 255, (112, 176, 3), dtype=torch.uint8, generator=torch.manual_seed(0)).numpy()
-            fields = {**fields, "image": image}
         _, encoded = pipeline.encode(GenerationRequest(**COMMON, **fields))
         cases[name] = encoded = only_one_token(encoded) if name == "one token" else encoded
         alone[name] = {str(modality): x for modality, x in pipeline.denoise(encoded).items()}
@@ -102,7 +156,7 @@ def runs(nano: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]
     try:
         assert [process.wait(timeout=300) for process in processes] == [0] * RANKS
         weights = {name: parameter.nbytes for name, parameter in pipeline.denoiser.tower.named_parameters()}
-        yield Runs(folder, alone, cases, weights)
+        yield Runs(folder, alone, cases, weights, pipeline.denoiser.report.adapter_bytes)
     finally:
         for process in processes:
             process.kill()
@@ -168,12 +222,31 @@ def test_the_ranks_of_a_split_hold_every_weight_once(runs: Runs, plan: Degrees, 
     assert split * plan.tp == plan.world_size * (sum(runs.bytes_alone.values()) - replicated)
 
 
+@each_plan
+def test_a_rank_holds_its_part_of_the_adapters(runs: Runs, plan: Degrees) -> None:
+    held = [result["adapter_bytes"] for result in runs.of(plan)]
+    assert all(0 < one <= runs.adapter_bytes for one in held)
+    # Of each split pair one matrix is split, and what is not split is whole everywhere.
+    assert plan.tp > 1 or held == [runs.adapter_bytes] * plan.world_size
+    assert plan.tp == 1 or max(held) < runs.adapter_bytes < sum(held)
+
+
 def test_the_cases_are_what_they_claim(runs: Runs) -> None:
+    assert [use.name for use in runs.cases["adapters"].adapters] == ["look", "style"]
     tokens = {name: case.layout.tokens(2) for name, case in runs.cases.items()}
     assert tokens["video"] == 105 and tokens["one token"] == 1
     assert runs.cases["sound"].layout.sound_frames and runs.cases["policy"].layout.action_rows
     sampling = runs.cases["guidance in an interval"].sampling
-    assert {sampling.guidance.active(t) for t in sampling.schedule.timesteps} == {True, False}
+    assert {len(sampling.guidance.active(t)) for t in sampling.schedule.timesteps} == {1, 2}
+    transfer, edit = runs.cases["transfer"], runs.cases["edit"]
+    assert tokens["transfer"] == 3 * 70 and len(transfer.sampling.guidance.branches) == 3
+    assert transfer.layout.given_weights == (0.25, 0.75) and transfer.layout.without_given().tokens(2) == 70
+    controlled = runs.cases["controls in an interval"].sampling
+    assert {controlled.guidance.active(t) for t in controlled.schedule.timesteps} == {
+        (Branch.CONDITIONAL,),
+        (Branch.CONDITIONAL, Branch.UNCONTROLLED),
+    }
+    assert edit.layout.given_weights == (1.0,) and not edit.layout.shared_times
 
 
 def test_tasks_that_share_a_pass_come_to_the_same(runs: Runs, nano: Path) -> None:

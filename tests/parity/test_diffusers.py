@@ -1,4 +1,4 @@
-"""The pipeline equals diffusers' `Cosmos3OmniPipeline` on the same weights and noise."""
+"""The pipeline equals diffusers, and what is composed around it, on the same weights and noise."""
 
 from __future__ import annotations
 
@@ -9,12 +9,24 @@ import pytest
 import torch
 
 from cosmos3_core import LocalPipeline
+from cosmos3_core.embodiments import EMBODIMENTS
 from cosmos3_core.sampling.denoise import DenoiseState
-from tests.parity.cases import CASES, Case, cases_of
-from tests.parity.compare import Outcome, Pair, compare, denoise_ours, relative_error, run_ours, run_reference
+from tests.parity.cases import CASES, Case
+from tests.parity.compare import Pair, compare, denoise_ours, relative_error, run_ours
+from tests.parity.oracles.pipeline import run_pipeline
+from tests.parity.outcome import Outcome
+from tests.parity.suite import cases_of
 
 TOLERANCE = 1e-5
-FAST = ("t2i", "t2v with sound", "i2v", "policy, 10 wide")
+FAST = (
+    "t2i",
+    "t2v with sound",
+    "i2v",
+    "policy, 10 wide",
+    "transfer, two weighted controls",
+    "4 steps, i2v",
+    "image edit",
+)
 SEED, SWEPT_SEED = 1, 2
 BF16_SEEDS = (SWEPT_SEED, 3)
 BF16_FACTOR = 1.2
@@ -32,7 +44,7 @@ class Runs:
         """Our outcome and the reference's, which are made once."""
         key = case.name, seed
         if key not in self._made:
-            self._made[key] = run_ours(self.pair.ours, case, seed), run_reference(self.pair.reference, case, seed)
+            self._made[key] = self.pair.run(case, seed)
         return self._made[key]
 
     def latents(self, case: Case, seed: int) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
@@ -41,7 +53,7 @@ class Runs:
             ours, theirs = self._made[case.name, seed]
         else:
             ours = denoise_ours(self.pair.ours, case, seed)
-            theirs = run_reference(self.pair.reference, case, seed, decode=False)
+            theirs = run_pipeline(self.pair.reference, case, seed, decode=False)
         return ours.latents, theirs.latents
 
 
@@ -65,6 +77,10 @@ def test_nano_equals_diffusers(runs: dict[str, Runs], case: Case) -> None:
 @pytest.mark.parametrize("case", [c for c in cases_of("edge") if c.name in FAST], ids=lambda c: c.name)
 def test_edge_equals_diffusers(runs: dict[str, Runs], case: Case) -> None:
     check(runs["edge"], case, SEED)
+
+
+def test_every_embodiment_is_compared() -> None:
+    assert {case.domain for case in cases_of("edge") if case.is_action} == set(EMBODIMENTS)
 
 
 @pytest.mark.slow
@@ -108,11 +124,11 @@ def bf16_ratios(family: str, exact: Runs) -> list[float]:
     """Our bf16 error against our fp32, over diffusers' against its own, for every mode, modality and seed."""
     rounded = Pair.load(exact.root, torch.bfloat16)
     ratios: list[float] = []
-    for case in [c for c in cases_of(family) if c.schedule is None]:
+    for case in [c for c in CASES if family == "nano" or not c.needs_sound]:
         for seed in BF16_SEEDS:
             ours, theirs = exact.latents(case, seed)
             rounded_ours = denoise_ours(rounded.ours, case, seed).latents
-            rounded_theirs = run_reference(rounded.reference, case, seed, decode=False).latents
+            rounded_theirs = run_pipeline(rounded.reference, case, seed, decode=False).latents
             ratios += [
                 relative_error(rounded_ours[name], ours[name]) / relative_error(rounded_theirs[name], theirs[name])
                 for name in theirs

@@ -1,4 +1,4 @@
-"""`/v1/images/generations` as the cookbooks' notebooks and OpenAI's clients call it."""
+"""`/v1/images/generations` and `/v1/images/edits` as the cookbooks' notebooks and OpenAI's clients call it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import httpx
 import pytest
 
 from cosmos3_core.media.stills import decode_image
-from tests.surface.inputs import compact_prompt
+from tests.surface.inputs import as_parts, compact_prompt, jpeg
 from tests.surface.reading import error_of
 
 PATH = "/v1/images/generations"
+EDITS = "/v1/images/edits"
 SMALL: dict[str, Any] = {"prompt": "a robot", "size": "64x64", "num_inference_steps": 1}
 COOKBOOK: dict[str, Any] = {
     "size": "1280x720",
@@ -94,3 +95,53 @@ def test_c41_a_seed_decides_every_pixel(http: httpx.Client) -> None:
     assert len({first[0], drawn[0], drawn_again[0]}) == 3
     # The answer has the drawn seed, so that the image can be reproduced.
     assert image(seed=drawn[1]) == drawn
+
+
+EDIT: dict[str, Any] = {"prompt": "make it snow", "num_inference_steps": 1, "seed": 3}
+
+
+def test_an_edit_follows_its_picture_its_text_and_its_seed(http: httpx.Client) -> None:
+    """Each of them decides the result, and nothing else does; a JSON body says the same as a form."""
+    robot, road = jpeg("humanoid_robot", 128, 80), jpeg("av_0", 128, 80)
+
+    def edited(picture: tuple[str, bytes, str], **fields: Any) -> bytes:
+        answer = http.post(EDITS, files=as_parts(EDIT | {"size": "128x80"} | fields, image=picture))
+        image = image_in(answer)
+        assert (decode_image(image).shape, answer.json()["size"]) == ((80, 128, 3), "128x80")
+        assert "x-ignored-fields" not in answer.headers
+        return image
+
+    first = edited(robot)
+    assert first == edited(robot)
+    others = [edited(road), edited(robot, prompt="make it night"), edited(robot, seed=4)]
+    assert len({first, *others}) == 4
+    uri = f"data:image/jpeg;base64,{base64.b64encode(robot[1]).decode()}"
+    assert image_in(http.post(EDITS, json=EDIT | {"size": "128x80", "image": {"image_url": uri}})) == first
+
+
+def test_an_edit_keeps_the_aspect_of_its_picture(http: httpx.Client) -> None:
+    """Without a size, the longer side is 512 and both are multiples of 32."""
+    answer = http.post(
+        EDITS, files=as_parts(EDIT | {"response_format": "file"}, image=jpeg("humanoid_robot", 300, 200))
+    )
+    assert answer.status_code == 200 and answer.headers["content-type"] == "image/png"
+    assert decode_image(answer.content).shape == (320, 512, 3)
+
+
+@pytest.mark.parametrize(
+    ("fields", "files", "status", "param"),
+    [
+        ({}, (), 422, "image"),
+        ({}, ("image", "mask"), 400, "mask"),
+        ({}, ("image[]", "image[]"), 400, "image"),
+        ({"stream": True}, ("image",), 400, "stream"),
+        ({"url": "http://127.0.0.1/a.png"}, (), 400, "url"),
+        ({"generate_sound": True}, ("image",), 400, "generate_sound"),
+    ],
+)
+def test_edits_that_are_refused(
+    fields: dict[str, Any], files: tuple[str, ...], status: int, param: str, http: httpx.Client
+) -> None:
+    picture = jpeg("humanoid_robot", 64, 64)
+    answer = http.post(EDITS, files=[*as_parts(EDIT | fields), *((name, picture) for name in files)])
+    assert error_of(answer, status)["param"] == param

@@ -6,6 +6,7 @@ import base64
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -47,6 +48,35 @@ def test_images_generate(openai: OpenAI) -> None:
     with pytest.raises(BadRequestError) as refused:
         openai.images.generate(prompt="a robot", size="1024")
     assert refused.value.param == "size" and refused.value.request_id
+
+
+def test_images_edit(openai: OpenAI, tmp_path: Path) -> None:
+    """A picture as bytes, as a named file, as an open file and as a path; one in a list; and what is refused."""
+    name, content, kind = jpeg("humanoid_robot", 128, 80)
+    file = tmp_path / name
+    file.write_bytes(content)
+    fields = {"num_inference_steps": 1, "seed": 0, "extra_params": {"guardrails": False}}
+
+    def edited(image: Any) -> list[bytes]:
+        answer = openai.images.edit(
+            image=image, prompt="make it snow", n=2, size="128x80", model="cosmos3-tiny", extra_body=fields
+        )
+        assert answer.created > 0 and str(answer.size) == "128x80" and answer.data is not None
+        return [base64.b64decode(image.b64_json or "") for image in answer.data]
+
+    first = edited(content)
+    assert len(set(first)) == 2 and all(decode_image(image).shape == (80, 128, 3) for image in first)
+    with file.open("rb") as opened:
+        assert edited((name, content, kind)) == edited(opened) == edited(file) == edited([file]) == first
+    kept = openai.images.edit(image=file, prompt="make it snow", extra_body=fields, output_format="jpeg")
+    assert (str(kept.size), kept.output_format) == ("512x320", "jpeg")
+    with pytest.raises(BadRequestError) as several:
+        openai.images.edit(image=[content, content], prompt="make it snow")
+    with pytest.raises(BadRequestError) as masked:
+        openai.images.edit(image=content, mask=content, prompt="make it snow")
+    assert (several.value.param, masked.value.param) == ("image", "mask")
+    with pytest.raises(BadRequestError, match="stream"):
+        openai.images.edit(image=content, prompt="make it snow", stream=True)
 
 
 def test_c16_create_and_poll(openai: OpenAI, http: httpx.Client) -> None:

@@ -14,9 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from cosmos3_core.controls import ControlKind, Strength
 from cosmos3_core.modes import Mode
 from cosmos3_core.presets import NegativeMetadata
-from cosmos3_core.request import MAX_ACTION, MEDIA_FIELDS, GenerationRequest
+from cosmos3_core.request import MAX_ACTION, GenerationRequest
 from cosmos3_core.sampling.schedule import ScheduleKind
 from deployments.wire.calls import GenerationCall
 from deployments.wire.media_store import MediaStore, delete_media
@@ -29,10 +30,24 @@ def positive(top: float) -> st.SearchStrategy[float]:
     return st.floats(0, top, exclude_min=True)
 
 
+def controls() -> st.SearchStrategy[list[dict[str, Any]]]:
+    """Some controls of different kinds that are used, with and without a video."""
+    one = st.fixed_dictionaries(
+        {"kind": st.sampled_from(ControlKind)},
+        optional={
+            "weight": positive(1000),
+            "strength": st.sampled_from(Strength),
+            "video": st.none() | st.binary(max_size=20),
+        },
+    )
+    return st.lists(one, max_size=3, unique_by=lambda control: control["kind"])
+
+
 FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "negative_prompt": TEXT,
     "image": st.binary(max_size=20),
     "video": st.binary(max_size=20),
+    "sound": st.binary(max_size=20),
     "width": st.integers(1, 4096),
     "height": st.integers(1, 4096),
     "resolution": st.sampled_from(["480", "720", 256]),
@@ -49,6 +64,15 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "sound_duration": st.floats(0.04, 100),
     "condition_frame_indexes_vision": st.lists(st.integers(0, 100), min_size=1, max_size=5),
     "condition_video_keep": st.sampled_from(["first", "last"]),
+    "controls": controls(),
+    "control_guidance": st.floats(0, 10),
+    "control_guidance_interval": st.tuples(st.floats(allow_nan=False), st.floats(allow_nan=False)),
+    "num_video_frames_per_chunk": st.integers(1, 400),
+    "num_conditional_frames": st.integers(0, 400),
+    "num_first_chunk_conditional_frames": st.integers(0, 400),
+    "max_frames": st.integers(1, 5000),
+    "share_vision_temporal_positions": st.booleans(),
+    "emphasize_control_in_prompt": st.booleans(),
     "domain_name": TEXT,
     "domain_id": st.integers(),
     "raw_action_dim": st.integers(1, 99),
@@ -64,6 +88,7 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
 }
 ALWAYS = {"mode": st.sampled_from(Mode), "prompt": TEXT}
 REQUESTS = st.fixed_dictionaries(ALWAYS, optional=FIELDS).map(lambda fields: GenerationRequest(**fields))
+ROWS = ("action", "state")
 NUMBERS = st.floats(-MAX_ACTION, MAX_ACTION, width=32)
 
 
@@ -74,8 +99,7 @@ def a_request(**fields: Any) -> GenerationRequest:
 def there_and_back(request: GenerationRequest, url: str | None = None) -> GenerationRequest:
     """What the other side makes of a request that was kept as text."""
     store = MediaStore(url or f"memory://{uuid.uuid4().hex}")
-    given = {name: getattr(request, name) for name in MEDIA_FIELDS}
-    media = {name: store.put(name, content) for name, content in given.items() if content is not None}
+    media = {name: store.put(name, content) for name, content in request.media().items()}
     call = GenerationCall.of("video_gen_1", request, media)
     read = GenerationCall(**json.loads(json.dumps(asdict(call))))
     assert read == call and call.job_id == "video_gen_1" and call.media == media
@@ -87,19 +111,24 @@ def there_and_back(request: GenerationRequest, url: str | None = None) -> Genera
 
 def assert_same(found: GenerationRequest, expected: GenerationRequest) -> None:
     assert found.model_fields_set == expected.model_fields_set
-    for name in set(GenerationRequest.model_fields) - {"action"}:
+    for name in set(GenerationRequest.model_fields) - set(ROWS):
         one, other = getattr(found, name), getattr(expected, name)
         assert type(one) is type(other) and one == other, name
-    if expected.action is None:
-        assert found.action is None
+    for name in ROWS:
+        assert_same_rows(getattr(found, name), getattr(expected, name))
+
+
+def assert_same_rows(found: NDArray[Any] | None, expected: NDArray[Any] | None) -> None:
+    if expected is None:
+        assert found is None
     else:
-        assert found.action is not None and found.action.dtype == np.float32
-        assert found.action.shape == expected.action.shape
-        assert found.action.tobytes() == expected.action.tobytes()
+        assert found is not None and found.dtype == np.float32
+        assert found.shape == expected.shape
+        assert found.tobytes() == expected.tobytes()
 
 
 def test_every_field_is_drawn_below() -> None:
-    assert {*FIELDS, *ALWAYS, "action"} == set(GenerationRequest.model_fields)
+    assert {*FIELDS, *ALWAYS, *ROWS} == set(GenerationRequest.model_fields)
 
 
 @given(REQUESTS)
@@ -109,7 +138,7 @@ def test_a_request_comes_back_as_it_was(request: GenerationRequest) -> None:
 
 @given(st.lists(st.lists(NUMBERS, min_size=3, max_size=3), min_size=1, max_size=5))
 def test_actions_come_back_bit_by_bit(rows: list[list[float]]) -> None:
-    request = a_request(mode=Mode.FORWARD_DYNAMICS, action=rows)
+    request = a_request(mode=Mode.FORWARD_DYNAMICS, action=rows, state=rows)
     assert_same(there_and_back(request), request)
 
 
@@ -168,6 +197,16 @@ def test_media_are_named_and_not_carried(tmp_path: Path) -> None:
     assert call.media == uris and not {"image", "video"} & set(call.fields)
     found = there_and_back(request, f"file://{tmp_path}")
     assert (found.image, found.video) == (image, video)
+
+
+def test_a_control_that_is_left_out_is_not_carried() -> None:
+    controls = [{"kind": "edge", "weight": 0, "video": b"edge"}, {"kind": "depth", "video": b"depth"}]
+    request = a_request(mode="transfer", controls=controls)
+    edge, depth = there_and_back(request).controls
+    assert (edge.kind, edge.weight, edge.video) == ("edge", 0, None)
+    assert (depth.kind, depth.weight, depth.video) == ("depth", 1, b"depth")
+    fields = GenerationCall.of("id", request, {}).fields
+    assert fields["controls"] == [{"kind": "edge", "weight": 0}, {"kind": "depth"}]
 
 
 def test_a_medium_that_is_gone_is_not_found(tmp_path: Path) -> None:

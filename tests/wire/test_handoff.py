@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+import ray
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 
-from deployments.wire.handoff import to_array, to_tensor
+from cosmos3_core.model.layout import Modality
+from cosmos3_core.sampling.denoise import Conditioning
+from deployments.wire.handoff import fetch_conditioning, publish_conditioning, to_array, to_tensor
 
 CPU = torch.device("cpu")
 BITS = {torch.float32: torch.int32, torch.bfloat16: torch.int16}
@@ -113,3 +117,28 @@ def test_tensors_on_a_gpu(dtype: torch.dtype, bits: list[int]) -> None:
     found = to_tensor(to_array(tensor.to(device)), NAMES[dtype], device)
     assert found.device.type == "cuda"
     assert_same(found.cpu(), tensor)
+
+
+@pytest.fixture
+def object_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray, "put", lambda value: value)
+    monkeypatch.setattr(ray, "get", lambda value: value)
+
+
+@pytest.mark.usefixtures("object_store")
+def test_what_is_given_comes_over_with_its_masks_and_whole_items() -> None:
+    shapes = {Modality.VISION: (48, 2, 4, 6), Modality.ACTION: (5, 64)}
+    none = Conditioning.none(shapes, CPU)
+    assert publish_conditioning(none) == (None, 0)
+    items = tuple(torch.randn(48, 2, 4, 6, generator=torch.Generator().manual_seed(seed)) for seed in range(12))
+    rows = {**none.mask, Modality.ACTION: torch.eye(5, 64)}
+    for conditioning in (replace(none, given=items), replace(none, mask=rows), replace(none, mask=rows, given=items)):
+        reference, nbytes = publish_conditioning(conditioning)
+        found = fetch_conditioning(reference, CPU)
+        assert reference is not None and nbytes == sum(array.nbytes for array in reference.values())
+        assert len(found.given) == len(conditioning.given)
+        pairs = [*zip(found.given, conditioning.given, strict=True)]
+        pairs += [(found.mask[name], conditioning.mask[name]) for name in shapes]
+        pairs += [(found.clean[name], conditioning.clean[name]) for name in shapes]
+        for one, other in pairs:
+            assert_same(one, other)

@@ -22,7 +22,7 @@ from deployments.ingress.documentation.schemas import components, schema_ref
 from deployments.ingress.requests import coercions, numpy_msgpack
 from deployments.ingress.requests.body import FORMS, JSON
 from deployments.ingress.requests.coercions import JsonSchema
-from deployments.ingress.requests.fields import PIXEL
+from deployments.ingress.requests.references import PIXEL
 from deployments.ingress.routes import metrics
 from deployments.ingress.routes.video_jobs import MP4
 from deployments.jobs.job import MAX_PAGE, EventKind
@@ -86,6 +86,7 @@ _IDEMPOTENT: dict[str, JsonSchema] = {
     }
 }
 _PROMPT = {"prompt": "a robot arm picks up a cup", "size": "320x192", "seed": 7}
+_EDIT = {"prompt": "make the cup red", "image": PIXEL, "seed": 7}
 _VIDEO = RequestBody("VideoRequest", (JSON, *FORMS), _PROMPT | {"num_frames": 17})
 _PICTURE = {"base64": PIXEL.partition(",")[2], "mime_type": "image/png"}
 _ACTION = RequestBody(
@@ -122,6 +123,11 @@ OPERATIONS: Mapping[str, Operation] = {
     "POST /v1/images/generations": Operation(
         _json("ImagesAnswer") | dict.fromkeys(IMAGES, BINARY),
         RequestBody("ImageRequest", (JSON,), _PROMPT),
+        headers=_IDEMPOTENT,
+    ),
+    "POST /v1/images/edits": Operation(
+        _json("ImagesAnswer") | dict.fromkeys(IMAGES, BINARY),
+        RequestBody("EditRequest", (JSON, *FORMS), _EDIT),
         headers=_IDEMPOTENT,
     ),
     "POST /v1/videos/sync": Operation({MP4: BINARY}, _VIDEO, headers=_IDEMPOTENT),

@@ -26,7 +26,12 @@ from deployments.ingress.requests.coercions import JsonSchema
 REF_TEMPLATE = "#/components/schemas/{model}"
 LIMITS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minLength", "maxLength", "pattern", "enum")
 PARAMETERS = "ActionParameters"
-BODIES = {"VideoRequest": tables.VIDEO, PARAMETERS: tables.ACTION, "ImageRequest": tables.IMAGE}
+BODIES = {
+    "VideoRequest": tables.VIDEO,
+    PARAMETERS: tables.ACTION,
+    "ImageRequest": tables.IMAGE,
+    "EditRequest": tables.EDIT,
+}
 ANSWERS: tuple[type, ...] = (
     answers.ErrorEnvelope,
     answers.VideoObject,

@@ -1,13 +1,10 @@
 """Reads the body of `/v1/actions/generations` in SGLang's form: one observation, one prediction.
 
-The model takes one picture and an instruction. It has no input for the robot's state, so that field is ignored, and the
-answer says so.
+The model takes one picture, an instruction and, for a policy, the robot's state.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -24,6 +21,7 @@ from deployments.ingress.requests import fields as tables
 from deployments.ingress.requests.body import Body, Upload, json_type
 from deployments.ingress.requests.coercions import is_harmless
 from deployments.ingress.requests.generation import NAME_CHARACTERS, Generation, header_safe, read_action
+from deployments.wire.data_uri import read_base64
 
 MAX_LISTED = 2**16
 """The most numbers that an array among the parameters may have; it is converted to a list."""
@@ -65,7 +63,7 @@ class Observation(_Part):
         image, input_reference: a picture; `input_reference` may also be a video.
         video: a video for inverse dynamics.
         prompt, task: the instruction.
-        state: ignored; the model has no input for it.
+        state: the robot's state, for a policy: a row of numbers as wide as an action, or rows, the present one last.
         session_id, step_id, reset: accepted without effect; the server keeps nothing between requests.
     """
 
@@ -108,7 +106,7 @@ class ActionEnvelope(_Part):
     """A request for actions. A body without `input` has the fields of the video routes instead.
 
     Attributes:
-        model: the name of a served model; by default the first one that generates.
+        model: the name of a served model; by default the first one that can do it.
         request_id: the answer's id.
         input: what to predict from.
         parameters: the fields of the video routes.
@@ -160,7 +158,6 @@ def _read_envelope(envelope: ActionEnvelope) -> ActionCall:
         "runtime.": envelope.runtime,
     }
     unknown = [prefix + name for prefix, part in parts.items() for name in _unknown(prefix, part)]
-    states = [f"{prefix}state" for prefix, part in parts.items() if getattr(part, "state", None) is not None]
     fields = _with_lists("parameters.", envelope.parameters)
     names = {"input_reference": "input.observation.images"}
     if envelope.model is not None:
@@ -168,6 +165,10 @@ def _read_envelope(envelope: ActionEnvelope) -> ActionCall:
     names["prompt"], instruction = _instruction(envelope.input)
     if instruction is not None:
         fields["prompt"] = instruction
+    for prefix, part in (("input.observation.", envelope.input.observation), ("input.", envelope.input)):
+        if part.state is not None:
+            fields |= _with_lists(prefix, {"state": part.state})
+            names["state"] = f"{prefix}state"
     uploads: dict[str, list[Upload]] = {}
     for place, field, value in _references(envelope.input):
         names[field] = place
@@ -178,7 +179,7 @@ def _read_envelope(envelope: ActionEnvelope) -> ActionCall:
             fields[field] = medium
     with _refusals_named(names):
         generation = read_action(Body(fields, uploads))
-    ignored = header_safe([*states, *unknown, *(f"parameters.{name}" for name in generation.ignored)])
+    ignored = header_safe([*unknown, *(f"parameters.{name}" for name in generation.ignored)])
     known_as = {field: names.get(name, name) for field, name in generation.names.items()}
     generation = replace(generation, ignored=ignored, names=known_as)
     return ActionCall(generation, envelope.request_id, envelope.runtime.output_format)
@@ -266,10 +267,7 @@ def _decoded_base64(place: str, wrapped: dict[str, Any]) -> Upload | str:
         raise ValueError(f"has {json_type(text)} as its base64; expected text")
     if text.startswith("data:"):
         return text
-    try:
-        return Upload(place, base64.b64decode(text, validate=True), wrapped.get("mime_type"))
-    except (binascii.Error, ValueError):
-        raise ValueError("is not valid base64; expected the standard alphabet with padding, no spaces") from None
+    return Upload(place, read_base64(text), wrapped.get("mime_type"))
 
 
 def _with_lists(place: str, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,8 @@ Forms send all values as text, so every coercion takes text too; its schema desc
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
@@ -41,6 +42,27 @@ class Coercion(Generic[T]):
         """The same coercion with more keywords in its schema; None removes a keyword of the core's schema."""
         described = {"description": description} if description else {}
         return replace(self, schema=self.schema | described | keywords)
+
+
+class InnerError(ValueError):
+    """A wrong value inside an object.
+
+    Attributes:
+        path: the names that lead to it, joined by dots. The message is the rest of a sentence that begins with it.
+    """
+
+    def __init__(self, name: str, error: ValueError) -> None:
+        super().__init__(str(error))
+        self.path: str = f"{name}.{error.path}" if isinstance(error, InnerError) else name
+
+
+@contextmanager
+def inside(name: str) -> Iterator[None]:
+    """Add the name of a key to the errors about its value."""
+    try:
+        yield
+    except ValueError as error:
+        raise InnerError(name, error) from None
 
 
 def takes(**schema: Any) -> Callable[[Callable[[Any], T]], Coercion[T]]:
@@ -206,6 +228,20 @@ def rows(value: Any) -> Any:
             return np.asarray(value, np.float32)
     except (TypeError, ValueError, OverflowError):
         raise ValueError("must be a list of rows of numbers, all of one width") from None
+
+
+@takes(
+    anyOf=[rows.schema, {"type": "array", "items": {"type": "number"}}],
+    examples=[[[0.0, 0.5]], [0.0, 0.5]],
+)
+def row_or_rows(value: Any) -> Any:
+    """A matrix of numbers, a list of one matrix, or one row, which is a matrix too."""
+    found = rows(value)
+    if found.ndim == 0:
+        raise ValueError(f"is {excerpt(value)}; expected a row of numbers, or rows of one width")
+    if found.ndim == 1:
+        return found[None]
+    return found[0] if found.ndim == 3 and len(found) == 1 else found
 
 
 def structure(value: Any, expected: type[dict[Any, Any]] | type[list[Any]]) -> Any:

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from cosmos3_core.geometry import EDIT_SIDE
 from cosmos3_core.modes import MediaKind, Mode, Route, offered_on
 from deployments.ingress.requests import coercions as read
+from deployments.ingress.requests import control_fields
+from deployments.ingress.requests.adapters import adapters
 from deployments.ingress.requests.coercions import Coercion, JsonSchema
-from deployments.ingress.requests.references import URL_KEYS, Media, read_reference
+from deployments.ingress.requests.references import (
+    PIXEL,
+    SILENCE,
+    URL_KEYS,
+    VISUAL,
+    FileKind,
+    Media,
+    read_reference,
+    read_sound,
+)
+from deployments.wire.control_names import PRESETS, WEIGHT
 from deployments.wire.data_uri import EXAMPLE
 
 FILLER = "video_params"
@@ -42,9 +55,17 @@ ALIASES = {
     "image": "input_reference",
     "video": "input_reference",
     "input_references": "input_reference",
+    "sound_reference": "audio_reference",
+    "input_audio": "audio_reference",
     "webhook": "webhook_url",
     "callback_url": "webhook_url",
+    "lora": "adapters",
 }
+
+EMPTY_MEANS_NONE = frozenset({"adapters"})
+"""Fields in which null, an empty list or an empty object differs from leaving them out."""
+MEANT_EMPTY = frozenset(control_fields.HINTS)
+"""Fields that mean something as an empty object: a control with its defaults. A form may also hold them as files."""
 
 COSMETIC = frozenset(
     {
@@ -64,48 +85,58 @@ COSMETIC = frozenset(
 )
 """Fields of other servers that do not change what Cosmos 3 generates."""
 
-_TRANSFER = "asks for transfer from a control video (edge, blur, depth, seg, wsm), which is not served"
-_PATH = "names a file or an address for the server to read, which it does not do; upload it as input_reference"
-_EDITING = "belongs to models that edit their input, which Cosmos 3 does not"
+_INSIDE = "belongs to one control; send it inside of that, such as edge: {control_weight: 0.5}"
+_EDITING = "belongs to models that change a part of their input, which Cosmos 3 does not"
 _OBSERVATION = "is not taken by this route; send an image as input_reference"
 _NO_IMAGE = "is not used by this route, which makes images from text; ask for a video"
+_NO_PICTURE = "is not used by this route, which makes images from text; POST /v1/images/edits edits a picture"
+_NO_EDIT = "is not used by this route, which edits a picture; ask for a video"
+_MASK = "is not used by Cosmos 3, which edits by text only; say in the prompt what is to change"
 _REFUSED = {
-    **dict.fromkeys(("edge", "blur", "depth", "seg", "wsm", "transfer", "control"), _TRANSFER),
-    **dict.fromkeys(("control_reference", "control_type", "control_path", "control_weight"), _TRANSFER),
-    **dict.fromkeys(("control_guidance", "control_guidance_interval", "num_video_frames_per_chunk"), _TRANSFER),
-    **dict.fromkeys(("num_conditional_frames", "num_first_chunk_conditional_frames", "max_frames"), _TRANSFER),
-    **dict.fromkeys(("show_control_condition", "show_input", "share_vision_temporal_positions"), _TRANSFER),
-    **dict.fromkeys(("emphasize_control_in_prompt",), _TRANSFER),
-    **dict.fromkeys(("action_path", "vision_path", "sound_path", "image_path", "video_path"), _PATH),
-    **dict.fromkeys(("image_url", "video_url", "reference_url"), _PATH),
+    **dict.fromkeys(("control", WEIGHT, *PRESETS.values()), _INSIDE),
+    **dict.fromkeys(control_fields.OVERLAYS, control_fields.NO_OVERLAY),
+    **dict.fromkeys(("action_path", "vision_path", "sound_path", "image_path", "video_path"), control_fields.PATH),
+    **dict.fromkeys(("image_url", "video_url", "reference_url", "control_path"), control_fields.PATH),
     **dict.fromkeys(("source_video", "source_audio", "video_noise_mask", "audio_noise_mask"), _EDITING),
     **dict.fromkeys(("mask", "mask_image", "reference_image"), _EDITING),
     **dict.fromkeys(("observation", "robot_obs"), _OBSERVATION),
-    "audio_reference": "is not used by Cosmos 3; sound is generated, never conditioned on",
     "enable_frame_interpolation": "is not served; ask for the frames with num_frames and fps",
-    "lora": "is not served; this server loads no adapters",
 }
 
-PIXEL = (
-    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGM4ceIEAAS0AlkWLoFAAAAAAElFTkSuQmCC"
-)
-"""The smallest image, for examples."""
 
-
-def _reference(kind: MediaKind | None = None) -> Coercion[Media | None]:
-    what = kind or "image or video"
+def _urls(kinds: Sequence[FileKind]) -> list[JsonSchema]:
+    """Schemas of a data URI, and of an object with one under the name of its kind."""
     address: JsonSchema = {"type": "string", "pattern": "^data:"}
     wrapped: list[JsonSchema] = [
         {"type": "object", "properties": {key: address}, "required": [key], "additionalProperties": False}
         for key, promised in URL_KEYS.items()
-        if kind in (None, promised)
+        if promised in kinds
     ]
+    return [address, *wrapped]
+
+
+def _reference(kind: MediaKind | None = None) -> Coercion[Media | None]:
+    what = kind or "image or video"
     description = f"The {what} to start from: an upload in a form, or {EXAMPLE}. Send one reference."
     examples = [] if kind == "video" else [PIXEL]
     return Coercion(
         partial(read_reference, kind=kind),
-        {"description": description, "anyOf": [address, *wrapped], "examples": examples},
+        {
+            "description": description,
+            "anyOf": _urls(VISUAL if kind is None else (kind,)),
+            "examples": examples,
+        },
     )
+
+
+_SOUND = Coercion(
+    read_sound,
+    {
+        "description": "The soundtrack to follow: a sound or video file, as an upload in a form or as a data URI.",
+        "anyOf": _urls(("audio",)),
+        "examples": [SILENCE, {"audio_url": SILENCE}],
+    },
+)
 
 
 def _mode(route: Route) -> Coercion[Mode]:
@@ -116,7 +147,7 @@ def _mode(route: Route) -> Coercion[Mode]:
 _COUNT = "How many to generate."
 _COMMON: dict[str, Coercion[Any]] = {
     "prompt": read.text,
-    "model": read.text.with_schema("Name of a served model; by default the first one that generates."),
+    "model": read.text.with_schema("Name of a served model; by default the first one that can do it."),
     "negative_prompt": read.text,
     "size": read.size.with_schema(
         "Width and height in pixels, floored to multiples of 16; takes precedence over width and height."
@@ -136,6 +167,7 @@ _COMMON: dict[str, Coercion[Any]] = {
     "deterministic_seed": read.deterministic_seed.with_schema("The seed, or a boolean, which is ignored."),
     "max_sequence_length": read.whole,
     "preset": read.text,
+    "adapters": adapters,
     "use_system_prompt": read.flag,
     "system_prompt": read.text,
     "use_resolution_template": read.flag,
@@ -151,6 +183,8 @@ _VIDEO_ONLY: dict[str, Coercion[Any]] = {
     "input_reference": _reference(),
     "image_reference": _reference("image"),
     "video_reference": _reference("video"),
+    "audio_reference": _SOUND,
+    **control_fields.FIELDS,
     "generate_sound": read.flag,
     "sound_duration": read.number,
     "condition_frame_indexes_vision": read.whole_numbers,
@@ -163,6 +197,9 @@ _VIDEO_ONLY: dict[str, Coercion[Any]] = {
     "domain_name": read.text,
     "domain_id": read.whole,
     "raw_action_dim": read.whole,
+    "state": read.row_or_rows,
+    "use_state": read.flag.with_schema("Whether `state` is given.", examples=[False]),
+    "history_length": read.whole.with_schema("The number of rows of `state`.", minimum=0, examples=[0]),
     "view_point": read.text,
     "webhook_url": read.text.with_schema("URL that gets a signed POST when the job ends; only for POST /v1/videos."),
     "seconds": read.seconds.with_schema("Length of the video, if num_frames is not given."),
@@ -201,9 +238,10 @@ VIDEO = Schema(
     },
     _REFUSED,
 )
+_NOT_OF_ACTIONS = {"audio_reference", *control_fields.FIELDS}
 ACTION = Schema(
     {
-        **VIDEO.accepted,
+        **{name: coercion for name, coercion in VIDEO.accepted.items() if name not in _NOT_OF_ACTIONS},
         **dict.fromkeys(("mode", "action_mode"), _mode(Route.ACTIONS)),
         "num_outputs_per_prompt": read.within(1, 1).with_schema(_COUNT),
         "quality": read.choice(standard="standard", auto="standard").with_schema(
@@ -211,26 +249,55 @@ ACTION = Schema(
         ),
         "candidate_count": read.within(1, 1).with_schema("How many predictions to make."),
     },
-    _REFUSED | {"noise": "is not taken; the noise follows from seed"},
+    _REFUSED
+    | {"noise": "is not taken; the noise follows from seed"}
+    | dict.fromkeys(_NOT_OF_ACTIONS, "is not used by this route, which predicts actions; POST /v1/videos takes it"),
 )
+_IMAGES: dict[str, Coercion[Any]] = _COMMON | {
+    "seed": read.seed.with_schema(
+        "Seed of the first image; each further image takes the next one. By default it is drawn.", default=None
+    ),
+    "use_system_prompt": read.image_system_prompt_switch.with_schema(
+        "Whether the model gets a system message; names of prompt styles are ignored."
+    ),
+    "num_outputs_per_prompt": read.within(1, 10).with_schema(_COUNT, default=1),
+    "response_format": read.choice(b64_json="b64_json", file="file").with_schema(
+        "Base64 in JSON, or the file itself, which is a ZIP for several images.", default="b64_json"
+    ),
+    "output_format": read.choice(png="png", jpeg="jpeg", jpg="jpeg", webp="webp").with_schema(
+        "Format of each image.", default="png"
+    ),
+    "output_compression": read.within(0, 100).with_schema("Quality of JPEG and WEBP.", default=100),
+}
+_PICTURE = _reference("image").with_schema(
+    f"The picture to edit, which is required: an upload in a form, or {EXAMPLE}."
+)
+_PICTURES = {
+    **dict.fromkeys(("image", "input_reference", "image_reference"), _PICTURE),
+    "url": _PICTURE.with_schema("The picture to edit as a data URI; other addresses are refused."),
+}
 IMAGE = Schema(
-    _COMMON
+    _IMAGES | {"mode": _mode(Route.IMAGES)},
+    _REFUSED
+    | dict.fromkeys(_VIDEO_ONLY.keys() - {"seconds", "mode"}, _NO_IMAGE)
+    | dict.fromkeys(("input_reference", "image_reference"), _NO_PICTURE),
+)
+EDIT = Schema(
+    _IMAGES
+    | _PICTURES
     | {
-        "mode": _mode(Route.IMAGES),
-        "seed": read.seed.with_schema(
-            "Seed of the first image; each further image takes the next one. By default it is drawn.", default=None
+        "mode": _mode(Route.EDITS),
+        "size": read.size.with_schema(
+            "Width and height in pixels, floored to multiples of 16; auto, the default, keeps the picture's aspect "
+            f"with a longer side of {EDIT_SIDE}."
         ),
-        "use_system_prompt": read.image_system_prompt_switch.with_schema(
-            "Whether the model gets a system message; names of prompt styles are ignored."
-        ),
-        "num_outputs_per_prompt": read.within(1, 10).with_schema(_COUNT, default=1),
-        "response_format": read.choice(b64_json="b64_json", file="file").with_schema(
-            "Base64 in JSON, or the file itself, which is a ZIP for several images.", default="b64_json"
-        ),
-        "output_format": read.choice(png="png", jpeg="jpeg", jpg="jpeg", webp="webp").with_schema(
-            "Format of each image.", default="png"
-        ),
-        "output_compression": read.within(0, 100).with_schema("Quality of JPEG and WEBP.", default=100),
     },
-    _REFUSED | dict.fromkeys(_VIDEO_ONLY.keys() - {"seconds", "mode"}, _NO_IMAGE),
+    _REFUSED
+    | dict.fromkeys(_VIDEO_ONLY.keys() - _PICTURES.keys() - {"seconds", "mode"}, _NO_EDIT)
+    | {
+        **dict.fromkeys(("mask", "mask_image"), _MASK),
+        "reference_image": "is not used by Cosmos 3, which edits one picture; send it as image",
+        "video": _NO_EDIT,
+        "stream": "is not served by this route; leave it out, and the answer comes at once",
+    },
 )

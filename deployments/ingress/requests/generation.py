@@ -12,21 +12,24 @@ from pydantic import ValidationError
 
 from cosmos3_core.errors import RequestError
 from cosmos3_core.geometry import MAX_FRAMES
-from cosmos3_core.modes import Mode, Route, implied_mode
+from cosmos3_core.modes import Given, Mode, Route, implied_mode
 from cosmos3_core.presets import VLLM_OMNI
-from cosmos3_core.request import MEDIA_FIELDS, GenerationRequest
+from cosmos3_core.request import FRAME_FIELDS, MEDIA_FIELDS, GenerationRequest
 from deployments.ingress.errors import ApiError, bad_field, bad_fields
 from deployments.ingress.requests import fields as tables
 from deployments.ingress.requests.body import Body
+from deployments.ingress.requests.coercions import excerpt
 from deployments.ingress.requests.given_fields import GivenFields
 from deployments.ingress.requests.references import Media
+from deployments.ingress.requests.transfer import read_controls
 
 DEFAULT_SECONDS = "4"
 MAX_IGNORED = 20
-_REFERENCES = ("input_reference", "image_reference", "video_reference")
+_REFERENCES = ("input_reference", "image_reference", "video_reference", "url")
 _NOT_IN_HEADERS = re.compile(r"[^\w.\-\[\]]", re.ASCII)
 NAME_CHARACTERS = 64
-_REQUEST_FIELDS = frozenset(GenerationRequest.model_fields) - {"mode", *MEDIA_FIELDS}
+_REQUEST_FIELDS = frozenset(GenerationRequest.model_fields) - {"mode", "controls", *MEDIA_FIELDS}
+_SOUND = "audio_reference"
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class Generation:
     """A request to generate, checked as far as that is possible without a checkpoint.
 
     Attributes:
-        request: the core's request; its image and video are encoded bytes, never a path.
+        request: the core's request; its media are encoded bytes, never a path.
         model: the model's name as the client sent it.
         guardrails: whether the client wants guardrails, if it says so.
         ignored: names of ignored fields, most of them unknown; they are safe for a header.
@@ -87,9 +90,14 @@ def read_video(body: Body) -> Generation:
     """
     given = GivenFields.collect(body, tables.VIDEO)
     reference, media = _reference(given)
+    controls = read_controls(given)
     if given.value("num_outputs_per_prompt", 1) > 1:
         given.ignore("num_outputs_per_prompt")
-    return _video_generation(given, _mode(given, media), reference, media)
+    mode = _mode(given, reference, media, bool(controls.controls))
+    values: dict[str, Any] = {"controls": controls.controls} if controls.controls else {}
+    if given.value(_SOUND) is not None:
+        values["sound"] = given.value(_SOUND)
+    return _video_generation(given, mode, reference, media, values, controls.names)
 
 
 def read_action(body: Body) -> Generation:
@@ -105,22 +113,32 @@ def read_action(body: Body) -> Generation:
     mode: Mode = given.value("mode", implied_mode(Route.ACTIONS, media.kind if media else None))
     if Route.ACTIONS not in mode.row.routes:
         raise given.refusal("mode", f"is {mode.value}, which predicts no actions; expected POST /v1/videos for it")
-    return _video_generation(given, mode, reference, media)
+    return _video_generation(given, mode, reference, media, {}, {})
 
 
-def _video_generation(given: GivenFields, mode: Mode, reference: str, media: Media | None) -> Generation:
-    names: dict[str, str] = dict.fromkeys(MEDIA_FIELDS, reference)
-    values: dict[str, Any] = {} if media is None else {media.kind: media.content}
+def _video_generation(
+    given: GivenFields,
+    mode: Mode,
+    reference: str,
+    media: Media | None,
+    values: dict[str, Any],
+    names: Mapping[str, str],
+) -> Generation:
+    """A generation of the given fields; `values` and `names` are of media other than the reference."""
+    names = {**dict.fromkeys(FRAME_FIELDS, reference), "sound": given.name(_SOUND), **names}
+    if media is not None:
+        values = values | {media.kind: media.content}
     _merge_action_fps(given)
+    _check_state(given)
     if "num_frames" not in given and not (mode.is_action and ("action" in given or "action_chunk_size" in given)):
         frames = _frames_of_seconds(given)
         if frames is not None:
-            values["num_frames"], names["num_frames"] = frames, given.name("seconds")
+            values, names = values | {"num_frames": frames}, {**names, "num_frames": given.name("seconds")}
     return _generation(given, mode, values, names)
 
 
 def read_image(body: dict[str, Any]) -> ImageGeneration:
-    """Read a body of the image route.
+    """Read a body of the route that makes images from text.
 
     Raises:
         ApiError: 400, with the client's name of the field.
@@ -129,10 +147,31 @@ def read_image(body: dict[str, Any]) -> ImageGeneration:
     mode: Mode = given.value("mode", implied_mode(Route.IMAGES, None))
     if Route.IMAGES not in mode.row.routes:
         raise given.refusal("mode", f"is {mode.value}; this route makes images from text")
+    return _image_generation(given, mode, {}, {})
+
+
+def read_edit(body: Body) -> ImageGeneration:
+    """Read a body of the route that edits a picture.
+
+    Raises:
+        ApiError: 400, with the client's name of the field; 422, there is no picture.
+    """
+    given = GivenFields.collect(body, tables.EDIT)
+    reference, media = _reference(given)
+    if media is None:
+        # As vLLM-Omni says it.
+        raise ApiError(422, "Field 'image' or 'url' is required", param="image")
+    mode: Mode = given.value("mode", implied_mode(Route.EDITS, media.kind))
+    if Route.EDITS not in mode.row.routes:
+        raise given.refusal("mode", f"is {mode.value}; this route edits a picture")
+    return _image_generation(given, mode, {media.kind: media.content}, {media.kind: reference})
+
+
+def _image_generation(given: GivenFields, mode: Mode, values: dict[str, Any], names: dict[str, str]) -> ImageGeneration:
     # As on other servers, an image without a seed gets a random one, while a video has a fixed default.
-    values = {} if "seed" in given else {"seed": secrets.randbits(32)}
+    values = values if "seed" in given else values | {"seed": secrets.randbits(32)}
     return ImageGeneration(
-        **vars(_generation(given, mode, values, {})),
+        **vars(_generation(given, mode, values, names)),
         n=given.value("num_outputs_per_prompt", 1),
         response_format=given.value("response_format", "b64_json"),
         output_format=given.value("output_format", "png"),
@@ -151,16 +190,34 @@ def _reference(given: GivenFields) -> tuple[str, Media | None]:
     return given.name(present[0]), given.value(present[0])
 
 
-def _mode(given: GivenFields, media: Media | None) -> Mode:
+def _mode(given: GivenFields, reference: str, media: Media | None, controlled: bool) -> Mode:
     kind = media.kind if media else None
-    from_inputs = implied_mode(Route.VIDEOS, kind)
+    from_inputs = Mode.TRANSFER if controlled else implied_mode(Route.VIDEOS, kind)
     mode: Mode = given.value("mode", from_inputs)
     references = mode.row.routes.get(Route.VIDEOS)
     # A mode that no reference implies is accepted with any reference; `inputs` then checks what it needs.
     if references is None or (references and kind not in references):
         inputs = "no reference" if kind is None else f"a reference {kind}"
         raise given.refusal("mode", f"is {mode.value}; with {inputs} this route does {from_inputs.value}")
+    if mode.row.given is Given.CONTROLS:
+        if not controlled:
+            reason = f"is {mode.value}, which follows controls; expected one, such as edge or control_reference"
+            raise given.refusal("mode", reason)
+        if kind == "image":
+            reason = f"is an image; {mode.value} takes a video, where a control is computed from it"
+            raise bad_field(RequestError(reference, reason))
     return mode
+
+
+def _check_state(given: GivenFields) -> None:
+    """Check other servers' fields about the robot's state against the state itself."""
+    rows = len(given.value("state")) if "state" in given else 0
+    if "use_state" in given and given.value("use_state") != bool(rows):
+        word, found = str(given.value("use_state")).lower(), "is given" if rows else "is missing"
+        raise given.refusal("use_state", f"is {word}, and {given.name('state')} {found}; send both or neither")
+    if "history_length" in given and given.value("history_length") != rows:
+        found = given.value("history_length")
+        raise given.refusal("history_length", f"is {excerpt(found)}; expected {rows}, the number of rows of state")
 
 
 def _merge_action_fps(given: GivenFields) -> None:
@@ -184,7 +241,7 @@ def _frames_of_seconds(given: GivenFields) -> int | None:
     return int(frames)
 
 
-def _generation(given: GivenFields, mode: Mode, values: dict[str, Any], names: dict[str, str]) -> Generation:
+def _generation(given: GivenFields, mode: Mode, values: dict[str, Any], names: Mapping[str, str]) -> Generation:
     """A generation of the given fields.
 
     Args:
@@ -196,7 +253,7 @@ def _generation(given: GivenFields, mode: Mode, values: dict[str, Any], names: d
     if "prompt" not in given:
         raise ApiError(400, "prompt is missing; expected text", param="prompt")
     values = {field: given.value(field) for field in _REQUEST_FIELDS if field in given} | values
-    names = {field: found.name for field, found in given.fields.items()} | names
+    names = {**{field: found.name for field, found in given.fields.items()}, **names}
     if given.value("size"):
         values["width"], values["height"] = given.value("size")
         names["width"] = names["height"] = given.name("size")
@@ -204,7 +261,7 @@ def _generation(given: GivenFields, mode: Mode, values: dict[str, Any], names: d
         request = GenerationRequest(mode=mode, **values)
     except ValidationError as error:
         raise bad_fields(error, names) from None
-    if request.sound_duration is not None and not request.generate_sound:
+    if request.sound_duration is not None and not request.generate_sound and request.sound is None:
         given.ignore("sound_duration")
         request = request.model_copy(update={"sound_duration": None})
     return Generation(

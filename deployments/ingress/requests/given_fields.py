@@ -10,7 +10,7 @@ from cosmos3_core.errors import RequestError
 from deployments.ingress.errors import ApiError, bad_field
 from deployments.ingress.requests import fields as tables
 from deployments.ingress.requests.body import Body
-from deployments.ingress.requests.coercions import is_absent, is_harmless, structure
+from deployments.ingress.requests.coercions import InnerError, is_absent, is_harmless, structure
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,14 @@ class GivenFields:
     """A body's fields by their canonical names.
 
     Attributes:
-        fields: the fields.
+        fields: the fields, each from the place that takes precedence.
+        layers: the fields of each place, in ascending precedence.
         ignored: the names of ignored fields, with the prefixes of their places.
     """
 
     def __init__(self) -> None:
         self.fields: dict[str, GivenField] = {}
+        self.layers: list[dict[str, GivenField]] = []
         self.ignored: list[str] = []
 
     @classmethod
@@ -49,7 +51,8 @@ class GivenFields:
         """
         given = cls()
         for prefix, layer in _layers(body):
-            given.fields |= given._read(prefix, layer, schema)
+            given.layers.append(given._read(prefix, layer, schema))
+            given.fields |= given.layers[-1]
         return given
 
     def __contains__(self, field: str) -> bool:
@@ -58,6 +61,10 @@ class GivenFields:
     def value(self, field: str, default: Any = None) -> Any:
         """A field's value, or the default."""
         return self.fields[field].value if field in self.fields else default
+
+    def every(self, field: str) -> list[GivenField]:
+        """What each place says about a field, in ascending precedence."""
+        return [layer[field] for layer in self.layers if field in layer]
 
     def sent(self, field: str) -> str | None:
         """The value that the client sent, as text."""
@@ -79,7 +86,9 @@ class GivenFields:
         read: dict[str, GivenField] = {}
         for name, sent in layer.items():
             canonical = tables.ALIASES.get(name, name)
-            if is_absent(sent) or canonical in tables.COSMETIC:
+            meant_empty = isinstance(sent, dict) and canonical in tables.MEANT_EMPTY
+            says_none = sent != "" and canonical in tables.EMPTY_MEANS_NONE
+            if (is_absent(sent) and not meant_empty and not says_none) or canonical in tables.COSMETIC:
                 continue
             reason = schema.refusal(name)
             if reason is not None:
@@ -105,17 +114,25 @@ class GivenFields:
         try:
             return coerce(sent)
         except ValueError as error:
-            raise ApiError(400, f"{name} {error}", param=name) from None
+            place = f"{name}.{error.path}" if isinstance(error, InnerError) else name
+            raise ApiError(400, f"{place} {error}", param=place) from None
 
 
 def _layers(body: Body) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """The fields by place, in ascending precedence, each place with the prefix of its fields' names."""
     top = dict(body.fields)
     containers = {name: _container(name, top.pop(name, None)) for name in (tables.FILLER, *tables.CONTAINERS)}
+    controls: dict[str, Any] = {}
     for name, uploads in body.uploads.items():
+        file = uploads if len(uploads) > 1 else uploads[0]
+        # A control's file and its numbers have one name.
+        if name in tables.MEANT_EMPTY:
+            controls[name] = file
+            continue
         if name in top or name in containers:
             raise ApiError(400, f"{name} is given as a file; expected text, and only once", param=name)
-        top[name] = uploads if len(uploads) > 1 else uploads[0]
+        top[name] = file
+    yield "", controls
     yield f"{tables.FILLER}.", containers.pop(tables.FILLER)
     yield "", top
     for name, layer in containers.items():

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from cosmos3_core.errors import RequestError
+from cosmos3_core.resolving.resolve import inability_of
 from deployments.ingress.errors import RETRY_AFTER, ApiError
 from deployments.ingress.graph import Graph, ServedCard
+from deployments.ingress.requests.generation import Generation
 from deployments.model import ModelCard
 
 
@@ -15,26 +18,47 @@ def chat_model(graph: Graph, name: str | None) -> ServedCard:
     Raises:
         ApiError: 404 if there is no model of that name, 400 if it does not chat.
     """
-    return _find(graph, name, unknown_status=404, verb="chat", can=lambda card: card.chats)
+    return _candidates(graph, name, unknown_status=404, verb="chat", can=lambda card: card.chats)[0]
 
 
-def generation_model(graph: Graph, name: str | None) -> ServedCard:
-    """The model of a generation; if the request names none, the first one that generates.
+def generation_model(graph: Graph, generation: Generation) -> ServedCard:
+    """The model of a generation; if the request names none, the first one that can do what it asks for.
 
     Raises:
-        ApiError: 400 if there is no model of that name or it does not generate.
+        ApiError: 400 if there is no model of that name or it cannot do what is asked for; the message names another
+            model that can.
     """
-    return _find(graph, name, unknown_status=400, verb="generate images or videos", can=lambda card: card.generates)
 
+    def inability(served: ServedCard) -> RequestError | None:
+        return inability_of(served.card.facts, generation.request)
 
-def _find(
-    graph: Graph, name: str | None, *, unknown_status: int, verb: str, can: Callable[[ModelCard], bool]
-) -> ServedCard:
-    candidates = [served for served in graph.models() if not name or served.card.name == name]
+    candidates = _generating(graph, generation.model)
     for served in candidates:
-        if can(served.card):
+        if inability(served) is None:
             return served
-    if candidates and name:
+    if graph.missing() and not generation.model:
+        raise no_model_ready()
+    reason = inability(candidates[0])
+    assert reason is not None
+    able = next((served.card.name for served in _generating(graph, None) if inability(served) is None), None)
+    others = "no model here can do it" if able is None else f"model {able} can do it"
+    raise generation.refusal(RequestError(reason.field, f"{reason.reason}; {others}"))
+
+
+def _generating(graph: Graph, name: str | None) -> list[ServedCard]:
+    verb = "generate images or videos"
+    return _candidates(graph, name, unknown_status=400, verb=verb, can=lambda card: card.generates)
+
+
+def _candidates(
+    graph: Graph, name: str | None, *, unknown_status: int, verb: str, can: Callable[[ModelCard], bool]
+) -> list[ServedCard]:
+    """The models that a request may be for, at least one: those of its name, or all that can."""
+    named = [served for served in graph.models() if not name or served.card.name == name]
+    able = [served for served in named if can(served.card)]
+    if able:
+        return able
+    if named and name:
         raise ApiError(400, f"model {name} does not {verb} here", param="model")
     if name:
         raise unknown_model(graph, name, unknown_status)
@@ -44,7 +68,7 @@ def _find(
 
 
 def no_model_ready() -> ApiError:
-    """The error while all models are still starting."""
+    """The error while all models that a request could be for are still starting."""
     return ApiError(503, "no model is ready yet", headers=RETRY_AFTER)
 
 

@@ -15,13 +15,14 @@ from typing import Any
 from cosmos3_core.errors import RequestError
 from cosmos3_core.inputs import read_inputs
 from cosmos3_core.media.checks import DEFAULT_QUALITY
-from cosmos3_core.request import MEDIA_FIELDS, GenerationRequest
-from cosmos3_core.resolve import ResolvedRequest, resolve
+from cosmos3_core.request import GenerationRequest
+from cosmos3_core.resolving.resolve import resolve
+from cosmos3_core.resolving.resolved import ResolvedRequest
 from deployments.addresses import check_url
 from deployments.ingress.api_keys import Caller
 from deployments.ingress.errors import ApiError
 from deployments.ingress.graph import Graph, ServedCard
-from deployments.ingress.requests.generation import Generation
+from deployments.ingress.requests.generation import Generation, header_safe
 from deployments.ingress.requests.model_choice import generation_model
 from deployments.jobs.flow import OutputFile
 from deployments.jobs.job import Job, JobKind
@@ -45,6 +46,12 @@ class CheckedGeneration:
     served: ServedCard
     resolved: ResolvedRequest
 
+    @property
+    def ignored(self) -> tuple[str, ...]:
+        """The client's names of ignored fields: of those that no model reads, then of those that this one does not."""
+        names = self.generation.names
+        return self.generation.ignored + header_safe(names.get(field, field) for field in self.resolved.ignored)
+
 
 async def check(graph: Graph, generation: Generation, detached: bool = False) -> CheckedGeneration:
     """Find a request's model and resolve every number; in a thread, because media are decoded.
@@ -57,7 +64,7 @@ async def check(graph: Graph, generation: Generation, detached: bool = False) ->
     Raises:
         ApiError: 400, naming the field.
     """
-    served = generation_model(graph, generation.model)
+    served = generation_model(graph, generation)
     if graph.settings.guardrails == "on" and generation.guardrails is not False:
         message = "guardrails are requested but none is loaded here; send guardrails: false"
         raise ApiError(400, message, param="guardrails")
@@ -124,7 +131,7 @@ async def make_job(
     generation, served = checked.generation, checked.served
     request = generation.request
     job_id = f"{PREFIX[kind]}{uuid.uuid4().hex}"
-    given = {name: getattr(request, name) for name in MEDIA_FIELDS if getattr(request, name) is not None}
+    given = request.media()
     media = {
         name: await asyncio.to_thread(graph.media.put, f"{INPUTS}/{job_id}.{name}", content)
         for name, content in given.items()
@@ -176,11 +183,11 @@ def _fingerprint(generation: Generation, media: dict[str, bytes], context: list[
     return hashlib.sha256(json.dumps(hashed, sort_keys=True).encode()).hexdigest()
 
 
-def notices(graph: Graph, generation: Generation) -> dict[str, str]:
+def notices(graph: Graph, checked: CheckedGeneration) -> dict[str, str]:
     """Headers that name the ignored fields and say whether guardrails are off."""
     headers = {}
-    if generation.ignored:
-        headers["X-Ignored-Fields"] = ", ".join(generation.ignored)
+    if checked.ignored:
+        headers["X-Ignored-Fields"] = ", ".join(checked.ignored)
     if graph.settings.guardrails == "off":
         headers["X-Guardrails"] = "off"
     return headers

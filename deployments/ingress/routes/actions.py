@@ -37,7 +37,7 @@ async def create_actions(request: Request) -> Response:
     (job,) = await run_jobs(graph, request, [job])
     graph.jobs.discard(job)
     assert job.result is not None
-    headers = notices(graph, generation) | {
+    headers = notices(graph, checked) | {
         "X-Model": job.model,
         "X-Inference-Time-S": f"{sum(job.result['stage_seconds'].values()):.3f}",
     }
@@ -61,6 +61,8 @@ def actions_answer(job: Job, call: ActionCall) -> ActionsAnswer:
         "action_mode": predicted["action_mode"],
         "domain_id": predicted["domain_id"],
     }
+    if "physical" in predicted:
+        action["physical"] = predicted["physical"]
     return {
         "id": call.request_id or f"act_{job.id.removeprefix(PREFIX['video'])}",
         "object": "action.generation",

@@ -1,4 +1,4 @@
-"""`/v1/images/generations`: images while the client waits."""
+"""`/v1/images/generations` and `/v1/images/edits`: images while the client waits."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from starlette.responses import JSONResponse, Response
 from deployments.ingress.answers import ImagesAnswer
 from deployments.ingress.api_keys import Caller, caller_of
 from deployments.ingress.graph import Graph
-from deployments.ingress.requests.body import read_json
-from deployments.ingress.requests.generation import ImageGeneration, read_image
+from deployments.ingress.requests.body import read_body, read_json
+from deployments.ingress.requests.generation import ImageGeneration, read_edit, read_image
 from deployments.ingress.requests.submission import check, make_job, notices
 from deployments.ingress.waiting import run_jobs
 from deployments.jobs.job import Job
@@ -28,9 +28,22 @@ SEED_SPAN = 2**63
 
 async def create_image(request: Request) -> Response:
     """Generate `n` images. The first image uses the request's seed, each further image the next seed."""
-    graph: Graph = request.app.state.graph
     caller = caller_of(request)
-    generation = await asyncio.to_thread(read_image, await read_json(request))
+    return await _generated(request, caller, await asyncio.to_thread(read_image, await read_json(request)))
+
+
+async def edit_image(request: Request) -> Response:
+    """Change a picture as the prompt says, `n` times. The first image uses the request's seed, each further the next.
+
+    The picture is sent as `image`. Without a size the answer has its aspect, and there is no mask: text alone says what
+    is to change. Everything else is as when images are generated.
+    """
+    caller = caller_of(request)
+    return await _generated(request, caller, await asyncio.to_thread(read_edit, await read_body(request)))
+
+
+async def _generated(request: Request, caller: Caller, generation: ImageGeneration) -> Response:
+    graph: Graph = request.app.state.graph
     checked = await check(graph, generation)
     canvas = checked.resolved.canvas
     size = f"{canvas.width}x{canvas.height}"
@@ -56,7 +69,7 @@ async def create_image(request: Request) -> Response:
     finally:
         for job in jobs:
             graph.jobs.discard(job)
-    headers = notices(graph, generation) | {"X-Model": checked.served.card.name, "X-Inference-Time-S": f"{seconds:.3f}"}
+    headers = notices(graph, checked) | {"X-Model": checked.served.card.name, "X-Inference-Time-S": f"{seconds:.3f}"}
     if generation.response_format == "file":
         return _files(images, generation, headers)
     return JSONResponse(_answer(images, jobs, generation, size), headers=headers)

@@ -15,7 +15,7 @@ from deployments.ingress.errors import ApiError
 from deployments.ingress.graph import Graph
 from deployments.ingress.middleware import request_id_of
 from deployments.ingress.requests.body import read_body
-from deployments.ingress.requests.generation import Generation, read_video
+from deployments.ingress.requests.generation import read_video
 from deployments.ingress.requests.submission import CheckedGeneration, check, make_job, notices, shown_of_video
 from deployments.ingress.routes.video_jobs import MP4, video_object
 from deployments.ingress.waiting import run_jobs
@@ -29,9 +29,9 @@ QUALITY = {"standard": DEFAULT_QUALITY, "high": 97, "lossless": 100}
 async def create_video(request: Request) -> Response:
     """Make a job, and answer before it runs."""
     graph: Graph = request.app.state.graph
-    generation, job = await _new_job(graph, request, detached=True)
+    checked, job = await _new_job(graph, request, detached=True)
     stored = await graph.jobs.submit(job)
-    headers = notices(graph, generation)
+    headers = notices(graph, checked)
     if stored.id != job.id:
         headers["Idempotent-Replayed"] = "true"
     try:
@@ -49,14 +49,14 @@ async def create_video(request: Request) -> Response:
 async def create_video_sync(request: Request) -> Response:
     """Generate while the client waits, and answer with the MP4."""
     graph: Graph = request.app.state.graph
-    generation, job = await _new_job(graph, request, detached=False)
+    checked, job = await _new_job(graph, request, detached=False)
     (job,) = await run_jobs(graph, request, [job])
     try:
         assert job.result is not None
         content = await asyncio.to_thread(read_media, job.result["uri"])
     finally:
         graph.jobs.discard(job)
-    return Response(content, media_type=MP4, headers=notices(graph, generation) | _figures(job, job.result))
+    return Response(content, media_type=MP4, headers=notices(graph, checked) | _figures(job, job.result))
 
 
 def _figures(job: Job, result: dict[str, Any]) -> dict[str, str]:
@@ -74,7 +74,7 @@ def _figures(job: Job, result: dict[str, Any]) -> dict[str, str]:
     }
 
 
-async def _new_job(graph: Graph, request: Request, *, detached: bool) -> tuple[Generation, Job]:
+async def _new_job(graph: Graph, request: Request, *, detached: bool) -> tuple[CheckedGeneration, Job]:
     caller = caller_of(request)
     generation = await asyncio.to_thread(read_video, await read_body(request))
     checked = await check(graph, generation, detached)
@@ -88,7 +88,7 @@ async def _new_job(graph: Graph, request: Request, *, detached: bool) -> tuple[G
         quality=QUALITY[generation.quality],
         detached=detached,
     )
-    return generation, job
+    return checked, job
 
 
 def _check_mode(checked: CheckedGeneration) -> None:

@@ -78,3 +78,10 @@ def test_motion_jpeg_with_exif_is_turned() -> None:
         packet.pts, packet.dts, packet.time_base = 0, 0, Fraction(1, 10)
         output.mux(packet)
     assert np.abs(decode_video(content.getvalue()).frames - np.rot90(QUADRANTS, -1).astype(int)).mean() < 4
+
+
+def test_a_clip_that_would_fill_the_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = decode_video(LONGER[0]).frames
+    monkeypatch.setattr("cosmos3_core.media.clips.MAX_CLIP_BYTES", 3 * frames[0].nbytes)
+    assert len(decode_video(LONGER[0], first=3).frames) == 3
+    refuses("use fewer or smaller frames", decode_video, LONGER[0])

@@ -13,8 +13,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cosmos3_core import geometry
-from cosmos3_core.model.layout import SequenceLayout
-from cosmos3_core.model.sequence import media_positions, noisy_tokens, patchify, unpatchify
+from cosmos3_core.model.layout import Modality, SequenceLayout
+from cosmos3_core.model.sequence import joined, media_positions, noisy_tokens, patchify, unpatchify
 from tests.published import EDGE, NANO
 
 MARGIN = 15_000
@@ -183,6 +183,51 @@ def test_without_modulation_time_counts_frames() -> None:
     config = replace(NANO.config, enable_fps_modulation=False)
     layout = SequenceLayout(3, 2, 2, fps=10.0, action_rows=2)
     assert media_positions(config, layout, 100)[0].tolist() == [15100, 15101, 15102, 15101, 15102]
+
+
+def test_an_edited_picture_comes_right_after_the_given_one() -> None:
+    layout = SequenceLayout(1, 2, 2, fps=24.0, given_weights=(1.0,), shared_times=False)
+    offset = 100 + MARGIN
+    assert media_positions(NANO.config, layout, 100).tolist() == [[offset, offset + 1], [0, 0], [0, 0]]
+
+
+@pytest.mark.parametrize(("shared", "starts"), [(True, (0, 0, 0)), (False, (0, 4, 8))])
+def test_given_items_share_the_times_or_follow_each_other(shared: bool, starts: tuple[int, ...]) -> None:
+    layout = SequenceLayout(3, 4, 2, fps=20.0, given_weights=(0.5, 0.5), shared_times=shared)
+    times, rows, columns = media_positions(NANO.config, layout, 100)
+    # 24 / 20 for each latent frame, and the next item starts a whole number behind the last one.
+    expected = [100 + MARGIN + start + 1.2 * frame for start in starts for frame in range(3) for _ in range(2)]
+    assert times.tolist() == pytest.approx(expected, abs=0.004)
+    assert rows.tolist() == [0, 1] * 9 and not columns.any()
+
+
+def test_sound_and_actions_share_the_offset_of_what_is_generated() -> None:
+    apart = SequenceLayout(2, 2, 2, fps=24.0, sound_frames=2, action_rows=2, given_weights=(1.0,), shared_times=False)
+    times = media_positions(NANO.config, apart, 100)[0]
+    offset = 100 + MARGIN + 2
+    assert times.tolist() == pytest.approx(
+        [offset - 2, offset - 1, offset, offset + 1, offset, offset + 0.96, offset + 0.25, offset + 0.5]
+    )
+
+
+def test_tokens_of_given_items_come_first() -> None:
+    layout = SequenceLayout(3, 5, 4, fps=24.0, action_rows=4, given_weights=(0.25, 0.75))
+    assert (layout.vision_tokens(2), layout.given_tokens(2)) == (18, 36)
+    assert (layout.own_tokens(2), layout.tokens(2)) == (22, 58)
+    alone = layout.without_given()
+    assert alone.tokens(2) == 22 and alone == replace(layout, given_weights=())
+    shared = media_positions(NANO.config, layout, 7)
+    assert torch.equal(shared[:, 36:], media_positions(NANO.config, alone, 7))
+
+
+def test_the_latents_of_parts_are_joined_in_time() -> None:
+    parts = [
+        {Modality.VISION: torch.full((48, 2, 4, 4), x), Modality.ACTION: torch.full((4, 64), x)} for x in (1.0, 2.0)
+    ]
+    whole = joined(parts)
+    assert whole[Modality.VISION].shape == (48, 4, 4, 4) and whole[Modality.ACTION].shape == (8, 64)
+    assert whole[Modality.VISION][0, :, 0, 0].tolist() == [1, 1, 2, 2]
+    assert whole[Modality.ACTION][:, 0].tolist() == [1] * 4 + [2] * 4
 
 
 def test_both_families_have_the_same_positions() -> None:

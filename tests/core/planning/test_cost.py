@@ -67,6 +67,25 @@ def test_a_step_without_guidance_is_half_of_one_with_it() -> None:
     assert step_flops(NANO.config, both) == 2 * step_flops(NANO.config, one)
 
 
+def test_a_branch_without_controls_costs_its_own_tokens() -> None:
+    text = TEXT[0]
+    whole = StepShape(30_000, TEXT, uncontrolled_tokens=10_000)
+    parts = [StepShape(30_000, TEXT), StepShape(10_000, (text,))]
+    assert step_flops(NANO.config, whole) == sum(step_flops(NANO.config, part) for part in parts)
+    for batched in (False, True):
+        model = CostModel(NANO.config, H100, batch_guidance=batched)
+        # Only branches of one length are one forward.
+        assert model.step_seconds(whole) == pytest.approx(sum(model.step_seconds(part) for part in parts), rel=1e-6)
+
+
+def test_of_three_branches_one_rank_of_two_has_the_prompts() -> None:
+    apart = CostModel(NANO.config, H100, Degrees(cfg=2))
+    alone = CostModel(NANO.config, H100)
+    step = StepShape(30_000, TEXT, uncontrolled_tokens=10_000)
+    prompts = StepShape(30_000, TEXT[:1], uncontrolled_tokens=10_000)
+    assert apart.step_seconds(step) == pytest.approx(alone.step_seconds(prompts))
+
+
 # Against what is published: the constants were fitted to these figures, so this shows how well the formulas describe
 # them, and not how well they predict others.
 

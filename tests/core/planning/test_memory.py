@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import replace
 from types import SimpleNamespace
@@ -15,7 +16,7 @@ from cosmos3_core.catalog import CATALOG, CatalogEntry
 from cosmos3_core.model import generation
 from cosmos3_core.model.config import TransformerConfig
 from cosmos3_core.model.generation import GenerationTower
-from cosmos3_core.model.layout import SequenceLayout, latent_shapes
+from cosmos3_core.model.layout import Modality, SequenceLayout, latent_shapes
 from cosmos3_core.model.names import keeps_fp32, reasoner_shapes
 from cosmos3_core.model.understanding import UnderstandingTower
 from cosmos3_core.parallel import guidance, tensor, ulysses
@@ -25,6 +26,7 @@ from cosmos3_core.planning.memory import (
     StepShape,
     activation_bytes,
     key_value_bytes,
+    own_branches,
     reasoner_bytes,
     replicated_bytes,
     task_bytes,
@@ -46,7 +48,9 @@ from tests.live_memory import LiveBytes
 Tower = TypeVar("Tower", GenerationTower, UnderstandingTower)
 META = torch.device("meta")
 LARGEST = WORKLOADS[-1]
-each_entry = pytest.mark.parametrize("entry", CATALOG.values(), ids=lambda entry: entry.family.value)
+# Every size, and one without the heads of actions and sound.
+ENTRIES = [CATALOG[f"nvidia/Cosmos3-{name}"] for name in ("Nano", "Super", "Edge", "Super-Text2Image")]
+each_entry = pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.id)
 each_split = pytest.mark.parametrize(
     "degrees", [Degrees(), Degrees(2), Degrees(3, 1, 2), Degrees(2, 2, 2), Degrees(8), Degrees(1, 2, 4)], ids=str
 )
@@ -120,7 +124,7 @@ def _module(name: str) -> str:
 
 
 def test_little_is_replicated() -> None:
-    for entry in CATALOG.values():
+    for entry in ENTRIES:
         assert sum(replicated_bytes(entry.config, 2).values()) < 0.02 * weight_bytes(entry.config, Degrees(), 0, 2)
 
 
@@ -153,16 +157,20 @@ def _denoiser(config: TransformerConfig, degrees: Degrees, batch_guidance: bool)
     return Denoiser(tower, LoadReport(0, 0), settings, mesh, tokens)
 
 
-def _request(denoiser: Denoiser, layout: SequenceLayout, text_tokens: int) -> EncodedRequest:
+def _request(
+    denoiser: Denoiser, layout: SequenceLayout, text_tokens: int, guidance: Guidance | None = None
+) -> EncodedRequest:
     config, heads = denoiser.tower.config, denoiser.heads()
+    shapes = latent_shapes(config, layout)
+    given = tuple(torch.zeros(shapes[Modality.VISION], device=META) for _ in layout.given_weights)
     shape = (config.num_hidden_layers, 2, heads.stop - heads.start, text_tokens, config.head_dim)
     text = TextKeyValues("text", torch.zeros(shape, dtype=torch.bfloat16, device=META))
     return EncodedRequest(
         conditional=text,
         unconditional=text,
         layout=layout,
-        conditioning=Conditioning.none(latent_shapes(config, layout), META),
-        sampling=Sampling(flow(steps=4, shift=1.0), Guidance(scale=2.0), seed=0),
+        conditioning=replace(Conditioning.none(shapes, META), given=given),
+        sampling=Sampling(flow(steps=4, shift=1.0), guidance or Guidance(scale=2.0), seed=0),
     )
 
 
@@ -177,10 +185,16 @@ def silent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(generation, "attend", lambda query, key, value, backend: torch.empty_like(query))
 
 
-def _traced(config: TransformerConfig, degrees: Degrees, batch_guidance: bool) -> tuple[int, int]:
-    """Bytes that a task of the largest video holds besides text and conditioning, and what a step adds to them."""
-    denoiser, layout = _denoiser(config, degrees, batch_guidance), LARGEST.layout(config)
-    request = _request(denoiser, layout, text_tokens=8)
+def _traced(
+    config: TransformerConfig,
+    degrees: Degrees,
+    batch_guidance: bool,
+    layout: SequenceLayout | None = None,
+    guidance: Guidance | None = None,
+) -> tuple[int, int]:
+    """Bytes that a task holds besides text and conditioning, and what a step adds to them; of the largest video."""
+    denoiser, layout = _denoiser(config, degrees, batch_guidance), layout or LARGEST.layout(config)
+    request = _request(denoiser, layout, text_tokens=8, guidance=guidance)
     shapes = latent_shapes(config, layout)
     with LiveBytes([*denoiser.tower.parameters(), request.conditional.values]) as live:
         state = DenoiseState(0, {name: torch.zeros(shape, device=META) for name, shape in shapes.items()})
@@ -212,6 +226,45 @@ def test_tasks_and_steps_take_what_is_traced(
     # Exact where the widest moment is the MLP's; what attention exchanges is counted for all rows at once.
     assert added <= formula * 1.001
     assert formula <= added * 1.15
+
+
+@pytest.mark.parametrize("weights", [(1.0,), (0.5, 0.5)], ids=["one control", "two controls"])
+@pytest.mark.parametrize("batch_guidance", [False, True])
+@each_split
+def test_tasks_and_steps_of_a_transfer_take_what_is_traced(
+    weights: tuple[float, ...], degrees: Degrees, batch_guidance: bool, silent: None
+) -> None:
+    config = replace(CATALOG["nvidia/Cosmos3-Nano"].config, num_hidden_layers=2)
+    patch = config.latent_patch_size
+    layout = replace(LARGEST.layout(config), frames=24, given_weights=weights)
+    guidance = Guidance(scale=3.0, control_scale=1.5)
+    held, added = _traced(config, degrees, batch_guidance, layout, guidance)
+    shapes = latent_shapes(config, layout)
+    values = math.prod(shapes[Modality.VISION])
+    texts = StepShape(layout.tokens(patch), (0, 0), layout.own_tokens(patch))
+    given = len(weights) * values
+    task = task_bytes(config, values, texts, degrees, 2, given_values=given)
+    # The trace leaves out what the Encoder sent: the given values with their mask, and the whole items.
+    # The plan counts the branches of the rank with the most work; rank 0 is that one.
+    assert task == held + 4 * (2 * values + given)
+    shape = replace(texts, text_tokens=(8, 8))
+    formula = activation_bytes(config, shape, degrees, 2, batch_guidance=batch_guidance)
+    assert added <= formula * 1.001
+    assert formula <= added * 1.25
+
+
+def test_a_transfer_holds_its_controls_and_two_texts() -> None:
+    config = CATALOG["nvidia/Cosmos3-Nano"].config
+    step = StepShape(30, (5, 7), uncontrolled_tokens=10)
+    assert step.branches == ((30, 5), (30, 7), (10, 5))
+    plain = task_bytes(config, 1000, StepShape(30, (5, 7)), Degrees(), 2)
+    whole = task_bytes(config, 1000, step, Degrees(), 2, given_values=2000)
+    # The third branch has the first one's text; it adds cosines and sines of its own tokens.
+    assert whole == plain + 2000 * 4 + 2 * 10 * config.head_dim * 2
+    # Of two ranks, the first has the prompt with and without the controls.
+    assert own_branches(step, Degrees(cfg=2)) == ((30, 5), (10, 5))
+    assert own_branches(StepShape(30, (5, 900), 2), Degrees(cfg=2)) == ((30, 900),)
+    assert own_branches(StepShape(30, (5,), uncontrolled_tokens=10), Degrees(cfg=2)) == ((30, 5),)
 
 
 def test_a_task_holds_the_text_of_its_branches() -> None:

@@ -9,10 +9,23 @@ import pytest
 
 from cosmos3_core.catalog import CATALOG
 from cosmos3_core.parallel.degrees import Degrees
+from cosmos3_core.parallel.guidance import BranchOwners
+from cosmos3_core.parallel.mesh import Mesh
 from cosmos3_core.planning.hardware import HARDWARE
 from cosmos3_core.planning.memory import weight_bytes
 from cosmos3_core.planning.placement import GENERATOR, Card
-from cosmos3_core.planning.plan import Objective, Plan, PlanError, plan, plan_for, rank_memory
+from cosmos3_core.planning.plan import (
+    Objective,
+    Plan,
+    PlanError,
+    codec_activations,
+    plan,
+    plan_for,
+    rank_memory,
+    step_shape,
+    workloads_of,
+)
+from cosmos3_core.sampling.guidance import Guidance
 
 NANO, SUPER, EDGE = (CATALOG[f"nvidia/Cosmos3-{name}"] for name in ("Nano", "Super", "Edge"))
 CARDS = [name for name in HARDWARE if name != "cpu"]
@@ -98,6 +111,65 @@ def test_published_seconds_stand_beside_the_estimates() -> None:
     assert [forecast.published_alone for forecast in found.forecasts] == [1.20, 4.03, 32.04, 107.84]
 
 
+# Checkpoints for one task
+
+
+def test_each_is_planned_for_its_task() -> None:
+    names = {
+        "Super-Text2Image": ["t2i 480p", "t2i 768p"],
+        "Super-Text2Image-4Step": ["t2i 768p"],
+        "Super-Image2Video": ["i2v 256p", "i2v 480p", "i2v 720p"],
+        "Super-Image2Video-4Step": ["i2v 480p"],
+        "Nano-Policy-DROID": ["policy 480p"],
+        "Edge-Policy-DROID": ["policy 480p"],
+    }
+    for name, workloads in names.items():
+        entry = CATALOG[f"nvidia/Cosmos3-{name}"]
+        assert [workload.name for workload in workloads_of(entry)] == workloads
+        assert all(forecast.published is None for forecast in plan(entry, HARDWARE["b300"], 1, "latency").forecasts)
+
+
+def test_what_cannot_chat_is_planned_without_a_reasoner() -> None:
+    for name in ("Super-Text2Image", "Super-Image2Video-4Step"):
+        assert counted(plan_for(f"nvidia/Cosmos3-{name}", "h100-80gb", 2, "latency")) == {
+            GENERATOR: 1,
+            "Encoder": 1,
+            "Decoder": 1,
+        }
+
+
+def test_a_distilled_checkpoint_takes_four_steps_of_one_branch() -> None:
+    whole, distilled = (CATALOG[f"nvidia/Cosmos3-Super-Image2Video{suffix}"] for suffix in ("", "-4Step"))
+    many, few = (
+        next(forecast for forecast in plan(entry, H100, 2, "latency").forecasts if forecast.workload.tier == "480")
+        for entry in (whole, distilled)
+    )
+    assert few.workload.steps == 4
+    assert len(step_shape(distilled, few.workload).text_tokens) == 1
+    assert few.seconds < many.seconds / 10
+    # There is nothing for guidance parallelism to share.
+    assert plan(distilled, HARDWARE["h200-141gb"], 4, "latency").degrees == Degrees(ulysses=4)
+
+
+def test_images_need_less_of_a_decoder_than_videos() -> None:
+    images, videos = (CATALOG[f"nvidia/Cosmos3-Super-{name}"] for name in ("Text2Image", "Image2Video"))
+    assert codec_activations(images)[1] < codec_activations(videos)[1] / 3
+
+
+def test_a_plan_says_who_computes_which_branch_of_transfer() -> None:
+    """Branch i goes to the ranks with coordinate i mod cfg, as `parallel.guidance.BranchOwners` has it."""
+    note = next(note for note in plan(NANO, H100, 8, "latency").notes if note.startswith("Transfer"))
+    assert "ranks 1 to 4 compute the conditional and the uncontrolled one; ranks 5 to 8 compute the uncond" in note
+    branches = Guidance(3.0, control_scale=1.5).branches
+    for rank in (0, 7):
+        owners = BranchOwners(Mesh(Degrees(cfg=2, ulysses=4), rank))
+        own = [branch.value for index, branch in enumerate(branches) if owners.owns(index)]
+        assert own == (["conditional", "uncontrolled"] if rank == 0 else ["unconditional"])
+    assert not any("Transfer" in note for note in plan(NANO, H100, 8, "throughput").notes)
+    policy = CATALOG["nvidia/Cosmos3-Nano-Policy-DROID"]
+    assert not any("Transfer" in note for note in plan(policy, H100, 8, "latency").notes)
+
+
 # Memory
 
 
@@ -109,7 +181,7 @@ def test_no_plan_is_larger_than_its_cards(gpu: str, name: str, objective: Object
         try:
             found = plan_for(name, gpu, gpus, objective)
         except PlanError:
-            assert name == "nvidia/Cosmos3-Super" and gpus < 4
+            assert "Super" in name and gpus < 4
             continue
         assert len(found.cards) == gpus
         ranks = [share for card in found.cards for share in card.shares if share.stage == GENERATOR]

@@ -10,7 +10,7 @@ import pytest
 from openapi_schema_validator import OAS31Validator
 
 from cosmos3_core.request import GenerationRequest
-from cosmos3_core.resolve import ModelFacts
+from cosmos3_core.resolving.facts import ModelFacts
 from deployments.ingress.documentation.openapi import OPERATIONS
 from deployments.ingress.documentation.schemas import BODIES, body_schema, components
 from deployments.ingress.errors import ApiError
@@ -18,15 +18,18 @@ from deployments.ingress.requests import fields as tables
 from deployments.ingress.requests.action_request import read_actions
 from deployments.ingress.requests.body import Body
 from deployments.ingress.requests.chat_request import read_chat
-from deployments.ingress.requests.generation import read_action, read_image, read_video
+from deployments.ingress.requests.generation import read_action, read_edit, read_image, read_video
+from deployments.ingress.requests.references import PIXEL
 from tests.ingress.documentation.documents import conforms
 from tests.ingress.stubs import StubGraph, ask, served_card
 
+PICTURES = {"image", "url", "input_reference", "input_references", "image_reference"}
 Reader = Callable[[dict[str, Any]], Any]
 READERS: dict[str, Reader] = {
     "VideoRequest": lambda given: read_video(Body(given)),
     "ActionParameters": lambda given: read_action(Body(given)),
     "ImageRequest": read_image,
+    "EditRequest": lambda given: read_edit(Body(given if PICTURES & given.keys() else given | {"image": PIXEL})),
 }
 NAMED = [(name, field) for name, schema in components().items() if name in BODIES for field in schema["properties"]]
 
@@ -65,14 +68,27 @@ def examples(schema: dict[str, Any]) -> list[Any]:
     return [example for kind in kinds for example in by_type[kind]]
 
 
+def companions(field: str, example: Any, clip: str) -> dict[str, Any]:
+    """What a request needs beside some fields and modes."""
+    by_mode: dict[str, dict[str, Any]] = {
+        "image2video": {"input_reference": PIXEL},
+        "video2video": {"input_reference": clip},
+        "transfer": {"input_reference": clip, "edge": True},
+    }
+    by_field: dict[str, dict[str, Any]] = {
+        "control_type": {"control_reference": clip},
+        "control_reference": {"control_type": "depth"},
+    }
+    return by_field.get(field) or by_mode.get(str(example), {})
+
+
 @pytest.mark.parametrize(("name", "field"), NAMED)
 def test_described_values_are_read(name: str, field: str, mp4: bytes) -> None:
     clip = f"data:video/mp4;base64,{base64.b64encode(mp4).decode()}"
     schema = components()[name]["properties"][field]
     for example in [clip] if field == "video_reference" else examples(schema):
         OAS31Validator(schema).validate(example)
-        reference = {"image2video": tables.PIXEL, "video2video": clip}.get(str(example))
-        READERS[name]({"prompt": "a robot", field: example} | ({"input_reference": reference} if reference else {}))
+        READERS[name]({"prompt": "a robot", field: example} | companions(field, example, clip))
 
 
 @pytest.mark.parametrize(("name", "field"), NAMED)
@@ -92,7 +108,7 @@ def test_described_defaults_hold(name: str) -> None:
         if "default" in schema and field in GenerationRequest.model_fields:
             taken = getattr(generation.request, field)
             assert (list(taken) if isinstance(taken, tuple) else taken) == schema["default"]
-    if name == "ImageRequest":
+    if name in ("ImageRequest", "EditRequest"):
         properties = components()[name]["properties"]
         assert "default" not in properties["seed"]
         for attribute, field in {"n": "num_outputs_per_prompt"}.items() | {
@@ -105,15 +121,16 @@ def test_the_examples_of_requests_are_read() -> None:
     bodies = {op.body.schema: op.body.example for op in OPERATIONS.values() if op.body is not None}
     for name, example in bodies.items():
         conforms(example, name)
-    assert set(bodies) == {"VideoRequest", "ImageRequest", "ActionEnvelope", "ChatRequest"}
+    assert set(bodies) == {"VideoRequest", "ImageRequest", "EditRequest", "ActionEnvelope", "ChatRequest"}
     READERS["VideoRequest"](bodies["VideoRequest"])
     READERS["ImageRequest"](bodies["ImageRequest"])
+    READERS["EditRequest"](bodies["EditRequest"])
     assert read_actions(Body(bodies["ActionEnvelope"])).generation.ignored == ()
     read_chat(bodies["ChatRequest"])
 
 
 def test_a_field_that_is_refused_or_unknown_is_not_a_property() -> None:
-    assert "lora" not in components()["VideoRequest"]["properties"]
+    assert "depth" not in components()["VideoRequest"]["properties"]
     assert "input_reference" not in components()["ImageRequest"]["properties"]
     schema = tables.Schema({"seed": tables.VIDEO.accepted["seed"]}, {"deterministic_seed": "is refused"})
     assert set(body_schema(schema)["properties"]) == {"seed", tables.FILLER, *tables.CONTAINERS}

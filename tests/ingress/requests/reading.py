@@ -10,7 +10,7 @@ import pytest
 from cosmos3_core.media.stills import encode_image
 from deployments.ingress.errors import ApiError
 from deployments.ingress.requests.body import Body, Upload
-from deployments.ingress.requests.generation import Generation, read_image, read_video
+from deployments.ingress.requests.generation import Generation, ImageGeneration, read_edit, read_image, read_video
 from tests.parity.cases import picture
 
 PNG = encode_image(picture(32, 48, seed=1), "png")
@@ -30,6 +30,18 @@ def refused(fields: dict[str, Any], **uploads: bytes) -> ApiError:
     with pytest.raises(ApiError) as caught:
         video(fields, **uploads)
     assert caught.value.status == 400
+    return caught.value
+
+
+def edit(fields: dict[str, Any] | None = None, **uploads: bytes) -> ImageGeneration:
+    files = {name: [Upload("file", content)] for name, content in uploads.items()}
+    return read_edit(Body({"prompt": "make it red"} | (fields or {}), files))
+
+
+def refused_edit(fields: dict[str, Any], status: int = 400, **uploads: bytes) -> ApiError:
+    with pytest.raises(ApiError) as caught:
+        edit(fields, **uploads)
+    assert caught.value.status == status
     return caught.value
 
 

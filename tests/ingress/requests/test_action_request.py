@@ -46,7 +46,7 @@ def test_parameters_are_the_fields_of_the_video_routes() -> None:
     generation = read(envelope(parameters | {"num_inference_steps": None})).generation
     assert (generation.request.num_inference_steps, generation.request.view_point) == (3, "concat_view")
     assert generation.guardrails is False
-    assert read(envelope({"action_chunk_size": None, "action_horizon": 8})).generation.request.action_chunk() == 8
+    assert read(envelope({"action_chunk_size": None, "action_horizon": 8})).generation.request.action_chunks()[0] == 8
 
 
 @pytest.mark.parametrize(
@@ -100,12 +100,11 @@ def test_places_of_the_instruction(given: dict[str, Any]) -> None:
 
 
 def test_ignored_fields_are_named() -> None:
-    seen = {"images": {"front": URI}, "state": [0.1] * 8, "session_id": "s", "step_id": 3, "reset": True, "gripper": 1}
+    seen = {"images": {"front": URI}, "session_id": "s", "step_id": 3, "reset": True, "gripper": 1}
     fields = envelope({"window": 3, "extra_params": {"more": 1}}, **seen)
     fields |= {"runtime": {"output_format": "numpy", "cuda_graph": "auto"}, "user": "me"}
     call = read(fields)
     assert call.generation.ignored == (
-        "input.observation.state",
         "user",
         "input.observation.gripper",
         "runtime.cuda_graph",
@@ -113,10 +112,28 @@ def test_ignored_fields_are_named() -> None:
         "parameters.extra_params.more",
     )
     assert call.output_format == "numpy"
-    assert read(envelope(images={"a": URI}, state=np.zeros(8))).generation.ignored == ("input.observation.state",)
-    assert read({"input": {"task": "x", "image": URI, "state": [1]}, "parameters": PARAMETERS}).generation.ignored == (
-        "input.state",
-    )
+
+
+@pytest.mark.parametrize(
+    "state", [[0.5] * 9, [[0.5] * 9], [[[0.5] * 9]], np.full(9, 0.5), np.full((1, 9), 0.5, np.float32), [["0.5"] * 9]]
+)
+def test_the_robots_state_in_any_form(state: Any) -> None:
+    request = read(envelope(images={"front": URI}, state=state)).generation.request
+    assert request.state is not None
+    assert np.array_equal(request.state, np.full((1, 9), 0.5, np.float32))
+
+
+def test_places_of_the_state() -> None:
+    inner, outer = [[0.25] * 9] * 2, [0.5] * 9
+    seen = {"images": {"front": URI}, "state": inner}
+    both = read({"input": {"task": "x", "state": outer, "observation": seen}, "parameters": PARAMETERS}).generation
+    assert both.request.state is not None and both.request.state.tolist() == [outer]
+    assert both.names["state"] == "input.state" and both.ignored == ()
+    observed = read(envelope({"history_length": 2, "use_state": True}, **seen)).generation
+    assert observed.request.state is not None and observed.request.state.tolist() == inner
+    assert observed.names["state"] == "input.observation.state"
+    given = read(envelope({"state": outer})).generation
+    assert given.request.state is not None and given.names["state"] == "state"
 
 
 def test_a_request_of_rlinf() -> None:
@@ -140,7 +157,7 @@ def test_a_request_of_rlinf() -> None:
     }
     call = read(fields)
     request = call.generation.request
-    assert (request.raw_action_dim, request.action_chunk(), request.fps, request.width) == (10, 16, 20.0, 832)
+    assert (request.raw_action_dim, request.action_chunks()[0], request.fps, request.width) == (10, 16, 20.0, 832)
     assert (call.generation.ignored, call.output_format) == ((), "numpy")
 
 
@@ -153,7 +170,7 @@ def test_fields_without_an_envelope() -> None:
     }
     call = read_actions(Body(fields, {"input_reference": [Upload("x.png", PNG)]}))
     assert (call.generation.request.mode, call.generation.request.image) == (Mode.POLICY, PNG)
-    assert call.generation.request.action_chunk() == 4
+    assert call.generation.request.action_chunks()[0] == 4
     with pytest.raises(ApiError, match="prompt is missing"):
         read({"domain_name": "av", "image": URI})
 
@@ -175,7 +192,19 @@ def test_fields_without_an_envelope() -> None:
         (envelope({"num_inference_steps": 500}), "num_inference_steps", "200"),
         (envelope({"fps": 20, "action_fps": 30}), "action_fps", "one rate"),
         (envelope({"candidate_count": 4}), "candidate_count", "expected 1"),
-        (envelope({"lora": "x"}), "lora", "adapters"),
+        (envelope({"lora": {"path": "/x"}}), "lora", "clients cannot name files"),
+        (envelope({"depth": {"control": BASE64}}), "depth", "POST /v1/videos"),
+        (envelope({"audio_reference": URI}), "audio_reference", "POST /v1/videos"),
+        (envelope(images={"a": URI}, state={"arm": [0.0]}), "input.observation.state", "rows of numbers"),
+        (envelope(images={"a": URI}, state=5), "input.observation.state", "row"),
+        (envelope(images={"a": URI}, state=[["x"]]), "input.observation.state", "rows of numbers"),
+        (envelope(images={"a": URI}, state=np.zeros((3, 1, 9))), "input.observation.state", "[rows, width]"),
+        (envelope(images={"a": URI}, state=np.zeros(2**17)), "input.observation.state", "65536"),
+        (envelope(images={"a": URI}, state=[np.nan]), "input.observation.state", "numbers from"),
+        (envelope({"use_state": True}), "use_state", "missing"),
+        (envelope({"use_state": False, "state": [0.0]}), "use_state", "is given"),
+        (envelope({"history_length": 2, "state": [0.0]}), "history_length", "expected 1"),
+        (envelope({"history_length": 1}), "history_length", "expected 0"),
         (envelope({"noise": [[0.0]]}), "noise", "seed"),
         (envelope(images={"a": URI}, noise=np.zeros(3)), "input.observation.noise", "seed"),
         (envelope(image_path="/etc/passwd"), "input.observation.image_path", "file or an address"),

@@ -10,6 +10,7 @@ import pytest
 from cosmos3_core.media.stills import encode_image
 from deployments.ingress.requests import fields as tables
 from deployments.ingress.requests.generation import read_image
+from deployments.ingress.requests.references import PIXEL
 from tests.ingress.requests.reading import refused, refused_image, video
 from tests.parity.cases import picture
 
@@ -29,7 +30,7 @@ def test_messages_that_clients_know() -> None:
     assert len(refused({"prompt": "x" * 200_000}).message) < 200
 
 
-@pytest.mark.parametrize("name", ["control_reference", "source_video", "mask_image", "audio_reference"])
+@pytest.mark.parametrize("name", ["source_video", "mask_image", "control_path"])
 def test_refused_uploads(name: str) -> None:
     assert refused({}, **{name: b"x"}).param == name
 
@@ -40,7 +41,7 @@ def test_cosmetic_fields_are_silent(name: str) -> None:
 
 
 @pytest.mark.parametrize("value", [None, "", False, "false", "none", "{}", [], {}, 0, "0"])
-@pytest.mark.parametrize("name", ["lora", "depth", "control_reference", "enable_frame_interpolation", "mask_image"])
+@pytest.mark.parametrize("name", ["lora", "control_weight", "show_input", "enable_frame_interpolation", "mask_image"])
 def test_refused_fields_that_are_switched_off(name: str, value: Any) -> None:
     assert video({name: value, "extra_params": {name: value}}).ignored == ()
 
@@ -55,4 +56,4 @@ def test_values_of_other_servers() -> None:
 
 
 def test_the_example_image_is_a_png() -> None:
-    assert encode_image(picture(1, 1, seed=0), "png")[:4] == base64.b64decode(tables.PIXEL.partition(",")[2])[:4]
+    assert encode_image(picture(1, 1, seed=0), "png")[:4] == base64.b64decode(PIXEL.partition(",")[2])[:4]

@@ -16,8 +16,8 @@ from cosmos3_core.modes import Mode
 from deployments.ingress.errors import ApiError
 from deployments.ingress.requests import fields as tables
 from deployments.ingress.requests.body import Body, Upload
-from deployments.ingress.requests.generation import Generation, read_image, read_video
-from tests.ingress.requests.reading import JPEG, PNG, refused, refused_image, uri, video
+from deployments.ingress.requests.generation import Generation, read_edit, read_image, read_video
+from tests.ingress.requests.reading import JPEG, PNG, edit, refused, refused_edit, refused_image, uri, video
 
 
 def test_defaults() -> None:
@@ -75,7 +75,7 @@ def test_forward_dynamics(as_text: bool) -> None:
     assert request.action is not None
     assert request.action.shape == (60, 9)
     assert request.action.dtype == np.float32
-    assert (request.resolution, request.action_chunk(), found.guardrails, found.ignored) == ("480", 60, False, ())
+    assert (request.resolution, request.action_chunks()[0], found.guardrails, found.ignored) == ("480", 60, False, ())
 
 
 def test_inverse_dynamics_and_policy(mp4: bytes) -> None:
@@ -84,6 +84,40 @@ def test_inverse_dynamics_and_policy(mp4: bytes) -> None:
     assert (inverse.mode, inverse.video, inverse.raw_action_dim) == (Mode.INVERSE_DYNAMICS, mp4, 9)
     policy = video({"action_mode": "wam", "seconds": "4", **fields}, input_reference=PNG).request
     assert (policy.mode, policy.image, policy.num_frames) == (Mode.POLICY, PNG, None)
+
+
+POLICY = {"mode": "policy", "domain_name": "av", "image": uri(PNG)}
+
+
+@pytest.mark.parametrize("agreeing", [{}, {"use_state": "true"}, {"history_length": "2", "use_state": True}])
+def test_a_policys_state(agreeing: dict[str, Any]) -> None:
+    found = video(POLICY | {"extra_params": {"state": [[0.5] * 9, [1] * 9]} | agreeing})
+    assert found.request.state is not None and found.ignored == ()
+    assert found.request.state.tolist() == [[0.5] * 9, [1] * 9]
+    row = video(POLICY | {"state": json.dumps([0.5] * 9)}).request.state
+    assert row is not None and row.shape == (1, 9)
+
+
+def test_no_state() -> None:
+    found = video(POLICY | {"use_state": "false", "history_length": 0})
+    assert (found.request.state, found.ignored) == (None, ())
+
+
+@pytest.mark.parametrize(
+    ("fields", "param", "says"),
+    [
+        ({"use_state": True}, "use_state", "is true, and state is missing"),
+        ({"use_state": False, "state": [[0] * 9] * 2}, "use_state", "is false, and state is given"),
+        ({"history_length": 1}, "history_length", "expected 0"),
+        ({"history_length": 1, "state": [[0] * 9] * 2}, "history_length", "expected 2"),
+        ({"state": [[]]}, "state", "[rows, width]"),
+        ({"state": "[1,"}, "state", "Invalid JSON in form field"),
+        ({"state": {"arm": 1}}, "state", "rows of numbers"),
+    ],
+)
+def test_states_that_are_refused(fields: dict[str, Any], param: str, says: str) -> None:
+    error = refused(POLICY | fields)
+    assert error.param == param and says in error.message
 
 
 @pytest.mark.parametrize(
@@ -165,7 +199,7 @@ def test_images_without_a_seed_differ() -> None:
         ("input_reference", uri(PNG)),
         ("image", "/etc/passwd"),
         ("image_reference", {"image_url": uri(PNG)}),
-        ("lora", {"name": "x"}),
+        ("lora", {"path": "x"}),
     ],
 )
 def test_image_refusals(name: str, value: Any) -> None:
@@ -173,8 +207,94 @@ def test_image_refusals(name: str, value: Any) -> None:
     assert refused_image(extra_params={name: value}).param == name
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"image": uri(PNG)},
+        {"image": [uri(PNG)]},
+        {"image": {"image_url": uri(PNG)}},
+        {"url": uri(PNG)},
+        {"input_reference": uri(PNG)},
+        {"image_reference": json.dumps({"image_url": uri(PNG)})},
+    ],
+)
+def test_an_edits_picture(given: dict[str, Any]) -> None:
+    found = edit(given)
+    assert (found.request.mode, found.request.image) == (Mode.IMAGE_TO_IMAGE, PNG)
+    (name,) = given
+    assert found.refusal(RequestError("image", "is wrong")).param == name
+
+
+def test_an_edits_fields() -> None:
+    fields = {"n": "2", "response_format": "file", "output_format": "webp", "output_compression": "80", "size": "auto"}
+    sampler = {"negative_prompt": "blue", "steps": "5", "guidance": "3", "flow_shift": "4", "mode": "i2i"}
+    extra = {"extra_args": json.dumps({"seed": 7, "background": "auto"}), "stream": "false"}
+    found = edit(fields | sampler | extra, image=JPEG)
+    assert (found.n, found.response_format, found.output_format, found.output_compression) == (2, "file", "webp", 80)
+    request = found.request
+    assert (request.image, request.negative_prompt, request.width, request.seed) == (JPEG, "blue", None, 7)
+    assert (request.num_inference_steps, request.guidance_scale, request.flow_shift) == (5, 3.0, 4.0)
+    assert found.ignored == ("extra_args.background",)
+    assert (edit({"size": "320x192"}, image=PNG).request.width, edit({}, image=PNG).size) == (320, None)
+    assert len({edit({}, image=PNG).request.seed for _ in range(4)}) == 4
+
+
+def test_an_edit_without_a_picture() -> None:
+    error = refused_edit({}, 422)
+    assert (error.message, error.param) == ("Field 'image' or 'url' is required", "image")
+
+
+@pytest.mark.parametrize(
+    ("fields", "param", "reason"),
+    [
+        ({"mask": uri(PNG)}, "mask", "edits by text only"),
+        ({"extra_params": {"mask_image": uri(PNG)}}, "mask_image", "edits by text only"),
+        ({"reference_image": uri(PNG)}, "reference_image", "edits one picture"),
+        ({"url": uri(PNG)}, "url", "cannot be combined with image"),
+        ({"image_url": "https://example.com/a.png"}, "image_url", "which it does not do"),
+        ({"stream": "true"}, "stream", "is not served"),
+        ({"response_format": "url"}, "response_format", "expected b64_json or file"),
+        ({"n": "11"}, "n", "expected 1 to 10"),
+        ({"mode": "text2image"}, "mode", "edits a picture"),
+        ({"generate_sound": "true"}, "generate_sound", "edits a picture"),
+        ({"video": uri(PNG, "video/mp4")}, "video", "edits a picture"),
+        ({"lora": {"name": "x"}}, "lora", "adapters"),
+    ],
+)
+def test_edits_that_are_refused(fields: dict[str, Any], param: str, reason: str) -> None:
+    error = refused_edit(fields, image=PNG)
+    assert error.param == param and reason in error.message
+
+
+@pytest.mark.parametrize(
+    ("fields", "param", "reason"),
+    [
+        ({"url": "https://example.com/a.png"}, "url", "is a URL"),
+        ({"image": "file:///etc/passwd"}, "image", "is a URL"),
+        ({"image": [uri(PNG), uri(PNG)]}, "image", "holds 2 references; expected one"),
+        ({"image": uri(b"x", "video/mp4")}, "image", "expected an image"),
+    ],
+)
+def test_pictures_that_are_refused(fields: dict[str, Any], param: str, reason: str) -> None:
+    error = refused_edit(fields)
+    assert error.param == param and reason in error.message
+
+
+def test_an_edit_of_two_uploads_or_with_a_mask() -> None:
+    with pytest.raises(ApiError, match="image holds 2 references; expected one"):
+        read_edit(Body({"prompt": "x"}, {"image": [Upload("a", PNG), Upload("b", PNG)]}))
+    assert refused_edit({}, image=PNG, mask=PNG).param == "mask"
+
+
 NAMES = sorted(
-    {*tables.VIDEO.accepted, *tables.IMAGE.accepted, *tables.VIDEO.refused, *tables.ALIASES, *tables.CONTAINERS}
+    {
+        *tables.VIDEO.accepted,
+        *tables.EDIT.accepted,
+        *tables.EDIT.refused,
+        *tables.VIDEO.refused,
+        *tables.ALIASES,
+        *tables.CONTAINERS,
+    }
 )
 TEXTS = st.one_of(
     st.text(max_size=12),
@@ -188,12 +308,16 @@ VALUES = st.recursive(
 
 
 def _answers(fields: dict[str, Any], uploads: dict[str, list[Upload]]) -> None:
-    readers: list[Callable[[], Generation]] = [lambda: read_video(Body(fields, uploads)), lambda: read_image(fields)]
+    readers: list[Callable[[], Generation]] = [
+        lambda: read_video(Body(fields, uploads)),
+        lambda: read_image(fields),
+        lambda: read_edit(Body({"image": uri(PNG)} | fields, uploads)),
+    ]
     for read in readers:
         try:
             read()
         except ApiError as error:
-            assert error.status == 400
+            assert error.status == 400 or (error.status, error.param) == (422, "image")
             error.response("id")
 
 

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from cosmos3_core.modes import Mode
+from cosmos3_core.resolving.facts import ModelFacts
 from deployments.ingress.errors import ApiError
 from deployments.ingress.graph import Graph, ServedCard
-from deployments.ingress.requests.model_choice import chat_model, generation_model
-from tests.ingress.stubs import StubGraph, ask
+from deployments.ingress.requests import model_choice
+from deployments.ingress.requests.model_choice import chat_model
+from deployments.wire.media_store import MediaStore
+from tests.ingress.requests.reading import PNG, edit, uri, video
+from tests.ingress.stubs import StubGraph, StubJobs, ask, served_card
 
 Find = Callable[[Graph, str | None], ServedCard]
+
+
+def generation_model(graph: Graph, name: str | None) -> ServedCard:
+    return model_choice.generation_model(graph, video({"model": name}))
 
 
 def refused(find: Find, stub: StubGraph, name: str | None) -> ApiError:
@@ -70,3 +82,71 @@ def test_an_unknown_model_of_a_chat(cards: Callable[..., StubGraph]) -> None:
 def test_an_unknown_model_of_a_video(cards: Callable[..., StubGraph]) -> None:
     answer = ask(cards("nano"), "/v1/videos", "POST", data={"model": "edge", "prompt": "a robot"})
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, "model")
+
+
+@pytest.fixture
+def family(facts: ModelFacts) -> StubGraph:
+    """A model that only animates images, one without sound and actions, and one that does everything."""
+    animates = replace(facts, modes=(Mode.IMAGE_TO_VIDEO,))
+    silent = replace(facts, sound=None, config=replace(facts.config, action_gen=False, sound_gen=False))
+    models = {"animates": animates, "silent": silent, "whole": facts}
+    return StubGraph([served_card(known, name) for name, known in models.items()])
+
+
+SOUND = {"generate_sound": True}
+POLICY = {"mode": "policy", "domain_name": "av", "image": uri(PNG)}
+
+
+@pytest.mark.parametrize(
+    ("fields", "name"),
+    [
+        ({}, "silent"),
+        ({"image": uri(PNG)}, "animates"),
+        (SOUND, "whole"),
+        (SOUND | {"image": uri(PNG)}, "animates"),
+        (POLICY, "whole"),
+    ],
+)
+def test_without_a_name_it_is_the_first_model_that_can_do_what_is_asked_for(
+    family: StubGraph, fields: dict[str, Any], name: str
+) -> None:
+    assert model_choice.generation_model(family.as_graph(), video(fields)).card.name == name
+    assert model_choice.generation_model(family.as_graph(), edit({"image": uri(PNG)})).card.name == "silent"
+
+
+@pytest.mark.parametrize(
+    ("fields", "param", "reason", "able"),
+    [
+        ({"model": "animates"}, "mode", "is text2video; this checkpoint does image2video", "silent"),
+        ({"model": "silent", "enable_audio": True}, "enable_audio", "has no sound weights", "whole"),
+        (POLICY | {"model": "silent"}, "mode", "is policy; this checkpoint has no action weights", "whole"),
+        ({"model": "silent", "action_mode": "policy"}, "action_mode", "has no action weights", "whole"),
+    ],
+)
+def test_a_named_model_that_cannot_do_it(
+    family: StubGraph, fields: dict[str, Any], param: str, reason: str, able: str
+) -> None:
+    with pytest.raises(ApiError) as caught:
+        model_choice.generation_model(family.as_graph(), video(fields))
+    assert (caught.value.status, caught.value.param) == (400, param)
+    assert reason in caught.value.message and caught.value.message.endswith(f"; model {able} can do it")
+
+
+def test_what_no_model_can_do(family: StubGraph) -> None:
+    stub = StubGraph(family.served[:1])
+    for fields in ({}, {"model": "animates"}):
+        with pytest.raises(ApiError) as caught:
+            model_choice.generation_model(stub.as_graph(), video(fields))
+        assert caught.value.status == 400
+        assert caught.value.message.endswith("this checkpoint does image2video; no model here can do it")
+    stub.absent = ["whole"]
+    assert refused(generation_model, stub, None).status == 503, "it may be able to"
+    assert refused(generation_model, stub, "animates").status == 400
+
+
+def test_a_request_goes_to_the_model_that_can_do_it(family: StubGraph, tmp_path: Path) -> None:
+    family.media, family.jobs = MediaStore(tmp_path.as_uri()), StubJobs()
+    body = {"prompt": "a robot", "size": "64x64", "num_frames": 5}
+    assert ask(family, "/v1/videos", "POST", json=body | SOUND).json()["model"] == "whole"
+    refusal = ask(family, "/v1/images/edits", "POST", json={"prompt": "x", "image": uri(PNG), "model": "animates"})
+    assert refusal.status_code == 400 and "; model silent can do it" in refusal.json()["error"]["message"]

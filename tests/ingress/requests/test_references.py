@@ -9,12 +9,20 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cosmos3_core.errors import RequestError
+from cosmos3_core.inputs import read_inputs
+from cosmos3_core.media.sound import decode_audio
 from cosmos3_core.media.stills import encode_image
 from cosmos3_core.modes import Mode
+from cosmos3_core.resolving.facts import ModelFacts
+from cosmos3_core.resolving.resolve import resolve
 from deployments.ingress.errors import ApiError
 from deployments.ingress.requests.body import Body, Upload
 from deployments.ingress.requests.generation import read_video
+from deployments.ingress.requests.references import SILENCE
 from tests.ingress.requests.reading import JPEG, PNG, refused, uri, video
+
+WAV = base64.b64decode(SILENCE.partition(",")[2])
 
 
 def test_paths_are_refused() -> None:
@@ -93,6 +101,76 @@ def test_bad_references(fields: dict[str, Any], says: str) -> None:
     assert error.param == next(iter(fields))
     assert says in error.message
     assert "secret" not in error.message
+
+
+@pytest.mark.parametrize("name", ["audio_reference", "sound_reference", "input_audio"])
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda address: address,
+        lambda address: {"audio_url": address},
+        lambda address: [{"audio_url": address}],
+        lambda address: json.dumps({"audio_url": address}),
+        lambda address: address.replace("audio/wav", "video/mp4"),
+        lambda address: address.replace("audio/wav", "application/octet-stream"),
+    ],
+)
+def test_forms_of_a_sound(name: str, wrap: Any) -> None:
+    for place in ({name: wrap(SILENCE)}, {"extra_params": {name: wrap(SILENCE)}}):
+        found = video(place)
+        assert (found.request.sound, found.request.mode) == (WAV, Mode.TEXT_TO_VIDEO)
+        assert found.names["sound"] == name and found.ignored == ()
+
+
+def test_a_sound_with_other_inputs(mp4: bytes) -> None:
+    upload = video({"sound_duration": 0.5}, audio_reference=WAV).request
+    assert (upload.sound, upload.generate_sound, upload.sound_duration) == (WAV, False, 0.5)
+    with_image = video({}, audio_reference=WAV, input_reference=PNG).request
+    assert (with_image.mode, with_image.sound, with_image.image) == (Mode.IMAGE_TO_VIDEO, WAV, PNG)
+    named = video({"mode": "audio_image2video", "sound_reference": SILENCE}, image=PNG).request
+    assert (named.mode, named.sound) == (Mode.IMAGE_TO_VIDEO, WAV)
+    assert video({}, audio_reference=mp4, video=mp4).request.mode is Mode.VIDEO_TO_VIDEO
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ("https://example.com/secret.wav", "not fetched"),
+        ({"audio_url": "http://127.0.0.1/secret.wav"}, "not fetched"),
+        ({"video_url": SILENCE}, "other keys"),
+        ({"file_id": "file-1"}, "file_id"),
+        (uri(PNG), "holds an image; expected a sound"),
+        ("/etc/secret.wav", "not a data URI"),
+        ("data:audio/wav;base64,", "empty"),
+        ([SILENCE, SILENCE], "holds 2"),
+        (3, "a number"),
+    ],
+)
+def test_bad_sounds(value: Any, says: str) -> None:
+    error = refused({"audio_reference": value})
+    assert error.param == "audio_reference" and says in error.message and "secret" not in error.message
+
+
+@pytest.mark.parametrize(
+    ("fields", "uploads", "param"),
+    [
+        ({"sound_reference": "data:audio/wav;base64,AAAA"}, {}, "sound_reference"),
+        ({}, {"audio_reference": PNG}, "audio_reference"),
+        ({"mode": "policy", "domain_name": "av", "image": uri(PNG)}, {"audio_reference": WAV}, "audio_reference"),
+        ({"depth": uri(PNG)}, {"input_audio": WAV}, "input_audio"),
+    ],
+)
+def test_sounds_that_are_refused_later(
+    fields: dict[str, Any], uploads: dict[str, bytes], param: str, facts: ModelFacts
+) -> None:
+    found = video(fields, **uploads)
+    with pytest.raises(RequestError) as caught:
+        resolve(found.request, facts, read_inputs(found.request))
+    assert found.refusal(caught.value).param == param
+
+
+def test_the_example_sound_can_be_decoded() -> None:
+    assert decode_audio(WAV).shape[0] == 2
 
 
 def test_bad_uploads() -> None:

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 from openapi_schema_validator import OAS31Validator
 
+from cosmos3_core.action_statistics import ActionStatistics, Normalisation
 from cosmos3_core.outputs import action_object
-from cosmos3_core.resolve import ModelFacts
+from cosmos3_core.resolving.facts import ModelFacts
 from deployments.ingress.documentation.schemas import components
 from deployments.ingress.requests.numpy_msgpack import MEDIA_TYPE, pack, unpack
 from deployments.jobs.job import Job, JobEvent
@@ -33,12 +34,14 @@ class FinishedJobs(StubJobs):
 
     Attributes:
         error: the error of the jobs; None completes them.
+        statistics: those of the model.
     """
 
     error: dict[str, Any] | None = None
+    statistics: ActionStatistics | None = None
 
     async def submit(self, job: Job) -> Job:
-        action = action_object(ROWS, job.request["fields"]["mode"], 1)
+        action = action_object(ROWS, job.request["fields"]["mode"], 1, self.statistics)
         result = {"action": action, "stage_seconds": {"encode": 1.0, "denoise": 0.25}}
         self.stored.append(replace(job, status="completed", result=result))
         return job
@@ -67,8 +70,23 @@ def post_packed(stub: StubGraph, fields: dict[str, Any], **headers: str) -> http
     return post(stub, content=pack(fields), headers={"content-type": MEDIA_TYPE} | headers)
 
 
+@pytest.mark.parametrize("packed", [False, True])
+def test_an_answer_in_physical_units_too(stub: StubGraph, jobs: FinishedJobs, packed: bool) -> None:
+    jobs.statistics = ActionStatistics(Normalisation.MEANSTD, offset=(1.0,) * 9, scale=(2.0,) * 9)
+    asked = envelope(images={"front": URI})
+    answer = post_packed(stub, asked, accept=MEDIA_TYPE) if packed else post(stub, json=asked)
+    found = unpack(answer.content) if packed else answer.json()
+    action = found["data"][0]["action"]
+    assert np.asarray(action["values"]).tolist() == ROWS.tolist()
+    assert action["physical"] == {"data": (1 + 2 * ROWS).tolist(), "units": "dataset", "method": "meanstd"}
+    if not packed:
+        OAS31Validator(
+            {"$ref": "#/components/schemas/ActionsAnswer", "components": {"schemas": components()}}
+        ).validate(found)
+
+
 def test_an_answer_in_json(stub: StubGraph) -> None:
-    answer = post(stub, json=envelope(images={"front": URI}, state=[1.0]) | {"request_id": "r1"})
+    answer = post(stub, json=envelope(images={"front": URI}, state=[1.0] * 9, arm="left") | {"request_id": "r1"})
     assert answer.status_code == 200, answer.text
     found = answer.json()
     assert (found["id"], found["object"], found["model"]) == ("r1", "action.generation", "nano")
@@ -83,7 +101,7 @@ def test_an_answer_in_json(stub: StubGraph) -> None:
         "action_mode": "policy",
         "domain_id": 1,
     }
-    assert answer.headers["x-ignored-fields"] == "input.observation.state"
+    assert answer.headers["x-ignored-fields"] == "input.observation.arm"
     assert (answer.headers["x-model"], answer.headers["x-inference-time-s"]) == ("nano", "1.250")
     schema = {"$ref": "#/components/schemas/ActionsAnswer", "components": {"schemas": components()}}
     OAS31Validator(schema).validate(found)
@@ -140,6 +158,7 @@ def test_a_form(stub: StubGraph, mp4: bytes) -> None:
         ({"content": b'{"input": {"task": "x", "images": {"\\ud800": 5}}}', "headers": JSON}, 400, "input.images.?"),
         ({"json": envelope({"domain_name": None})}, 400, "domain_name"),
         ({"json": envelope({"action": [[0.0] * 9] * 4})}, 400, "action"),
+        ({"json": envelope(images={"front": URI}, state=[1.0] * 8)}, 400, "input.observation.state"),
         ({"json": envelope({"generate_sound": True})}, 400, "generate_sound"),
         ({"json": envelope({"action_chunk_size": 6})}, 400, "action_chunk_size"),
         ({"json": envelope({"action_mode": "inverse_dynamics"})}, 400, "input.observation.images.front"),

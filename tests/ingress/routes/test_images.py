@@ -1,17 +1,30 @@
-"""Images as the route submits them, over jobs that are refused."""
+"""Images as the routes submit and answer them, over jobs that are refused or done at once."""
 
 from __future__ import annotations
 
+import base64
+import io
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from cosmos3_core.resolve import ModelFacts
+import httpx
+import pytest
+
+from cosmos3_core.media.stills import encode_image
+from cosmos3_core.resolving.facts import ModelFacts
 from deployments.ingress.errors import ApiError
 from deployments.jobs.job import Job
 from deployments.wire.media_store import MediaStore
-from tests.ingress.stubs import StubGraph, StubJobs, ask, served_card
+from tests.ingress.documentation.documents import conforms
+from tests.ingress.requests.reading import PNG, uri
+from tests.ingress.stubs import CompletedJobs, StubGraph, StubJobs, ask, served_card
+from tests.parity.cases import picture
 
 IMAGE = {"prompt": "a robot", "size": "64x64", "seed": 1}
+EDITS = "/v1/images/edits"
+WIDE = encode_image(picture(90, 160, seed=2), "png")
 
 
 @dataclass
@@ -21,6 +34,22 @@ class RefusedJobs(StubJobs):
     async def submit(self, job: Job) -> Job:
         self.stored.append(job)
         raise ApiError(418, "refused")
+
+
+@pytest.fixture
+def jobs() -> CompletedJobs:
+    return CompletedJobs()
+
+
+@pytest.fixture
+def stub(facts: ModelFacts, tmp_path: Path, jobs: CompletedJobs) -> StubGraph:
+    return StubGraph([served_card(facts)], media=MediaStore(tmp_path.as_uri()), jobs=jobs)
+
+
+def edited(stub: StubGraph, **fields: str) -> httpx.Response:
+    """The answer to a form as OpenAI's client sends it."""
+    form = {"prompt": "make it red", "seed": "5"} | fields
+    return ask(stub, EDITS, "POST", data=form, files={"image": ("upload", WIDE, "image/png")})
 
 
 def test_the_number_of_images_is_part_of_a_request_with_an_idempotency_key(facts: ModelFacts, tmp_path: Path) -> None:
@@ -42,3 +71,47 @@ def test_the_number_of_images_is_part_of_a_request_with_an_idempotency_key(facts
 def _in_pairs(jobs: list[Job]) -> list[set[tuple[str | None, str]]]:
     known = [(job.idempotency_key, job.fingerprint) for job in jobs]
     return [set(known[place : place + 2]) for place in range(0, len(known), 2)]
+
+
+def test_an_edit_answers_as_images_do(stub: StubGraph, jobs: CompletedJobs) -> None:
+    answer = edited(stub, n="2", background="opaque")
+    assert answer.status_code == 200, answer.text
+    found = answer.json()
+    conforms(found, "ImagesAnswer")
+    assert found["size"] == "512x288", "the picture's aspect, its longer side 512"
+    assert [image["seed"] for image in found["data"]] == [5, 6]
+    assert [base64.b64decode(image["b64_json"]) for image in found["data"]] == [WIDE, WIDE]
+    assert (answer.headers["x-model"], answer.headers["x-ignored-fields"]) == ("nano", "background")
+    assert [(job.kind, job.request["fields"]["mode"]) for job in jobs.stored] == [("image", "image2image")] * 2
+    assert jobs.discarded == [job.id for job in jobs.stored]
+
+
+def test_an_edit_with_a_size_as_files(stub: StubGraph) -> None:
+    one = edited(stub, response_format="file", size="320x192", output_format="jpeg")
+    assert (one.headers["content-type"], one.content) == ("image/jpeg", WIDE)
+    several = edited(stub, response_format="file", n="2")
+    assert zipfile.ZipFile(io.BytesIO(several.content)).namelist() == ["image_0.png", "image_1.png"]
+    assert edited(stub, size="320x192").json()["size"] == "320x192"
+
+
+def test_an_edit_in_json(stub: StubGraph) -> None:
+    body = {"prompt": "make it red", "image": {"image_url": uri(WIDE)}}
+    assert ask(stub, EDITS, "POST", json=body).json()["size"] == "512x288"
+
+
+@pytest.mark.parametrize(
+    ("files", "status", "param"),
+    [
+        ([], 422, "image"),
+        ([("image[]", WIDE), ("image[]", PNG)], 400, "image"),
+        ([("image", WIDE), ("mask", PNG)], 400, "mask"),
+        ([("image", b"no picture")], 400, "image"),
+    ],
+)
+def test_edits_that_are_refused(
+    stub: StubGraph, jobs: CompletedJobs, files: list[tuple[str, bytes]], status: int, param: str
+) -> None:
+    parts: list[Any] = [("prompt", (None, "make it red")), *((name, ("upload", content)) for name, content in files)]
+    answer = ask(stub, EDITS, "POST", files=parts)
+    assert (answer.status_code, answer.json()["error"]["param"]) == (status, param), answer.text
+    assert not jobs.stored

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from cosmos3_core.modes import Mode
-from cosmos3_core.resolve import ModelFacts
+from cosmos3_core.resolving.facts import ModelFacts
 from tests.ingress.stubs import StubGraph, ask
 
 

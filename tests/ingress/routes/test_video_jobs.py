@@ -8,7 +8,7 @@ from typing import Literal
 
 import pytest
 
-from cosmos3_core.resolve import ModelFacts
+from cosmos3_core.resolving.facts import ModelFacts
 from deployments.settings import FrontSettings
 from deployments.wire.media_store import MediaStore
 from tests.ingress.stubs import StubGraph, StubJobs, ask, served_card

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cosmos3_core.resolve import ModelFacts
+from cosmos3_core.resolving.facts import ModelFacts
 from deployments.ingress.errors import ApiError
 from deployments.wire.media_store import MediaStore
 from tests.ingress.stubs import StubGraph, StubJobs, ask, served_card

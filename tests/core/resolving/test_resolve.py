@@ -10,20 +10,22 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cosmos3_core.catalog import Family
+from cosmos3_core.catalog import CATALOG, Family
 from cosmos3_core.errors import RequestError
 from cosmos3_core.geometry import Canvas
 from cosmos3_core.inputs import MediaInputs, read_inputs
 from cosmos3_core.modes import Mode
 from cosmos3_core.request import GenerationRequest
-from cosmos3_core.resolve import ModelFacts, ResolvedRequest, resolve
+from cosmos3_core.resolving.facts import ModelFacts
+from cosmos3_core.resolving.resolve import resolve
+from cosmos3_core.resolving.resolved import ResolvedRequest
 from cosmos3_core.sampling import schedule as schedules
 from cosmos3_core.sampling.guidance import Guidance
 from cosmos3_core.sampling.schedule import Schedule
 from tests.published import EDGE, NANO
 
 SQUARE = np.zeros((64, 64, 3), np.uint8)
-CLIP = np.zeros((40, 64, 64, 3), np.uint8)
+CLIP = np.zeros((41, 64, 64, 3), np.uint8)
 ROWS = np.arange(160, dtype=np.float32).reshape(16, 10)
 DISTILLED = replace(NANO, scheduler=replace(NANO.scheduler, fixed_levels=(1.0, 0.9375, 0.8333333, 0.625)))
 PRESETS = ["vllm-omni", "diffusers", "framework"]
@@ -31,9 +33,11 @@ PRESETS = ["vllm-omni", "diffusers", "framework"]
 # The least that each mode asks for.
 LEAST: dict[str, dict[str, Any]] = {
     "text2image": {},
+    "image2image": {"image": SQUARE},
     "text2video": {},
     "image2video": {"image": SQUARE},
     "video2video": {"video": CLIP},
+    "transfer": {"controls": [{"kind": "depth", "video": CLIP}]},
     "forward_dynamics": {"image": SQUARE, "action": ROWS, "domain_name": "umi"},
     "inverse_dynamics": {"video": CLIP, "domain_name": "umi"},
     "policy": {"image": SQUARE, "domain_name": "umi"},
@@ -109,7 +113,7 @@ def test_what_vllm_omni_serves_is_served() -> None:
         ({"mode": "policy", "domain_id": 10}, "raw_action_dim"),
         ({"mode": "policy", "raw_action_dim": 65}, "raw_action_dim"),
         ({"mode": "policy", "action_chunk_size": 15}, "action_chunk_size"),
-        ({"mode": "policy", "action_chunk_size": 16, "num_frames": 33}, "num_frames"),
+        ({"mode": "policy", "action_chunk_size": 16, "num_frames": 34}, "num_frames"),
         ({"mode": "policy", "view_point": "bird_view"}, "view_point"),
         ({"sound_duration": 3}, "sound_duration"),
         ({"generate_sound": True, "sound_duration": 121}, "sound_duration"),
@@ -180,8 +184,8 @@ KARRAS, NATIVE = schedules.karras(35, 0.147, 200.0), schedules.flow(35, 3.0)
         ("framework", NANO, "text2video", schedules.flow(35, 10), 6.0, None, HD, 189),
         ("framework", NANO, "text2image", schedules.flow(50, 3), 4.0, None, HD, 1),
         ("framework", NANO, "policy", schedules.flow(30, 10), 1.0, None, Canvas(256, 256), 17),
-        ("framework", EDGE, "text2video", schedules.flow(35, 10), 6.0, None, EDGE_SIZE, 121),
-        ("framework", EDGE, "text2image", schedules.flow(50, 3), 4.0, None, EDGE_SIZE, 1),
+        ("framework", EDGE, "text2video", schedules.flow(35, 3), 5.0, None, EDGE_SIZE, 121),
+        ("framework", EDGE, "text2image", schedules.flow(50, 3), 4.0, None, Canvas(640, 640), 1),
         ("framework", EDGE, "policy", schedules.flow(30, 10), 1.0, None, Canvas(256, 256), 17),
     ],
 )
@@ -199,6 +203,84 @@ def test_the_defaults_are_a_column_of_the_specification(
     assert found.sampling.schedule == schedule
     assert (found.sampling.guidance.scale, found.sampling.guidance.interval) == (scale, interval)
     assert (found.canvas, found.num_frames, found.fps) == (canvas, frames, 24.0)
+
+
+def published(name: str, **changes: Any) -> ModelFacts:
+    """Nano's facts with the modes and the numbers of another published checkpoint."""
+    entry = CATALOG[f"nvidia/Cosmos3-{name}"]
+    return replace(NANO, family=entry.family, modes=entry.modes, numbers=entry.numbers, **changes)
+
+
+IMAGES, VIDEOS, POLICY = (published(name) for name in ("Super-Text2Image", "Super-Image2Video", "Nano-Policy-DROID"))
+EDGE_POLICY = published("Edge-Policy-DROID")
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_the_numbers_of_a_checkpoint_win_over_the_presets(preset: str) -> None:
+    assert resolved(IMAGES, "text2image", preset=preset).canvas == Canvas(1024, 1024)
+    assert resolved(VIDEOS, "image2video", preset=preset).sampling.schedule.shift == 1.0
+    policy = resolved(POLICY, "policy", domain_name=None, preset=preset)
+    assert (policy.sampling.steps, policy.sampling.guidance.scale) == (4, 3.0)
+    assert policy.sampling.schedule.shift == 5.0
+    assert (policy.fps, policy.num_frames, policy.canvas) == (15.0, 33, Canvas(640, 640))
+    assert policy.system_prompt is None
+    assert policy.action is not None
+    assert (policy.action.domain, policy.action.width, policy.action.chunk) == (8, 8, 32)
+    assert "concatenated views" in policy.positive
+
+
+def test_the_four_steps_of_a_policy_are_the_published_ones() -> None:
+    found = resolved(POLICY, "policy", domain_name=None).sampling.schedule
+    assert [math.trunc(timestep) for timestep in found.timesteps] == [999, 937, 833, 624]
+
+
+def test_the_policy_of_edge_guides_in_its_first_step_only() -> None:
+    for preset in PRESETS:
+        sampling = resolved(EDGE_POLICY, "policy", domain_name=None, preset=preset).sampling
+        branches = [len(sampling.guidance.active(timestep)) for timestep in sampling.schedule.timesteps]
+        assert branches == [2, 1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("fields", "read", "value"),
+    [
+        ({"num_inference_steps": 10}, lambda r: r.sampling.steps, 10),
+        ({"guidance_scale": 1.0}, lambda r: r.sampling.guidance.scale, 1.0),
+        ({"flow_shift": 10.0}, lambda r: r.sampling.schedule.shift, 10.0),
+        ({"fps": 5}, lambda r: r.fps, 5.0),
+        ({"resolution": "256"}, lambda r: r.canvas, Canvas(256, 256)),
+        ({"view_point": "ego_view"}, lambda r: "first-person" in r.positive, True),
+        ({"use_system_prompt": True}, lambda r: r.system_prompt is None, False),
+        ({"action_chunk_size": 16}, lambda r: (r.action.chunk, r.num_frames), (16, 17)),
+        ({"num_frames": 17}, lambda r: (r.action.chunk, r.num_frames), (16, 17)),
+        ({"raw_action_dim": 10}, lambda r: r.action.width, 10),
+        ({"domain_id": 8}, lambda r: r.action.width, 8),
+        ({"domain_name": "DROID_lerobot"}, lambda r: r.action.width, 8),
+        ({"domain_name": "umi"}, lambda r: (r.action.domain, r.action.width), (6, 10)),
+        ({"domain_id": 6}, lambda r: (r.action.domain, r.action.width), (6, 10)),
+    ],
+)
+def test_a_value_of_the_request_wins_over_the_checkpoints(
+    fields: dict[str, Any], read: Callable[[ResolvedRequest], object], value: object
+) -> None:
+    assert read(resolved(POLICY, "policy", **{"domain_name": None, **fields})) == value
+
+
+def test_a_distilled_checkpoint_ignores_nothing_of_its_own() -> None:
+    levels = replace(NANO.scheduler, fixed_levels=(1.0, 0.9375, 0.8333333, 0.625))
+    found = resolved(published("Super-Image2Video-4Step", scheduler=levels), "image2video")
+    assert (found.sampling.steps, found.ignored) == (4, ())
+
+
+def test_the_size_of_transfer_is_one_that_the_checkpoint_was_trained_on() -> None:
+    sizes = {"vllm-omni": Canvas(640, 640), "framework": Canvas(640, 640), "diffusers": Canvas(960, 960)}
+    for preset, size in sizes.items():
+        assert resolved(EDGE, "transfer", preset=preset).canvas == size
+        assert resolved(NANO, "transfer", preset=preset).canvas == Canvas(960, 960)
+
+
+def test_the_sampler_of_transfer_is_the_same_for_edge() -> None:
+    assert resolved(EDGE, "transfer").sampling == resolved(NANO, "transfer").sampling
 
 
 def test_super_takes_the_numbers_of_nano() -> None:
@@ -298,7 +380,7 @@ def test_a_distilled_checkpoint_has_its_own_levels_and_no_guidance() -> None:
 )
 def test_an_interval_is_read_as_the_implementation_reads_it(preset: str, active: list[bool]) -> None:
     guidance = resolved(preset=preset, guidance_interval=(400, 1000)).sampling.guidance
-    assert [guidance.active(timestep) for timestep in (399.0, 400.0, 401.0)] == active
+    assert [len(guidance.active(timestep)) == 2 for timestep in (399.0, 400.0, 401.0)] == active
 
 
 def test_the_default_interval_can_be_widened_to_all_steps() -> None:
@@ -329,7 +411,7 @@ def test_each_mode_fixes_its_frames(mode: str, fields: dict[str, Any], clean: tu
 
 @pytest.mark.parametrize("mode", ACTION_MODES)
 def test_actions_bring_their_rows_width_and_domain(mode: str) -> None:
-    found = resolved(mode=mode, action_chunk_size=8)
+    found = resolved(mode=mode, action_chunk_size=8, num_frames=9)
     assert found.action is not None
     assert (found.action.domain, found.action.width, found.action.chunk) == (6, 10, 8)
     assert (found.layout.domain, found.layout.action_width, found.layout.action_rows) == (6, 10, 8)
@@ -339,8 +421,8 @@ def test_actions_bring_their_rows_width_and_domain(mode: str) -> None:
     assert (found.action.rows is not None) == given
 
 
-def test_given_actions_are_cut_to_the_chunk_or_their_last_row_is_repeated() -> None:
-    cut = resolved(mode="forward_dynamics", action_chunk_size=4).action
+def test_given_actions_are_cut_to_the_frames_asked_for_or_their_last_row_is_repeated() -> None:
+    cut = resolved(mode="forward_dynamics", action_chunk_size=4, num_frames=5).action
     assert cut is not None
     assert cut.rows is not None
     assert np.array_equal(cut.rows, ROWS[:4])
