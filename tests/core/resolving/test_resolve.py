@@ -15,6 +15,7 @@ from cosmos3_core.errors import RequestError
 from cosmos3_core.geometry import Canvas
 from cosmos3_core.inputs import MediaInputs, read_inputs
 from cosmos3_core.modes import Mode
+from cosmos3_core.prompt import TRANSFER_SYSTEM_PROMPT
 from cosmos3_core.request import GenerationRequest
 from cosmos3_core.resolving.facts import ModelFacts
 from cosmos3_core.resolving.resolve import resolve
@@ -567,6 +568,13 @@ def test_who_gets_a_system_prompt(preset: str, model: ModelFacts, mode: str, sys
 )
 def test_a_request_chooses_its_system_prompt(fields: dict[str, Any], system: str | None) -> None:
     assert resolved(**fields).system_prompt == system
+
+
+def test_a_transfer_of_diffusers_has_its_system_prompt_with_every_checkpoint() -> None:
+    request = GenerationRequest(
+        mode="transfer", prompt="a robot", preset="diffusers", controls=({"kind": "edge", "video": CLIP},)
+    )
+    assert resolve(request, EDGE, read_inputs(request)).system_prompt == TRANSFER_SYSTEM_PROMPT
 
 
 LENGTH = "The video is 7.9 seconds long and is of 24 FPS."
