@@ -87,7 +87,7 @@ def test_generate_writes_images_and_actions(nano: Path, tmp_path: Path) -> None:
         (["--mode", "policy", "-o", "out.mp4", "--action-statistics", "absent.json"], "absent.json"),
         (["--mode", "policy", "-o", "out.mp4", "--action-statistics", "x", "--action-method", "asinh"], "asinh"),
         (["--mode", "text2image", "-o", "out.png", "--size", "²x³"], "WIDTHxHEIGHT"),
-        (["--mode", "transfer", "-o", "out.mp4", "--control", "pose=a.mp4"], "expected edge, blur, depth, seg, wsm"),
+        (["--mode", "transfer", "-o", "out.mp4", "--control", "pose=a.mp4"], "is of the kind 'pose'"),
         (["--mode", "transfer", "-o", "out.mp4", "--control", "depth=absent.mp4"], "control_depth cannot be read"),
         (["--mode", "transfer", "-o", "out.mp4", "--control", "edge"], "control_edge is missing"),
         (["--mode", "text2video", "-o", "out.mp4", "--soundtrack", "absent.wav"], "sound cannot be read"),

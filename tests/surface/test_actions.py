@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import httpx
@@ -99,14 +100,15 @@ def test_c36_a_known_width_may_be_left_out(http: httpx.Client) -> None:
 POLICY = {"action_mode": "policy", "domain_name": "av", "raw_action_dim": 9, "action_chunk_size": 4}
 REFUSED_TOGETHER: dict[str, tuple[dict[str, Any], str]] = {
     "actions and sound": ({"generate_sound": True, "extra_params": POLICY}, "generate_sound"),
-    "transfer and an image": ({"extra_params": {"edge": {"control_weight": 1.0}}}, "edge"),
+    "transfer and an image": ({"extra_params": {"edge": {"control_weight": 1.0}}}, "input_reference"),
+    "actions and transfer": ({"extra_params": POLICY | {"edge": True}}, "edge"),
 }
 
 
 @pytest.mark.parametrize("route", ["/v1/videos", "/v1/videos/sync"])
 @pytest.mark.parametrize("name", REFUSED_TOGETHER)
 def test_c37_combinations_that_are_refused(name: str, route: str, http: httpx.Client) -> None:
-    """C37; sound on the image route is in test_images.py, and transfer is not served with or without an image."""
+    """C37; sound on the image route is in test_images.py, and more of transfer in test_transfer.py."""
     fields, param = REFUSED_TOGETHER[name]
     answer = http.post(route, files=as_parts(TINY | fields, input_reference=IMAGE))
     assert error_of(answer, 400)["param"] == param
@@ -117,3 +119,55 @@ def test_c37_each_alone_is_served(http: httpx.Client) -> None:
     video_in(http.post("/v1/videos/sync", files=as_parts(TINY | {"generate_sound": True}, input_reference=IMAGE)))
     policy = without(TINY, "size") | {"extra_params": POLICY | {"image_size": 256}}
     video_in(http.post("/v1/videos/sync", files=as_parts(policy, input_reference=IMAGE)))
+
+
+def predicted(http: httpx.Client, **fields: Any) -> list[list[float]]:
+    """The actions of a policy on the video route."""
+    extra = POLICY | {"image_size": 256} | fields
+    created = http.post(
+        "/v1/videos", files=as_parts(without(TINY, "size") | {"extra_params": extra}, input_reference=IMAGE)
+    )
+    assert created.status_code == 200 and "x-ignored-fields" not in created.headers, created.text
+    action = completed(http, created.json()["id"])["action"]
+    assert action["shape"] == [4, 9]
+    rows: list[list[float]] = action["data"]
+    return rows
+
+
+def test_a_policy_starts_from_the_robots_state(http: httpx.Client) -> None:
+    """One value of the state changes the actions; the same state in another form does not."""
+    state = [0.5] * 9
+    found = predicted(http, state=state)
+    assert found == predicted(http, state=[state], use_state=True, history_length=1)
+    assert found != predicted(http, state=[*state[:8], 0.25]) and found != predicted(http)
+    assert found != predicted(http, state=[[0.0] * 9, state], history_length=2)
+
+
+def test_the_action_route_takes_the_state_of_the_observation(http: httpx.Client) -> None:
+    """SGLang's place of the state; it gives what the video route gives, and nothing is reported as ignored."""
+    picture = {"base64": base64.b64encode(IMAGE[1]).decode()}
+    parameters = without(POLICY, "action_mode") | {"image_size": 256, "num_inference_steps": 1, "seed": 1}
+
+    def values(**seen: Any) -> Any:
+        given = {"task": "a robot", "observation": {"images": {"front": picture}} | seen}
+        answer = http.post("/v1/actions/generations", json={"input": given, "parameters": parameters})
+        assert answer.status_code == 200 and "x-ignored-fields" not in answer.headers, answer.text
+        return answer.json()["data"][0]["action"]["values"]
+
+    assert values(state=[0.5] * 9) == predicted(http, state=[0.5] * 9) != values()
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"state": [0.5] * 8}, "state"),
+        ({"state": {"arm": 1}}, "state"),
+        ({"state": [0.5] * 9, "history_length": 2}, "history_length"),
+        ({"use_state": True}, "use_state"),
+        ({"state": [[0.5] * 9] * 5}, "state"),
+    ],
+)
+def test_states_that_are_refused(fields: dict[str, Any], param: str, http: httpx.Client) -> None:
+    """Another width, another form, fields that disagree with the rows, more rows than actions."""
+    parts = as_parts(without(TINY, "size") | {"extra_params": POLICY | fields}, input_reference=IMAGE)
+    assert error_of(http.post("/v1/videos", files=parts), 400)["param"] == param
