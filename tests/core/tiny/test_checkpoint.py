@@ -22,7 +22,9 @@ from cosmos3_core.tiny import IMITATED, MEMBERS, TinyMember, configs
 from cosmos3_core.tiny.checkpoint import write_checkpoint
 from cosmos3_core.tiny.text import SpecialTokens
 
-TOKENS = SpecialTokens(*range(8), bos=None)
+TOKENS = SpecialTokens(
+    pad=0, eos=1, im_start=2, im_end=3, vision_start=4, vision_end=5, image_pad=6, video_pad=7, bos=None
+)
 LAYOUT = {
     "config.json",
     "model.safetensors.index.json",
@@ -59,7 +61,8 @@ def members(nano: Path, edge: Path, tmp_path_factory: pytest.TempPathFactory) ->
     """Members of each kind of layout; read them, never write to them."""
     folder = tmp_path_factory.mktemp("members")
     others: tuple[TinyMember, ...] = ("super", "image2video-4step", "policy-droid")
-    return {"nano": nano, "edge": edge} | {member: write_checkpoint(folder / member, member) for member in others}
+    written: dict[TinyMember, Path] = {"nano": nano, "edge": edge}
+    return written | {member: write_checkpoint(folder / member, member) for member in others}
 
 
 @pytest.mark.parametrize("member", MEMBERS)
