@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from cosmos3_core.adapters.use import MAX_ADAPTERS, AdapterUse, distinct
+from cosmos3_core.adapters.use import AdapterUses
 from cosmos3_core.controls import Control, ControlKind
 from cosmos3_core.errors import RequestError
 from cosmos3_core.geometry import MAX_FRAMES
@@ -180,7 +180,7 @@ class GenerationRequest(BaseModel):
     state: ActionRows = None
     view_point: str = "ego_view"
     preset: str = "vllm-omni"
-    adapters: Annotated[tuple[AdapterUse, ...] | None, AfterValidator(distinct), Field(max_length=MAX_ADAPTERS)] = None
+    adapters: AdapterUses | None = None
     use_system_prompt: bool | None = None
     system_prompt: Text | None = None
     use_resolution_template: bool | None = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from cosmos3_core.errors import RequestError
 
@@ -34,15 +34,14 @@ class AdapterUse(BaseModel):
     weight: AdapterWeight = 1.0
 
 
-def distinct(uses: tuple[AdapterUse, ...] | None) -> tuple[AdapterUse, ...] | None:
-    """The same adapters.
-
-    Raises:
-        ValueError: one is named twice.
-    """
-    if uses is not None and len({use.name for use in uses}) < len(uses):
+def _distinct(uses: tuple[AdapterUse, ...]) -> tuple[AdapterUse, ...]:
+    if len({use.name for use in uses}) < len(uses):
         raise ValueError("must name each adapter once")
     return uses
+
+
+AdapterUses = Annotated[tuple[AdapterUse, ...], Field(max_length=MAX_ADAPTERS), AfterValidator(_distinct)]
+"""The adapters of a request, each named once."""
 
 
 def used_adapters(

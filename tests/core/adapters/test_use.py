@@ -61,4 +61,5 @@ def test_a_request_keeps_what_it_says() -> None:
     assert GenerationRequest.of_fields(asked.to_fields(), {}).adapters == (STYLE, LOOK)
     none = request(adapters=[])
     assert GenerationRequest.of_fields(none.to_fields(), {}).adapters == ()
-    assert request().adapters is None
+    for unsaid in (request(), request(adapters=None)):
+        assert GenerationRequest.of_fields(unsaid.to_fields(), {}).adapters is None
