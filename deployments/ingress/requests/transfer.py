@@ -14,6 +14,8 @@ from deployments.ingress.errors import ApiError, bad_fields
 from deployments.ingress.requests.control_fields import HINTS, KINDS, MEDIA_KEYS, OPTIONS, Hint
 from deployments.ingress.requests.given_fields import GivenFields
 
+NIM_OBJECT = "transfer."
+
 
 @dataclass(frozen=True)
 class GivenControls:
@@ -75,14 +77,24 @@ def read_controls(given: GivenFields) -> GivenControls:
     names = {f"{CONTROL_PREFIX}{kind}": said.video_name for kind, said in found.items()}
     if found:
         names["controls"] = next(iter(found.values())).place
+    for said in found.values():
+        _drop_unused_strength(given, said)
     return GivenControls(tuple(_control(kind, said) for kind, said in found.items()), names)
 
 
-def _control(kind: ControlKind, said: _Gathered) -> Control:
-    if {"video", "strength"} <= said.values.keys():
-        name = said.names["strength"]
+def _drop_unused_strength(given: GivenFields, said: _Gathered) -> None:
+    """Drop the strength of a control that is not computed; NIM refuses it, and vLLM-Omni has no use for it."""
+    if not {"video", "strength"} <= said.values.keys():
+        return
+    name = said.names["strength"]
+    if name.startswith(NIM_OBJECT):
         reason = f"is for a control that is computed, and {said.names['video']} gives it; send only one of them"
         raise ApiError(400, f"{name} {reason}", param=name)
+    del said.values["strength"]
+    given.ignored.append(name)
+
+
+def _control(kind: ControlKind, said: _Gathered) -> Control:
     try:
         return Control(kind=kind, **said.values)
     except ValidationError as error:

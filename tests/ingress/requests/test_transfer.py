@@ -141,18 +141,11 @@ def test_the_numbers_inside_the_object_of_nim() -> None:
         ({"depth": {"control_weight": 1e9}}, {"depth": PNG}, "depth.control_weight", "less than or equal to"),
         ({"transfer": {"depth": {"video": BASE64, "control_weight": -1}}}, {}, "transfer.depth.control_weight", "-1"),
         (
-            {"edge": {"control": BASE64, "preset_edge_threshold": "low"}},
-            {},
-            "edge.preset_edge_threshold",
-            "edge.control gives it",
-        ),
-        (
             {"transfer": {"blur": {"video": BASE64, "preset_blur_strength": "low"}}},
             {},
             "transfer.blur.preset_blur_strength",
             "transfer.blur.video gives it",
         ),
-        ({"edge": {"preset_edge_threshold": "low"}}, {"edge": PNG}, "edge.preset_edge_threshold", "edge gives it"),
         ({"mode": "transfer"}, {}, "mode", "expected one, such as edge"),
         ({"mode": "transfer"}, {"image": PNG}, "mode", "transfer"),
         ({"mode": "transfer", "edge": False}, {}, "mode", "expected one, such as edge"),
@@ -206,3 +199,18 @@ def test_later_refusals_in_the_clients_names(
 def test_a_depth_control_cannot_be_computed(mp4: bytes, facts: ModelFacts) -> None:
     assert refused_later(facts, {"depth": True}, video=mp4).param == "depth.control"
     assert refused_later(facts, {"depth": uri(PNG)}, video=mp4).param == "video"
+
+
+@pytest.mark.parametrize(
+    ("fields", "uploads"),
+    [
+        ({"edge": {"control": BASE64, "preset_edge_threshold": "low"}}, {}),
+        ({"edge": {"preset_edge_threshold": "low"}}, {"edge": PNG}),
+    ],
+)
+def test_a_strength_beside_a_given_control_is_ignored_as_by_vllm_omni(
+    fields: dict[str, Any], uploads: dict[str, bytes]
+) -> None:
+    generation = video(fields, **uploads)
+    (control,) = generation.request.controls
+    assert control.strength is Strength.MEDIUM and generation.ignored == ("edge.preset_edge_threshold",)
