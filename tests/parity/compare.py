@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,28 +25,30 @@ from tests.parity.outcome import Outcome
 
 @dataclass(frozen=True)
 class Pair:
-    """Both implementations on one checkpoint, and ours on its distilled variant."""
+    """Both implementations on one checkpoint."""
 
+    root: Path
     ours: LocalPipeline
-    distilled: LocalPipeline
     reference: Any
 
     @classmethod
     def load(cls, root: Path, dtype: torch.dtype = torch.float32) -> Pair:
-        """Load a checkpoint for each."""
+        """Load a checkpoint twice."""
         reference = Cosmos3OmniPipeline.from_pretrained(str(root), dtype=dtype)
         reference.set_progress_bar_config(disable=True)
         name: DtypeName = "float32" if dtype is torch.float32 else "bfloat16"
-        ours, few_steps = (
-            LocalPipeline.from_pretrained(folder, device="cpu", dtype=name)
-            for folder in (root, distilled(root, FIXED_LEVELS))
-        )
-        return cls(ours, few_steps, reference)
+        return cls(root, LocalPipeline.from_pretrained(root, device="cpu", dtype=name), reference)
+
+    @cached_property
+    def ours_distilled(self) -> LocalPipeline:
+        """Ours on the distilled variant of the checkpoint, which is written beside it."""
+        return LocalPipeline.from_pretrained(distilled(self.root, FIXED_LEVELS), device="cpu", dtype="float32")
 
     def run(self, case: Case, seed: int) -> tuple[Outcome, Outcome]:
         """Our outcome and the reference's, from the same noise."""
         reference = run_reference(self.reference, case, seed)
-        return run_ours(self.distilled if case.distilled else self.ours, case, seed, reference.noise), reference
+        ours = self.ours_distilled if case.distilled else self.ours
+        return run_ours(ours, case, seed, reference.noise), reference
 
 
 def relative_error(ours: Tensor, reference: Tensor) -> float:

@@ -101,41 +101,38 @@ def velocities(
         domain: of the actions.
     """
     offset = len(ids) + transformer.config.unified_3d_mrope_temporal_modality_margin
-    positions = [torch.arange(len(ids), dtype=torch.float32).expand(3, -1)]
-    fields: dict[str, list[Any]] = {}
-    start = len(ids)
-    for stretch, value in zip(stretches, values, strict=True):
-        indexes = torch.arange(start, start + stretch.tokens)
-        per_frame = indexes.unflatten(0, (stretch.count, -1))
-        for name, field in (
-            ("tokens", value),
-            ("token_shapes", stretch.shape),
-            ("sequence_indexes", indexes),
-            ("mse_loss_indexes", per_frame[stretch.noisy].flatten()),
-            ("noisy_frame_indexes", stretch.noisy),
-        ):
-            fields.setdefault(f"{stretch.modality}_{name}", []).append(field)
-        positions.append(stretch.positions(offset))
-        start += stretch.tokens
-    joined = {
-        name: torch.cat(parts) if name.endswith(("sequence_indexes", "loss_indexes")) else parts
-        for name, parts in fields.items()
-    }
-    modalities = list(dict.fromkeys(stretch.modality for stretch in stretches))
-    times = {
-        f"{modality}_timesteps": torch.full((len(joined[f"{modality}_mse_loss_indexes"]),), float(timestep))
-        for modality in modalities
-    }
-    domains = {"action_domain_ids": [torch.tensor([domain])]} if "action" in modalities else {}
+    text = torch.arange(len(ids), dtype=torch.float32).expand(3, -1)
+    media = _arguments(stretches, values, len(ids))
+    for modality in {stretch.modality for stretch in stretches}:
+        noisy = len(media[f"{modality}_mse_loss_indexes"])
+        media[f"{modality}_timesteps"] = torch.full((noisy,), float(timestep))
+    if "action_tokens" in media:
+        media["action_domain_ids"] = [torch.tensor([domain])]
     outputs = transformer(
         input_ids=torch.tensor(ids),
         text_indexes=torch.arange(len(ids)),
-        position_ids=torch.cat(positions, dim=1),
+        position_ids=torch.cat([text, *(stretch.positions(offset) for stretch in stretches)], dim=1),
         und_len=len(ids),
-        sequence_length=start,
+        sequence_length=len(ids) + sum(stretch.tokens for stretch in stretches),
         return_dict=False,
-        **joined,
-        **times,
-        **domains,
+        **media,
     )
     return [velocity for of_modality in outputs if of_modality is not None for velocity in of_modality]
+
+
+def _arguments(stretches: Sequence[Stretch], values: Sequence[Tensor], start: int) -> dict[str, Any]:
+    """The transformer's arguments about each modality's tokens, of which the first stands at `start`."""
+    arguments: dict[str, Any] = {}
+    for stretch, value in zip(stretches, values, strict=True):
+        indexes = torch.arange(start, start + stretch.tokens)
+        start += stretch.tokens
+        for name, argument in (
+            ("tokens", value),
+            ("token_shapes", stretch.shape),
+            ("noisy_frame_indexes", stretch.noisy),
+            ("sequence_indexes", indexes),
+            ("mse_loss_indexes", indexes.unflatten(0, (stretch.count, -1))[stretch.noisy].flatten()),
+        ):
+            arguments.setdefault(f"{stretch.modality}_{name}", []).append(argument)
+    concatenated = ("sequence_indexes", "loss_indexes")
+    return {name: torch.cat(found) if name.endswith(concatenated) else found for name, found in arguments.items()}
