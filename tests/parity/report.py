@@ -28,8 +28,8 @@ Final latents of `LocalPipeline` and of a reference on the same tiny random weig
 guidance {GUIDANCE:g}, control guidance {CONTROL_GUIDANCE:g}, {STEPS} or more steps (4 for distilled checkpoints and
 for most embodiments): the norm of the difference over the norm of the reference's result. `0` is equality to the bit;
 empty is a modality that the mode does not have. A soundtrack that is given is compared as it is encoded. The frame
-rate is 16, and the sides of most latents are odd, unless the name says otherwise. Of a transfer in parts, the latents of
-every part are compared. The last column is the largest difference of decoded frames in grey levels of 255.
+rate is 16, and the sides of most latents are odd, unless the name says otherwise. Of a transfer in parts, the latents
+of every part are compared. The last column is the largest difference of decoded frames in grey levels of 255.
 
 The references:
 
