@@ -35,8 +35,9 @@ The references:
 
 {{meanings}}
 
-Modes with pictures differ by about 2e-6 because our VAE encodes them with faster kernels on a CPU, whose last bits
-differ (`decisions/002-last-bits.md`).
+Modes with pictures differ by about 2e-6: our VAE encodes them with other last bits, and `pipeline` lets rounding move
+what is given, while we put it back after every step (`decisions/002-last-bits.md`). The attention of `weighted` is a
+plain softmax, with last bits of its own.
 
 Written by `make parity` ({{versions}})."""
 
