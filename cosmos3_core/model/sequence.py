@@ -112,7 +112,6 @@ def media_positions(config: TransformerConfig, layout: SequenceLayout, text_toke
     sound_times = times(layout.sound_frames, config.sound_latent_fps, base)
     action_times = times(layout.action_rows, layout.fps, base / stride, layout.first_row_frame)
     vision_times = torch.cat([*given_times, frame_times])
-    vision_times = torch.cat([*given_times, frame_times])
     grid = torch.meshgrid(vision_times, torch.arange(rows).float(), torch.arange(columns).float(), indexing="ij")
     vision = torch.stack([axis.flatten() for axis in grid])
     along_time = torch.cat([sound_times, action_times])

@@ -130,7 +130,7 @@ def test_the_examples_of_requests_are_read() -> None:
 
 
 def test_a_field_that_is_refused_or_unknown_is_not_a_property() -> None:
-    assert "depth" not in components()["VideoRequest"]["properties"]
+    assert "control_path" not in components()["VideoRequest"]["properties"]
     assert "input_reference" not in components()["ImageRequest"]["properties"]
     schema = tables.Schema({"seed": tables.VIDEO.accepted["seed"]}, {"deterministic_seed": "is refused"})
     assert set(body_schema(schema)["properties"]) == {"seed", tables.FILLER, *tables.CONTAINERS}
