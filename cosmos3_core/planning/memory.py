@@ -253,8 +253,10 @@ def activation_bytes(
         batch: tasks in one forward.
         batch_guidance: whether both branches of a task are in one forward.
     """
-    own, tokens, hidden = len(own_branches(step, degrees)), step.tokens, config.hidden_size
-    rows = batch * own if batch_guidance else batch
+    own, tokens, hidden = own_branches(step, degrees), step.tokens, config.hidden_size
+    # Branches of one length are one forward; the longest takes the most.
+    together = sum(length == tokens for length, _ in own)
+    rows = batch * together if batch_guidance else batch
     kept = (batch + rows) * tokens * hidden + 2 * rows * tokens * config.head_dim
     moment = max(
         _mlp_values(config, degrees, tokens),
@@ -262,7 +264,7 @@ def activation_bytes(
         _exchange_values(config, degrees, tokens),
         _gather_values(config, degrees, tokens),
     )
-    done = 0 if batch_guidance or own == 1 else batch * tokens * config.patch_latent_dim * FP32_BYTES
+    done = 0 if batch_guidance or len(own) == 1 else batch * tokens * config.patch_latent_dim * FP32_BYTES
     # Attention runs row by row, so counting it for all rows is an upper bound.
     return (kept + rows * moment) * bytes_per_value + done
 
