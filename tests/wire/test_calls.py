@@ -43,6 +43,14 @@ def controls() -> st.SearchStrategy[list[dict[str, Any]]]:
     return st.lists(one, max_size=3, unique_by=lambda control: control["kind"])
 
 
+def adapters() -> st.SearchStrategy[list[dict[str, Any]]]:
+    """Some adapters, with and without a weight."""
+    one = st.fixed_dictionaries(
+        {"name": st.sampled_from(["style", "look", "camera"])}, optional={"weight": st.floats(-10, 10)}
+    )
+    return st.lists(one, max_size=3, unique_by=lambda adapter: adapter["name"])
+
+
 FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "negative_prompt": TEXT,
     "image": st.binary(max_size=20),
@@ -79,6 +87,7 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "action_chunk_size": st.integers(1, 99),
     "view_point": TEXT,
     "preset": TEXT,
+    "adapters": st.none() | adapters(),
     "use_system_prompt": st.booleans(),
     "system_prompt": TEXT,
     "use_resolution_template": st.booleans(),

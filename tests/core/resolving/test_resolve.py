@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from cosmos3_core.catalog import CATALOG, Family
+from cosmos3_core.controls import Control, ControlKind
 from cosmos3_core.errors import RequestError
 from cosmos3_core.geometry import Canvas
 from cosmos3_core.inputs import MediaInputs, read_inputs
@@ -571,9 +572,8 @@ def test_a_request_chooses_its_system_prompt(fields: dict[str, Any], system: str
 
 
 def test_a_transfer_of_diffusers_has_its_system_prompt_with_every_checkpoint() -> None:
-    request = GenerationRequest(
-        mode="transfer", prompt="a robot", preset="diffusers", controls=({"kind": "edge", "video": CLIP},)
-    )
+    fields: dict[str, Any] = {"mode": "transfer", "prompt": "a robot", "preset": "diffusers"}
+    request = GenerationRequest(**fields, controls=(Control(kind=ControlKind.EDGE, video=CLIP),))
     assert resolve(request, EDGE, read_inputs(request)).system_prompt == TRANSFER_SYSTEM_PROMPT
 
 

@@ -258,7 +258,7 @@ def test_an_edit_without_a_picture() -> None:
         ({"mode": "text2image"}, "mode", "edits a picture"),
         ({"generate_sound": "true"}, "generate_sound", "edits a picture"),
         ({"video": uri(PNG, "video/mp4")}, "video", "edits a picture"),
-        ({"lora": {"name": "x"}}, "lora", "adapters"),
+        ({"lora": {"path": "x"}}, "lora", "clients cannot name files"),
     ],
 )
 def test_edits_that_are_refused(fields: dict[str, Any], param: str, reason: str) -> None:
