@@ -98,7 +98,7 @@ class Decoder:
         clip = call.clip
         if Modality.SOUND not in latents:
             return None
-        if clip.given_sound and call.soundtrack is not None:
+        if call.soundtrack is not None:
             return fitted(decode_audio(read_media(call.soundtrack), clip.sampling_rate), clip.sound_samples)
         return self.core.decode_sound(latents[Modality.SOUND], clip.sound_samples)
 

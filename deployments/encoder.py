@@ -202,7 +202,6 @@ class Encoder:
             state_rows=action.state_rows if action else 0,
             keep=request.parts[part].new_frames,
             tail=following[0].overlap if following else 0,
-            given_sound=request.layout.clean_sound,
             action_statistics=self._statistics_of(predicted, domain_name),
         )
 

@@ -13,9 +13,7 @@ from cosmos3_core.geometry import Canvas
 from cosmos3_core.model.layout import VAE_TEMPORAL_STRIDE, SequenceLayout
 from cosmos3_core.modes import Clean, Mode
 from cosmos3_core.presets import Preset
-from cosmos3_core.sampling.sampling import Sampling
-
-SEED_SPAN = 2**63
+from cosmos3_core.sampling.sampling import Sampling, later_seed
 
 
 @dataclass(frozen=True)
@@ -117,7 +115,7 @@ def part_of(request: ResolvedRequest, index: int) -> ResolvedRequest:
     if action is not None and action.rows is not None:
         rows = action.rows[index * action.chunk : (index + 1) * action.chunk]
         action = replace(action, rows=rows)
-    seed = (request.sampling.seed + index + SEED_SPAN) % (2 * SEED_SPAN) - SEED_SPAN
+    seed = later_seed(request.sampling.seed, index)
     return replace(
         request,
         layout=layout,

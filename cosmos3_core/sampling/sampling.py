@@ -16,6 +16,13 @@ SOLVER_ORDER = 2
 NoiseSource = Literal["torch", "numpy"]
 """Which generator draws the noise; see `sampling.noise`."""
 
+_SEED_SPAN = 2**63
+
+
+def later_seed(seed: int, number: int) -> int:
+    """The seed `number` after another one; after the last 64-bit integer comes the first."""
+    return (seed + number + _SEED_SPAN) % (2 * _SEED_SPAN) - _SEED_SPAN
+
 
 @dataclass(frozen=True)
 class Sampling:

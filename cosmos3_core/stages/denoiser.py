@@ -300,10 +300,11 @@ class Denoiser:
         """Velocities by task and branch, in one forward pass."""
         patch = self.tower.config.latent_patch_size
         pairs = [(task, branch, inputs) for task, branch in together if (inputs := task.branches[branch]) is not None]
-        # The branches of a task that are of one length have the same tokens.
+        # The branches of a task that are of one length have the same tokens, which are embedded once.
+        tasks = {id(task): (task, inputs) for task, _, inputs in pairs}
         embedded = {
-            id(task): self.tower.embed(task.state.latents, inputs.layout, task.noisy, task.timestep, inputs.given)
-            for task, _, inputs in reversed(pairs)
+            key: self.tower.embed(task.state.latents, inputs.layout, task.noisy, task.timestep, inputs.given)
+            for key, (task, inputs) in tasks.items()
         }
         outputs = self.tower(
             torch.stack([embedded[id(task)] for task, _, _ in pairs]),

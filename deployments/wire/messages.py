@@ -151,7 +151,6 @@ class ClipDescription:
         state_rows: rows of the action latents before the first action.
         keep: the decoded frames that are kept.
         tail: how many frames at its end the next part starts with; 0 where there is none.
-        given_sound: whether its soundtrack is the given one.
         action_statistics: those by which predicted actions are also given in physical units.
     """
 
@@ -167,7 +166,6 @@ class ClipDescription:
     state_rows: int = 0
     keep: slice = field(default_factory=lambda: slice(None))
     tail: int = 0
-    given_sound: bool = False
     action_statistics: ActionStatistics | None = None
 
 

@@ -13,6 +13,7 @@ from dataclasses import replace
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from cosmos3_core.sampling.sampling import later_seed
 from deployments.ingress.answers import ImagesAnswer
 from deployments.ingress.api_keys import Caller, caller_of
 from deployments.ingress.graph import Graph
@@ -22,8 +23,6 @@ from deployments.ingress.requests.submission import check, make_job, notices
 from deployments.ingress.waiting import run_jobs
 from deployments.jobs.job import Job
 from deployments.wire.media_store import read_media
-
-SEED_SPAN = 2**63
 
 
 async def create_image(request: Request) -> Response:
@@ -85,7 +84,7 @@ def _numbered(caller: Caller, number: int) -> Caller:
 
 def _seeded(generation: ImageGeneration, number: int) -> ImageGeneration:
     request = generation.request
-    seed = (request.seed + number + SEED_SPAN) % (2 * SEED_SPAN) - SEED_SPAN
+    seed = later_seed(request.seed, number)
     return replace(generation, request=request.model_copy(update={"seed": seed}))
 
 
