@@ -46,9 +46,9 @@ def polled(http: httpx.Client, job: str, timeout_s: float = 100.0) -> list[dict[
     return states
 
 
-def completed(http: httpx.Client, job: str) -> dict[str, Any]:
+def completed(http: httpx.Client, job: str, timeout_s: float = 100.0) -> dict[str, Any]:
     """The final state of a job, polled until it is completed."""
-    end = polled(http, job)[-1]
+    end = polled(http, job, timeout_s)[-1]
     assert end["status"] == "completed", end["error"]
     return end
 

@@ -14,7 +14,7 @@ CREATED = 1_760_000_000
 
 
 async def list_models(request: Request) -> JSONResponse:
-    """All models that are ready; the first one serves every route that any of them serves.
+    """All models that are ready, those that both chat and generate first.
 
     Clients poll this until it succeeds, and then send their first request.
     """
