@@ -24,6 +24,10 @@ export COSMOS3_ASSETS := $(abspath ../shared/assets)
 endif
 endif
 
+# The fast tier. Tests without a graph run side by side, one thread each; those with one have the machine to themselves.
+FAST := not slow and not chaos and not gpu
+SIDE_BY_SIDE := -n 2 --dist loadfile
+
 # No downloads and no usage reports; vLLM on the CPU with a small cache, and without binding its threads to cores.
 export HF_HUB_OFFLINE := 1
 export TOKENIZERS_PARALLELISM := false
@@ -60,10 +64,12 @@ serve: setup  ## start the tiny graph and leave it running until Ctrl-C
 	@exec $(VENV)/bin/cosmos3 serve tiny-cpu
 
 test: setup  ## run the fast tests
-	$(VENV)/bin/python -m pytest -m "not slow and not chaos and not gpu" --durations=10
+	$(VENV)/bin/python -m pytest -m "$(FAST) and not graph" $(SIDE_BY_SIDE) --durations=10
+	$(VENV)/bin/python -m pytest -m "$(FAST) and graph" --durations=10
 
 test-slow: setup  ## run the tests that need minutes: parity sweeps, other engines
-	$(VENV)/bin/python -m pytest -m slow --durations=20
+	$(VENV)/bin/python -m pytest -m "slow and not graph" $(SIDE_BY_SIDE) --durations=10
+	$(VENV)/bin/python -m pytest -m "slow and graph" --durations=20
 
 test-chaos: setup  ## run the tests that kill processes of running graphs
 	$(VENV)/bin/python -m pytest -m "chaos and not long" --durations=20 -s

@@ -5,6 +5,7 @@ Fixtures import the servers, databases and Ray that they start, so that GPU test
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,20 +21,25 @@ if TYPE_CHECKING:
     from deployments.cli.client import Client
     from deployments.local.launch import RunningGraph
 
+FOLDER = Path(__file__).parent
+FOLDERS_WITH_GRAPHS = ("chaos", "graph", "local", "surface")
+# Of PyTorch, shared by the processes that run tests side by side.
+THREADS = 2
+
 # Drawn examples take as long as the machine makes them, and a failure is the same failure everywhere.
 settings.register_profile("cosmos3", deadline=None, max_examples=60, derandomize=True)
 settings.load_profile("cosmos3")
 
 
 def pytest_sessionstart() -> None:
-    torch.set_num_threads(2)
+    torch.set_num_threads(THREADS // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")) or 1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    if torch.cuda.is_available():
-        return
     for item in items:
-        if item.get_closest_marker("gpu") is not None:
+        if item.path.relative_to(FOLDER).parts[0] in FOLDERS_WITH_GRAPHS:
+            item.add_marker("graph")
+        if item.get_closest_marker("gpu") is not None and not torch.cuda.is_available():
             item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
 
 

@@ -49,18 +49,19 @@ ENVIRONMENT = {
 DEFAULTS = {
     "RAY_SERVE_HANDLE_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "2",
     # Serve's own is 0.1: most of what the controller of an idle graph computes.
-    "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",
+    "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "1",
     # How often every replica and every handle passes its counts on to Ray, which exports them far less often.
     # Serve's own is 100 ms: most of what the Python of an idle replica does.
     "RAY_SERVE_METRICS_EXPORT_INTERVAL_MS": "2000",
     # Ray's log monitor looks for new files ten times a second below this number of files, else every half second.
     "RAY_LOG_MONITOR_MANY_FILES_THRESHOLD": "0",
-    # Ray's agent reads /proc of every process for its exporter. Prometheus asks about as often.
-    "REPORTER_UPDATE_INTERVAL_MS": "15000",
-    # How often every process sends its figures to that exporter, and its list of finished tasks to Ray's GCS. Ray's own
-    # are ten seconds and one.
-    "RAY_metrics_report_interval_ms": "15000",
+    # Ray's agent reads /proc of every process for its exporter; every process sends its figures there, and its list of
+    # finished tasks to Ray's GCS. Ray's own are five seconds, ten and one.
+    "REPORTER_UPDATE_INTERVAL_MS": "30000",
+    "RAY_metrics_report_interval_ms": "30000",
     "RAY_task_events_report_interval_ms": "10000",
+    # How often a node tells Ray's GCS of its free resources. Ray's own is 100 ms.
+    "RAY_raylet_report_resources_period_milliseconds": "500",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_COLOR_PREFIX": "0",
     # vLLM must use the address by which Ray knows this node.

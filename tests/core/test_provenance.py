@@ -53,7 +53,10 @@ def test_what_a_manifest_says(pipeline: LocalPipeline, nano: Path) -> None:
     assert made.prompts["conditional"].sha256 == encoded.conditional.key
     assert encoded.unconditional is not None and made.prompts["unconditional"].tokens == encoded.unconditional.tokens
     assert made.checkpoint.name == nano.name and (made.checkpoint.revision, made.checkpoint.family) == (None, "nano")
-    assert made.precision["encode"] == made.precision["denoise"] and made.precision["denoise"].threads == 2
+    assert (
+        made.precision["encode"] == made.precision["denoise"]
+        and made.precision["denoise"].threads == torch.get_num_threads()
+    )
     assert made.approximations == ("guidance_interval",)
     assert set(made.stage_seconds) == {"encode", "denoise", "decode"} and made.versions["torch"] == torch.__version__
     latents = result.latents["vision"].numpy().tobytes()  # type: ignore[index]  # a StrEnum's value is its key

@@ -39,6 +39,7 @@ NANO, FOUR_STEP, DROID = FAMILY = [
 ]
 EDGE = "cosmos3-tiny-edge"
 IMAGE: dict[str, Any] = {"prompt": "a robot", "size": "64x64", "num_inference_steps": 2, "seed": 1}
+FIRST = jpeg("robot_153", 64, 64)
 # Longer than a model takes to come up, with short steps.
 LONG: dict[str, Any] = TINY | {"size": "256x192", "num_frames": 25, "num_inference_steps": 200}
 FINISH_S = 400.0
@@ -104,17 +105,16 @@ def latents(http: httpx.Client, **fields: Any) -> str:
 def test_a_request_goes_to_the_model_that_it_names(family: Family) -> None:
     http = family.http
     assert image(http).headers["x-model"] == image(http, model=NANO).headers["x-model"] == NANO
-    first = jpeg("robot_153", 64, 64)
     fields = {"model": FOUR_STEP, "prompt": "a robot", "size": "64x64", "num_frames": 5, "guidance_scale": 3}
-    animated = http.post("/v1/videos/sync", files=as_parts(fields, input_reference=first))
+    animated = http.post("/v1/videos/sync", files=as_parts(fields, input_reference=FIRST))
     assert animated.status_code == 200, animated.text
     assert (animated.headers["x-model"], animated.headers["x-ignored-fields"]) == (FOUR_STEP, "guidance_scale")
-    acting = {"model": DROID, "prompt": "pick up the cup", "extra_params": {"action_mode": "policy"}}
-    job = http.post("/v1/videos", files=as_parts(acting, input_reference=first))
+    acting = {"model": DROID, "prompt": "x", "mode": "policy", "resolution": "256", "action_chunk_size": 8}
+    job = http.post("/v1/videos", files=as_parts(acting, input_reference=FIRST))
     assert job.status_code == 200, job.text
     done = completed(http, job.json()["id"])
     assert done["model"] == DROID
-    assert (len(done["action"]["data"]), len(done["action"]["data"][0])) == (32, 8)
+    assert (len(done["action"]["data"]), len(done["action"]["data"][0])) == (8, 8)
 
 
 def test_what_a_model_cannot_do_names_one_that_can(family: Family) -> None:
@@ -139,7 +139,8 @@ def test_adapters_change_the_requests_that_name_them_and_no_other(family: Family
     assert {name: adapter["weight"] for name, adapter in used.items()} == {"style": 1.0}
     unknown = error_of(http.post("/v1/videos", json=TINY | {"lora": {"name": "look"}}), 400)
     assert unknown["param"] == "lora" and "style" in unknown["message"]
-    elsewhere = error_of(http.post("/v1/videos", json=TINY | {"model": FOUR_STEP, "lora": {"name": "style"}}), 400)
+    other_model = {"model": FOUR_STEP, "prompt": "x", "lora": {"name": "style"}}
+    elsewhere = error_of(http.post("/v1/videos", files=as_parts(other_model, input_reference=FIRST)), 400)
     assert elsewhere["param"] == "lora"
 
 
