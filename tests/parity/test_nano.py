@@ -57,6 +57,7 @@ def test_stepping_saving_and_resuming_changes_no_bit(nano: Path, runs: Runs, nam
 
 
 @pytest.mark.slow
+@torch.no_grad()
 def test_the_bf16_codec_errs_no_more_than_diffusers_own(nano: Path, runs: Runs) -> None:
     clip = torch.rand(1, 3, 5, 48, 32, generator=torch.Generator().manual_seed(3)) * 2 - 1
     pairs = runs.pair, Pair.load(nano, torch.bfloat16)
