@@ -224,7 +224,7 @@ class Encoder:
         key = hashlib.sha256(image).hexdigest()
         known = self._images.get(key)
         if known is None:
-            result = self.vision.encode(decode_image(image))
+            result = self.vision.encode(decode_image(image, on_white=True))
             known = EmbeddingsReference(key, publish(result.embeddings), result.grid)
             self._images.put(key, known)
         return known

@@ -16,21 +16,24 @@ from cosmos3_core.media.checks import DEFAULT_QUALITY, MediaError, check_frame, 
 from cosmos3_core.media.source import IMAGE_FORMATS, Source, opened
 
 
-def decode_image(source: Source) -> NDArray[np.uint8]:
+def decode_image(source: Source, *, on_white: bool = False) -> NDArray[np.uint8]:
     """Decode a still, or an animation's first frame: JPEG, PNG, WEBP, BMP, GIF, TIFF to RGB uint8 [H, W, 3].
 
-    EXIF orientation is applied and alpha is dropped, not composited. Grey, palette and CMYK are
-    converted; 16-bit samples keep their upper 8 bits.
+    EXIF orientation is applied. Grey, palette and CMYK are converted; 16-bit samples keep their upper 8 bits.
+
+    Args:
+        source: path, encoded bytes or a stream.
+        on_white: composite what is transparent on white, as vLLM does; otherwise alpha is dropped, as diffusers does.
 
     Raises:
         MediaError: unreadable, empty, corrupt, of another format, or above `MAX_PIXELS`.
     """
     with opened("image", source) as stream, Image.open(stream, formats=IMAGE_FORMATS) as image:
-        return pixels_of(image)
+        return pixels_of(image, on_white=on_white)
 
 
-def pixels_of(image: Image.Image) -> NDArray[np.uint8]:
-    """RGB uint8 [H, W, 3] of an opened Pillow image, upright.
+def pixels_of(image: Image.Image, *, on_white: bool = False) -> NDArray[np.uint8]:
+    """RGB uint8 [H, W, 3] of an opened Pillow image, upright; see `decode_image`.
 
     Raises:
         MediaError: above `MAX_PIXELS`.
@@ -38,6 +41,11 @@ def pixels_of(image: Image.Image) -> NDArray[np.uint8]:
     """
     check_size(image.width, image.height)
     upright = ImageOps.exif_transpose(image)
+    if upright.has_transparency_data:
+        # Pillow warns when it converts a palette with transparency to RGB at once.
+        upright = upright.convert("RGBA")
+        if on_white:
+            upright = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright)
     if not upright.mode.startswith("I;16"):
         return np.array(upright.convert("RGB"))
     # Pillow's own conversion clips 16-bit grey at 255, which leaves a white picture.

@@ -17,7 +17,16 @@ from deployments.wire.chat_images import IMAGE, MAX_IMAGES, data_of, image_url, 
 MAX_CHOICES = 16
 # Beyond this, transformers' image processors raise.
 MAX_ASPECT = 200
-TEXT_TYPES = ("text", "input_text", "output_text", "thinking")
+# The key of each kind's text, as in vLLM.
+TEXT_KEYS = {
+    "text": "text",
+    "input_text": "text",
+    "output_text": "text",
+    "thinking": "thinking",
+    "refusal": "refusal",
+}
+# OpenAI's Responses name an image so.
+INPUT_IMAGE = "input_image"
 GUIDED = ("guided_json", "guided_regex", "guided_choice", "guided_grammar", "guided_decoding_backend")
 REFUSED = {
     **dict.fromkeys(GUIDED, "is not supported; use response_format or structured_outputs"),
@@ -69,26 +78,34 @@ def _message(message: Any, path: str) -> dict[str, Any]:
         raise RequestError(path, "is not an object; expected role and content")
     content = message.get("content")
     if isinstance(content, list):
-        parts = [_part(part, f"{path}.content.{number}") for number, part in enumerate(content)]
-        return {**message, "content": parts}
+        parts = (_part(part, f"{path}.content.{number}") for number, part in enumerate(content))
+        return {**message, "content": [part for part in parts if part is not None]}
     if not isinstance(content, (str, type(None))):
         raise RequestError(f"{path}.content", "is neither text nor a list; expected one of them")
     return dict(message)
 
 
-def _part(part: Any, path: str) -> dict[str, Any]:
+def _part(part: Any, path: str) -> dict[str, Any] | None:
+    """The part as one of the two kinds; None where it is empty, which vLLM skips too."""
     if isinstance(part, str):
         return {"type": "text", "text": part}
     if not isinstance(part, dict):
         raise RequestError(path, "is not an object; expected a text or image_url part")
+    if part.get("type") == INPUT_IMAGE:
+        part = {**part, "type": IMAGE}
     if is_image(part):
         url = image_url(part)
         _check_image(url, f"{path}.{IMAGE}")
         return {"type": IMAGE, IMAGE: {"url": url}}
-    kind, text = part.get("type", "text"), part.get("text")
-    if kind not in TEXT_TYPES or not isinstance(text, str):
+    kind = part.get("type", "text")
+    key = TEXT_KEYS.get(kind) if isinstance(kind, str) else None
+    if key is None or key not in part:
         raise RequestError(path, f"is of type {str(kind)[:40]!r}; expected text, or image_url with a data URI")
-    return {"type": "text", "text": text}
+    if part[key] is None:
+        return None
+    if not isinstance(part[key], str):
+        raise RequestError(f"{path}.{key}", "is no text")
+    return {"type": "text", "text": part[key]}
 
 
 def _check_image(url: Any, field: str) -> None:

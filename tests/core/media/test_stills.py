@@ -56,6 +56,23 @@ def test_every_mode_becomes_rgb(mode: str) -> None:
     assert np.array_equal(decode_image(content.getvalue()), ramp[..., None].repeat(3, -1))
 
 
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "PA", "P"])
+def test_what_is_transparent_is_composited_on_white_when_asked(mode: str) -> None:
+    """A dark logo on a transparent ground, which dropping alpha would hide; a grey and a palette picture of it, too."""
+    layer = np.zeros((4, 6, 4), np.uint8)
+    layer[:, 2:4, 3] = 255
+    layer[:, 4:, 3] = 127 if mode != "P" else 0
+    content = io.BytesIO()
+    image = Image.fromarray(layer)
+    if mode == "P":
+        image.quantize(4).save(content, "PNG")
+    else:
+        image.convert(mode).save(content, "TIFF" if mode == "PA" else "PNG")
+    shown = decode_image(content.getvalue(), on_white=True)[0, :, 0].tolist()
+    assert shown == [255, 255, 0, 0, *[128 if mode != "P" else 255] * 2]
+    assert decode_image(content.getvalue()).max() == 0
+
+
 def test_animation_gives_its_first_image() -> None:
     content, later = io.BytesIO(), Image.fromarray(flat((0, 0, 255)))
     Image.fromarray(flat((255, 0, 0))).save(content, "GIF", save_all=True, append_images=[later])
