@@ -23,6 +23,7 @@ from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.metrics.loggers import StatLoggerBase
 
 from cosmos3_core.checkpoint import Checkpoint
+from deployments.reasoner.refusals import refusal_of
 from deployments.settings import ReasonerSettings
 from deployments.wire.chat_answer import ChatAnswer
 from deployments.wire.chat_images import MAX_IMAGES
@@ -81,9 +82,8 @@ class ChatEngine:
         try:
             request = ChatCompletionRequest(**body)
         except ValidationError as error:
-            field = ".".join(str(part) for part in error.errors()[0]["loc"])
-            message = "; ".join(str(found["msg"]) for found in error.errors()[:10])
-            return _answer(create_error_response(message, param=field or None))
+            field, message = refusal_of(error.errors(include_url=False), body)
+            return _answer(create_error_response(message, param=field))
         except VLLMError as error:
             return _answer(create_error_response(error))
         except Exception as error:  # Whatever vLLM's validators raise is caused by the request.

@@ -91,6 +91,7 @@ CHATS: dict[str, tuple[dict[str, Any], int, str]] = {
     "text as image": (image_chat(data_uri(b"hello")), 400, "messages.0.content.0.image_url"),
     "200 megapixels": (image_chat(data_uri(HUGE)), 400, "messages.0.content.0.image_url"),
     "a message that is none": ({"messages": [5]}, 400, "messages.0"),
+    "a message of nobody": ({"messages": [{"content": "x"}]}, 400, "messages.0.role"),
     "content that is none": ({"messages": [{"role": "user", "content": {"a": 1}}]}, 400, "messages.0.content"),
     "too many choices": (CHAT | {"n": 16384}, 400, "n"),
     "processor arguments": (

@@ -76,6 +76,8 @@ def _check_fields(body: dict[str, Any]) -> None:
 def _message(message: Any, path: str) -> dict[str, Any]:
     if not isinstance(message, dict):
         raise RequestError(path, "is not an object; expected role and content")
+    if not isinstance(message.get("role"), str):
+        raise RequestError(f"{path}.role", "is missing or no text; expected system, user, assistant or tool")
     content = message.get("content")
     if isinstance(content, list):
         parts = (_part(part, f"{path}.content.{number}") for number, part in enumerate(content))

@@ -47,6 +47,13 @@ def test_a_part_without_text_is_left_out_as_in_vllm(kind: str) -> None:
     assert content_of({"type": kind, key: None}, "x") == [TEXT]
 
 
+@pytest.mark.parametrize("message", [{"content": "x"}, {"role": 3, "content": "x"}, {"role": None}])
+def test_a_message_without_a_role_is_refused(message: dict[str, Any]) -> None:
+    with pytest.raises(ApiError, match="expected system, user, assistant or tool") as refused:
+        read_chat({"messages": [message]})
+    assert refused.value.param == "messages.0.role"
+
+
 @pytest.mark.parametrize(
     ("part", "field"),
     [
