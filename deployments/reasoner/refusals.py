@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 MISSING = "missing"
-SHOWN_CHARACTERS = 60
 
 
 def refusal_of(errors: Sequence[Mapping[str, Any]], body: Any) -> tuple[str | None, str]:
@@ -32,7 +31,7 @@ def refusal_of(errors: Sequence[Mapping[str, Any]], body: Any) -> tuple[str | No
     if told[0]["type"] == MISSING:
         return field, f"{field or 'a field'} is missing"
     reasons = "; ".join(dict.fromkeys(str(error["msg"]) for error in told))
-    return field, f"{field or 'the request'} is {_shown(told[0]['input'])}: {reasons}"
+    return field, f"{field}: {reasons}" if field else reasons
 
 
 def _path(error: Mapping[str, Any], body: Any) -> tuple[str | int, ...]:
@@ -46,8 +45,3 @@ def _path(error: Mapping[str, Any], body: Any) -> tuple[str | int, ...]:
     if error["type"] == MISSING and location:
         path.append(location[-1])
     return tuple(path)
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= SHOWN_CHARACTERS else f"{text[: SHOWN_CHARACTERS - 3]}..."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import subprocess
 import sys
@@ -26,11 +27,11 @@ LOGICAL_CPUS = 2
 
 
 @contextmanager
-def apart(inherited: dict[str, str]) -> Iterator[dict[str, str]]:
+def apart() -> Iterator[dict[str, str]]:
     """Variables that keep a Ray apart from the machine's others, with two logical CPUs; none is about the graph."""
     with TemporaryDirectory(prefix="c3", dir="/tmp", ignore_cleanup_errors=True) as folder:
         yield {
-            **{name: value for name, value in inherited.items() if not name.startswith(("RAY_", "VLLM_"))},
+            **{name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "VLLM_"))},
             "RAY_TMPDIR": folder,
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": secrets.token_hex(32),

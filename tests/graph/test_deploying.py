@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -33,7 +32,7 @@ IMAGE = {"prompt": "a robot", "size": "64x64", "num_inference_steps": 2, "seed":
 def test_serve_run_and_serve_deploy_serve_the_same_graph(tmp_path: Path) -> None:
     config = recipe_on_a_free_port("tiny-cpu", tmp_path)
     recipe, url = written(config, tmp_path / "tiny-cpu.yaml"), url_of(config)
-    with apart(dict(os.environ)) as environment:
+    with apart() as environment:
         with foreground([str(BIN / "serve"), "run", str(recipe)], tmp_path / "run.log", environment) as command:
             started = time.monotonic()
             assert until(lambda: serving(url, command), START_TIMEOUT_S), command.output()[-3000:]

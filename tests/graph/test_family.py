@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import copy
-import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +58,7 @@ class Family:
     environment: dict[str, str]
     folder: Path
     http: httpx.Client
-    deployed: int = field(default=0)
+    deployed: int = 0
 
     def deploy(self, expected: list[str]) -> None:
         """Deploy the recipe as it is now, and wait until these models are served."""
@@ -83,7 +82,7 @@ def family(nano: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fam
     style = write_peft(folder / "style", Checkpoint.find(nano).transformer_config)
     config["applications"][1]["args"]["generator"]["adapters"] = {"style": str(style)}
     with (
-        apart(dict(os.environ)) as environment,
+        apart() as environment,
         ray_head(folder / "ray.log", environment) as (command, dashboard),
         httpx.Client(base_url=url_of(config), timeout=120) as http,
     ):
@@ -98,8 +97,8 @@ def image(http: httpx.Client, **fields: Any) -> httpx.Response:
     return answer
 
 
-def latents(http: httpx.Client, **fields: Any) -> str:
-    return str(image(http, **fields).json()["data"][0]["latents_sha256"])
+def latents(http: httpx.Client, **fields: Any) -> Any:
+    return image(http, **fields).json()["data"][0]["latents_sha256"]
 
 
 def test_a_request_goes_to_the_model_that_it_names(family: Family) -> None:

@@ -43,25 +43,25 @@ class Chat(BaseModel):
         (
             {"temperature": "hot"},
             "temperature",
-            "temperature is 'hot': Input should be a valid number, unable to parse string as a number",
+            "temperature: Input should be a valid number, unable to parse string as a number",
         ),
-        ({"temperature": 3}, "temperature", "temperature is 3: Input should be less than or equal to 2"),
+        ({"temperature": 3}, "temperature", "temperature: Input should be less than or equal to 2"),
         (
             {"response_format": {"type": "x"}},
             "response_format.type",
-            "response_format.type is 'x': Input should be 'text' or 'json_schema'; Input should be 'tag'",
+            "response_format.type: Input should be 'text' or 'json_schema'; Input should be 'tag'",
         ),
-        ({"stop": ["a", 1]}, "stop.1", "stop.1 is 1: Input should be a valid string"),
+        ({"stop": ["a", 1]}, "stop.1", "stop.1: Input should be a valid string"),
         (
             {"stop": {"a": 1}},
             "stop",
-            "stop is {'a': 1}: Input should be a valid string; Input should be a valid list",
+            "stop: Input should be a valid string; Input should be a valid list",
         ),
         ({"tools": [{"type": "function"}]}, "tools.0.function", "tools.0.function is missing"),
         (
-            {"logit_bias": {"a": "b" * 99}},
+            {"logit_bias": {"a": "b"}},
             "logit_bias.a",
-            f"logit_bias.a is '{'b' * 56}...: Input should be a valid number, unable to parse string as a number",
+            "logit_bias.a: Input should be a valid number, unable to parse string as a number",
         ),
     ],
 )
@@ -73,4 +73,4 @@ def test_one_field_of_the_clients_is_named(body: dict[str, Any], field: str, mes
 
 def test_an_error_about_no_field_of_the_clients_names_none() -> None:
     error = {"loc": (0, "ToolCall"), "type": "dict_type", "msg": "Input should be a valid dictionary", "input": "x"}
-    assert refusal_of([error], {"messages": []}) == (None, "the request is 'x': Input should be a valid dictionary")
+    assert refusal_of([error], {"messages": []}) == (None, "Input should be a valid dictionary")

@@ -88,7 +88,7 @@ def _message(message: Any, path: str) -> dict[str, Any]:
 
 
 def _part(part: Any, path: str) -> dict[str, Any] | None:
-    """The part as one of the two kinds; None where it is empty, which vLLM skips too."""
+    """The part as one of the two kinds; None where its text is null, which vLLM skips too."""
     if isinstance(part, str):
         return {"type": "text", "text": part}
     if not isinstance(part, dict):
