@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import sys
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -40,6 +40,23 @@ class VideoClip:
     fps: float
 
 
+@dataclass(frozen=True)
+class SampledFrames:
+    """Some frames of a video.
+
+    Attributes:
+        frames: RGB, uint8 [T, H, W, 3] with T >= 1, upright, in display order.
+        indices: their numbers in the video, from 0.
+        fps: of the video, in Hz.
+        total: how many frames the video says it has.
+    """
+
+    frames: NDArray[np.uint8]
+    indices: list[int]
+    fps: float
+    total: int
+
+
 def decode_video(source: Source, *, first: int | None = None, last: int | None = None) -> VideoClip:
     """Decode a video's frames, all of them or those at one end.
 
@@ -68,6 +85,56 @@ def decode_video(source: Source, *, first: int | None = None, last: int | None =
         return VideoClip(_stacked(_upright(chosen)), float(rate))
 
 
+def decode_frames(source: Source, choose: Callable[[int, float], Sequence[int]]) -> SampledFrames:
+    """Decode chosen frames of a video, with the colours that OpenCV gives them, as vLLM does.
+
+    The display matrix (rotation, mirroring) is applied. Memory is bounded by the frames returned.
+
+    Args:
+        source: as in `decode_video`.
+        choose: from the number of frames and the frame rate in Hz to ascending frame numbers.
+
+    Raises:
+        MediaError: as in `decode_video`; or none of the chosen frames can be read.
+    """
+    with demuxed("video", source) as container:
+        stream = _video_stream(container)
+        rate = stream.guessed_rate or stream.average_rate or stream.base_rate
+        if not rate:
+            raise MediaError("the frame rate is not known")
+        total = stream.frames or _frames_by_duration(container, stream, float(rate))
+        wanted = set(choose(total, float(rate)))
+        found: list[int] = []
+        return SampledFrames(
+            _stacked(_upright(_chosen(container.decode(stream), wanted, found), opencv=True)),
+            found,
+            float(rate),
+            total,
+        )
+
+
+def _frames_by_duration(container: InputContainer, stream: VideoStream, fps: float) -> int:
+    """An estimate where the file does not say how many frames it has."""
+    if stream.duration is not None and stream.time_base is not None:
+        seconds = float(stream.duration * stream.time_base)
+    elif container.duration is not None:
+        seconds = container.duration / av.time_base
+    else:
+        raise MediaError("the number of frames is not known")
+    return max(1, math.floor(seconds * fps + 0.5))
+
+
+def _chosen(frames: Iterable[av.VideoFrame], wanted: set[int], found: list[int]) -> Iterator[av.VideoFrame]:
+    """The wanted frames; their numbers are added to `found`. Nothing behind the last one is decoded."""
+    last = max(wanted)
+    for number, frame in enumerate(frames):
+        if number in wanted:
+            found.append(number)
+            yield frame
+        if number >= last:
+            return
+
+
 def _video_stream(container: InputContainer) -> VideoStream:
     for stream in container.streams.video:
         if not stream.disposition & Disposition.attached_pic:
@@ -79,7 +146,7 @@ def _video_stream(container: InputContainer) -> VideoStream:
     raise MediaError("there is no video track")
 
 
-def _upright(frames: Iterable[av.VideoFrame]) -> Iterator[NDArray[np.uint8]]:
+def _upright(frames: Iterable[av.VideoFrame], *, opencv: bool = False) -> Iterator[NDArray[np.uint8]]:
     reformatter, turn = VideoReformatter(), None
     for frame in frames:
         # Read once per clip: PyAV leaves a frame whose side data were read to the cycle collector.
@@ -87,7 +154,10 @@ def _upright(frames: Iterable[av.VideoFrame]) -> Iterator[NDArray[np.uint8]]:
         # swscale takes BT.601 for untagged frames of every size; common players do not.
         guess = Colorspace.ITU709 if frame.width >= 1280 or frame.height > 576 else Colorspace.ITU601
         matrix = guess if frame.colorspace in _NO_MATRIX else None
-        picture = reformatter.reformat(frame, format="rgb24", src_colorspace=matrix, interpolation=SCALING)
+        scaling = SCALING
+        if opencv:
+            matrix, scaling = Colorspace.ITU601, Scaler.BICUBIC
+        picture = reformatter.reformat(frame, format="rgb24", src_colorspace=matrix, interpolation=scaling)
         pixels = np.asarray(picture.to_ndarray(), np.uint8)
         yield (pixels.swapaxes(0, 1) if swapped else pixels)[::rows, ::columns]
 

@@ -16,7 +16,10 @@ from tests.graph.processes import PlacementGroups
 pytestmark = pytest.mark.chaos
 
 
-@pytest.mark.parametrize("name", ["Jobs", "Model", "Reasoner", "EngineCore", "rank"])
+# The death of vLLM's engine ends its Reasoner too.
+@pytest.mark.parametrize(
+    "name", ["Jobs", "Model", pytest.param("Reasoner", marks=pytest.mark.long), "EngineCore", "rank"]
+)
 def test_a_killed_process_comes_back_by_itself(
     name: str, graph: RunningGraph, http: httpx.Client, groups: PlacementGroups
 ) -> None:
