@@ -92,6 +92,7 @@ bench: setup  ## measure the pipeline and the graph on this machine
 	$(VENV)/bin/python -m benchmarks.forward_batching
 	$(VENV)/bin/python -m benchmarks.gang
 	$(VENV)/bin/python -m benchmarks.handoff
+	$(VENV)/bin/python -m benchmarks.reasoner
 
 bench-gpu: setup  ## measure the card of this machine, or try that in miniature without one (DEADLINE=540)
 	$(VENV)/bin/python -m benchmarks.gpu --output out/gpu.json --deadline $(DEADLINE)

@@ -21,11 +21,13 @@ from cosmos3_core.media.mp4 import encode_mp4
 from cosmos3_core.media.stills import encode_image
 from deployments.local.launch import RunningGraph
 from tests.graph.starting import started, tiny_recipe
+from tests.graph.thinking_checkpoint import thinking_checkpoint
 from tests.graph.vllm_server import SERVER, vllm_serve
 from tests.parity.cases import drifting, picture
 
 pytestmark = pytest.mark.slow
 
+PARSER = {"reasoning_parser": "qwen3"}
 NANO, NANO_ENGINE, EDGE = "cosmos3-tiny", "cosmos3-tiny-engine", "cosmos3-tiny-edge"
 WAYS = (NANO, NANO_ENGINE)
 GREEDY: dict[str, Any] = {"temperature": 0, "max_tokens": 12, "ignore_eos": True, "return_token_ids": True}
@@ -115,28 +117,43 @@ CASES: dict[str, dict[str, Any]] = {
         "max_tokens": 80,
     },
 }
+THOUGHT = {"chat_template_kwargs": {"enable_thinking": True}, "thinking_token_budget": 4}
+THINKING: dict[str, dict[str, Any]] = {
+    "a thought": {"messages": asked(), **THOUGHT},
+    "a thought, then a schema": CASES["a schema"] | THOUGHT,
+    "a thought without end": {"messages": asked(), "chat_template_kwargs": {"enable_thinking": True}},
+}
 OF_EDGE = ("text", "an image", "three images", "a video", "a video at 4 fps", "an image and a video", "a schema")
 
 
 @pytest.fixture(scope="module")
-def understanding(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGraph]:
+def thinking(nano: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return thinking_checkpoint(nano, tmp_path_factory.mktemp("thinking") / "nano")
+
+
+@pytest.fixture(scope="module")
+def understanding(thinking: Path, edge: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGraph]:
     """Three models that only chat."""
     data = tmp_path_factory.mktemp("understanding")
-    with started(chatting_recipe(data), data / "log", cpus=4) as running:
+    with started(chatting_recipe(data, thinking, edge), data / "log", cpus=4) as running:
         yield running
 
 
-def chatting_recipe(data: Path) -> dict[str, Any]:
+def chatting_recipe(data: Path, nano: Path, edge: Path) -> dict[str, Any]:
     config = tiny_recipe(data)
     front, model, _ = config["applications"]
-    model["args"] |= {"generator": None, "previews": False}
+    model["args"] |= {"checkpoint": str(nano), "generator": None, "previews": False}
     model["args"]["reasoner"]["server"] = SERVER
+    model["args"]["reasoner"]["engine"] |= PARSER
     models = [model]
-    for name, application, checkpoint in ((NANO_ENGINE, "engine", "tiny:nano"), (EDGE, "edge", "tiny:edge")):
+    for name, application, checkpoint in ((NANO_ENGINE, "engine", nano), (EDGE, "edge", edge)):
         other = copy.deepcopy(model)
         other["name"] = application
-        other["args"] |= {"name": name, "checkpoint": checkpoint}
+        other["args"] |= {"name": name, "checkpoint": str(checkpoint)}
         other["args"]["reasoner"]["vision"] = "engine"
+        if name == EDGE:
+            # The tiny Edge's tokenizer has no marks of thinking.
+            del other["args"]["reasoner"]["engine"]["reasoning_parser"]
         models.append(other)
     for one in models:
         needed = ("Encoder", "Reasoner") if one is model else ("Reasoner",)
@@ -149,8 +166,8 @@ def chatting_recipe(data: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def nano_server(nano: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with vllm_serve(nano, NANO, tmp_path_factory.mktemp("vllm") / "nano") as url:
+def nano_server(thinking: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with vllm_serve(thinking, NANO, tmp_path_factory.mktemp("vllm") / "nano", **PARSER) as url:
         yield url
 
 
@@ -176,7 +193,7 @@ def _told(choice: dict[str, Any]) -> dict[str, Any]:
     calls = [call["function"] for call in message.get("tool_calls") or []]
     tokens = [token["token"] for token in (choice["logprobs"] or {}).get("content") or []]
     kept = {key: choice[key] for key in ("index", "finish_reason", "stop_reason", "token_ids")}
-    return kept | {"content": message["content"], "calls": calls, "tokens": tokens}
+    return kept | {name: message[name] for name in ("content", "reasoning")} | {"calls": calls, "tokens": tokens}
 
 
 def pieces(url: str, model: str, body: dict[str, Any]) -> tuple[dict[int, str], dict[int, str | None], dict[str, Any]]:
@@ -193,15 +210,17 @@ def pieces(url: str, model: str, body: dict[str, Any]) -> tuple[dict[int, str], 
         usage = chunk.get("usage") or usage
         for choice in chunk["choices"]:
             calls = choice["delta"].get("tool_calls") or []
-            added = (choice["delta"].get("content") or "") + "".join(c["function"].get("arguments", "") for c in calls)
+            delta = choice["delta"]
+            words = f"<{delta['reasoning']}>" if delta.get("reasoning") else delta.get("content") or ""
+            added = words + "".join(c["function"].get("arguments", "") for c in calls)
             texts[choice["index"]] = texts.get(choice["index"], "") + added
             reasons[choice["index"]] = choice.get("finish_reason") or reasons.get(choice["index"])
     return texts, reasons, usage
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", CASES | THINKING)
 def test_answers_are_those_of_vllm_serve(case: str, understanding: RunningGraph, nano_server: str) -> None:
-    body = GREEDY | CASES[case]
+    body = GREEDY | (CASES | THINKING)[case]
     expected = answered(nano_server, NANO, body)
     for model in WAYS:
         found = answered(understanding.url, model, body)
@@ -211,12 +230,22 @@ def test_answers_are_those_of_vllm_serve(case: str, understanding: RunningGraph,
                 assert token["logprob"] == pytest.approx(same["logprob"], abs=1e-3)
 
 
-@pytest.mark.parametrize("case", ["text", "an image and a video", "a schema", "two choices", "some tool"])
+@pytest.mark.parametrize("case", ["text", "an image and a video", "a schema", "two choices", "some tool", *THINKING])
 def test_streamed_answers_are_those_of_vllm_serve(case: str, understanding: RunningGraph, nano_server: str) -> None:
-    body = GREEDY | CASES[case]
+    body = GREEDY | (CASES | THINKING)[case]
     expected = pieces(nano_server, NANO, body)
     for model in WAYS:
         assert pieces(understanding.url, model, body) == expected, model
+
+
+def test_a_thought_is_told_apart(understanding: RunningGraph) -> None:
+    for model in WAYS:
+        message = answered(understanding.url, model, GREEDY | THINKING["a thought"])["choices"][0]["message"]
+        assert message["reasoning"] and message["content"] and "think>" not in message["content"]
+        found = answered(understanding.url, model, GREEDY | THINKING["a thought, then a schema"])["choices"][0]
+        assert json.loads(found["message"]["content"]).keys() == {"name", "count"} and found["message"]["reasoning"]
+        # Off unless it is asked for.
+        assert answered(understanding.url, model, GREEDY | CASES["text"])["choices"][0]["message"]["reasoning"] is None
 
 
 def test_a_stop_string_ends_the_answer_where_vllm_ends_it(understanding: RunningGraph, nano_server: str) -> None:

@@ -17,7 +17,11 @@ from deployments.wire.chat_media import MAX_IMAGES, MAX_VIDEOS
 from tests.graph.processes import foreground, lives, until
 from tests.graph.starting import START_TIMEOUT_S
 
-SERVER: dict[str, Any] = {"enable_auto_tool_choice": True, "tool_call_parser": "hermes"}
+SERVER: dict[str, Any] = {
+    "enable_auto_tool_choice": True,
+    "tool_call_parser": "hermes",
+    "default_chat_template_kwargs": {"enable_thinking": False},
+}
 """The arguments of `vllm serve` beside its engine's, for both."""
 ENGINE: dict[str, Any] = {
     "dtype": "float32",
@@ -52,7 +56,9 @@ def vllm_serve(checkpoint: Path, name: str, log: Path, **changed: Any) -> Iterat
         **SERVER,
         **changed,
     }
-    command = [sys.executable, "-m", "vllm.entrypoints.cli.main", "serve", str(checkpoint), *arguments(values)]
+    # The package of CPU builds has another name than the one whose version the command `vllm` asks for.
+    server = [sys.executable, "-m", "vllm.entrypoints.openai.api_server"]
+    command = [*server, "--model", str(checkpoint), *arguments(values)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with foreground(command, log, environment) as running:
         url = f"http://127.0.0.1:{port}"
