@@ -1,6 +1,6 @@
 """Chats through the graph against `vllm serve` on the same checkpoint, by vLLM's own benchmark client.
 
-`python -m benchmarks.reasoner` starts both and asks them in turn, text and images, at several concurrencies: requests per
+`python -m benchmarks.reasoner` starts both and asks them in turn, text and images, at several concurrencies: requests a
 second, and the median time to the first token.
 """
 
