@@ -7,6 +7,7 @@ requests whose answers nobody reads.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import os
 from collections.abc import AsyncGenerator
 from contextlib import AbstractContextManager, aclosing
@@ -116,15 +117,28 @@ class Reasoner:
         body = {**call.body, "request_id": call.request_id} if call.operation in STREAMED else call.body
         if self.encoder is None or call.operation is not Operation.CHAT:
             return with_files(body, call.media)
-        embedded = await asyncio.gather(*(self._embed(call.request_id, medium) for medium in call.media))
-        return with_embeddings(body, call.media, embedded)
+        return with_embeddings(body, call.media, await self._embedded(call))
+
+    async def _embedded(self, call: ReasonerCall) -> list[Embedded]:
+        # Each in a context of its own: Serve gives all calls of one request the same internal id, and of calls with one id
+        # that wait together, a router that does not go by their order loses all but one.
+        tasks = [
+            asyncio.create_task(self._embed(call.request_id, medium), context=contextvars.Context())
+            for medium in call.media
+        ]
+        try:
+            return await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
 
     async def _embed(self, request_id: str, medium: AttachedMedium) -> Embedded:
         from deployments.reasoner.media import Embedded
 
         assert self.encoder is not None
         try:
-            found: EmbeddingsReference = await answer_of(self.encoder.embed.remote(request_id, medium.visual))
+            with logs_for(request_id):
+                found: EmbeddingsReference = await answer_of(self.encoder.embed.remote(request_id, medium.visual))
         except MediaError as error:
             # Ray's own exception, whose text is a traceback, is one of the cause's class too.
             raise RequestError(medium.field, f"cannot be read: {getattr(error, 'cause', error)}") from error
