@@ -68,15 +68,12 @@ def points_of(value: Any, grid: PixelGrid) -> list[Point]:
 
 def places_of(value: Any) -> list[Sequence[float]]:
     """The places that a value holds: x and y as a list, a text or an object, or a list of these."""
-    numbers = _numbers(value, 2)
-    if numbers is not None:
-        return [numbers]
-    if isinstance(value, dict):
-        numbers = _numbers([value.get("x"), value.get("y")], 2)
-        return [] if numbers is None else [numbers]
+    place = _numbers([value.get("x"), value.get("y")] if isinstance(value, dict) else value, 2)
+    if place is not None:
+        return [place]
     if not isinstance(value, list):
         return []
-    places = [place for inner in value if not _is_nested(inner) for place in places_of(inner)]
+    places = [found for inner in value if not _is_nested(inner) for found in places_of(inner)]
     return places if len(places) == len(value) else []
 
 
@@ -96,7 +93,8 @@ def _corners(value: Any) -> list[Sequence[float]]:
     """One box in any notation, as a list of at most one."""
     if isinstance(value, dict):
         found = [_numbers([value.get(key) for key in keys], 4) for keys in _CORNERS]
-        return [numbers for numbers in found if numbers is not None][:1]
+        boxes: list[Sequence[float]] = [numbers for numbers in found if numbers is not None]
+        return boxes[:1]
     if isinstance(value, list) and len(value) == 2:
         pairs = [_numbers(inner, 2) for inner in value]
         joined: Sequence[float] = [number for pair in pairs if pair is not None for number in pair]
