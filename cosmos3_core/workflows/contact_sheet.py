@@ -89,7 +89,7 @@ def position_of(time: float, length: float) -> float:
     return MARGIN + part * (WIDTH - 2 * MARGIN)
 
 
-def _tiles(medium: Medium, times: Sequence[float], labels: Sequence[str], colours: Sequence[Colour]) -> Image.Image:
+def _tiles(medium: Medium, times: list[float], labels: Sequence[str], colours: Sequence[Colour]) -> Image.Image:
     frames = frames_at(medium.content, times).frames
     tile_height = min(max(round(TILE_WIDTH * frames.shape[1] / frames.shape[2]), 1), MAX_TILE_HEIGHT)
     rows = -(-len(times) // COLUMNS)
