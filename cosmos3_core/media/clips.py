@@ -154,13 +154,13 @@ def video_seconds(source: Source) -> float:
     """
     with demuxed("video", source) as container:
         stream = _video_stream(container)
-        frame_ticks = 1 / (_rate(stream) * float(stream.time_base or 1))
-        packets = [packet for packet in container.demux(stream) if packet.size and packet.pts is not None]
-        if not packets:
+        # Of a frame whose packet does not say how long it lasts.
+        ticks = 1 / (_rate(stream) * float(stream.time_base or 1))
+        shown = [(packet.pts, packet.duration or ticks) for packet in container.demux(stream) if packet.pts is not None]
+        if not shown:
             raise MediaError("the video track has no frames")
-        first = min(packet.pts or 0 for packet in packets)
-        last = max((packet.pts or 0) + (packet.duration or frame_ticks) for packet in packets)
-        return float((last - first) * (stream.time_base or 1))
+        last = max(pts + duration for pts, duration in shown)
+        return float((last - min(shown)[0]) * (stream.time_base or 1))
 
 
 def _rate(stream: VideoStream) -> float:
