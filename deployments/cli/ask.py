@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -48,19 +49,26 @@ def ask(
     With --workflow the status is 3 where the answer is not of the form that was asked for.
     """
     asked = _asked(words, with_workflow=workflow is not None)
-    for option, given in (("--annotate", annotate is not None), ("--json", as_json), ("--think", think is not None)):
-        if given and workflow is None:
-            raise typer.BadParameter("needs --workflow; --workflows lists them", param_hint=option)
-    client = Client(url, api_key)
-    try:
-        if workflow is not None:
-            options = AnswerOptions(annotate=annotate, as_json=as_json, reasons=think, max_tokens=max_tokens)
-            assert asked.media is not None
-            ask_workflow(client, workflow, asked.media, asked.question, options)
-        else:
+    if workflow is None:
+        _refuse_all({"--annotate": annotate is not None, "--json": as_json, "--think": think is not None})
+    with closing(Client(url, api_key)) as client:
+        if workflow is None:
             _ask_freely(client, asked, max_tokens or MAX_TOKENS)
-    finally:
-        client.close()
+        else:
+            assert asked.media is not None
+            options = AnswerOptions(annotate=annotate, as_json=as_json, reasons=think, max_tokens=max_tokens)
+            ask_workflow(client, workflow, asked.media, asked.question, options)
+
+
+def _refuse_all(given: dict[str, bool]) -> None:
+    """Refuse the options that only a workflow has a use for.
+
+    Raises:
+        BadParameter: one of them is given.
+    """
+    for option, is_given in given.items():
+        if is_given:
+            raise typer.BadParameter("needs --workflow; --workflows lists them", param_hint=option)
 
 
 @dataclass(frozen=True)
