@@ -76,9 +76,7 @@ def decode_video(source: Source, *, first: int | None = None, last: int | None =
         check_range(name, 1 if count is None else count, 1, sys.maxsize)
     with demuxed("video", source) as container:
         stream = _video_stream(container)
-        rate = stream.average_rate or stream.base_rate or stream.guessed_rate
-        if not rate:
-            raise MediaError("the frame rate is not known")
+        rate = _rate(stream)
         decoded: Iterable[av.VideoFrame] = container.decode(stream)
         # The deque holds the decoder's own frames, so that those which fall out of it are never converted.
         chosen = islice(decoded, first) if last is None else deque(decoded, last)
@@ -195,3 +193,64 @@ def _orientation(frame: av.VideoFrame) -> tuple[bool, int, int]:
     swapped = abs(b) > abs(a)
     down, right = (b, c) if swapped else (d, a)
     return swapped, -1 if down < 0 else 1, -1 if right < 0 else 1
+
+
+def frames_at(source: Source, times: list[float]) -> VideoClip:
+    """The frames that a video shows at some times. Memory is bounded by the frames returned.
+
+    Args:
+        source: as for `decode_video`.
+        times: seconds from the first frame, ascending; a time after the end gives the last frame.
+
+    Returns:
+        A frame for each time, and the average rate of the whole video.
+
+    Raises:
+        MediaError: as for `decode_video`; no times, or times that do not ascend.
+    """
+    if not times or times != sorted(times):
+        raise MediaError(f"times are {times}; use at least one, in ascending order")
+    with demuxed("video", source) as container:
+        stream = _video_stream(container)
+        rate = _rate(stream)
+        return VideoClip(_stacked(_upright(_shown_at(container.decode(stream), times, rate))), rate)
+
+
+def video_seconds(source: Source) -> float:
+    """The length of a video in seconds, from its packets; nothing is decoded.
+
+    Raises:
+        MediaError: unreadable, or no frames.
+    """
+    with demuxed("video", source) as container:
+        stream = _video_stream(container)
+        # Of a frame whose packet does not say how long it lasts.
+        ticks = 1 / (_rate(stream) * float(stream.time_base or 1))
+        shown = [(packet.pts, packet.duration or ticks) for packet in container.demux(stream) if packet.pts is not None]
+        if not shown:
+            raise MediaError("the video track has no frames")
+        last = max(pts + duration for pts, duration in shown)
+        return float((last - min(shown)[0]) * (stream.time_base or 1))
+
+
+def _rate(stream: VideoStream) -> float:
+    rate = stream.average_rate or stream.base_rate or stream.guessed_rate
+    if not rate:
+        raise MediaError("the frame rate is not known")
+    return float(rate)
+
+
+def _shown_at(frames: Iterable[av.VideoFrame], times: list[float], rate: float) -> Iterator[av.VideoFrame]:
+    """The frame of each time: the last one that starts at it or before it."""
+    wanted, shown, start = deque(times), None, None
+    for index, frame in enumerate(frames):
+        begins = index / rate if frame.time is None else frame.time
+        start = begins if start is None else start
+        while shown is not None and wanted and begins - start > wanted[0]:
+            wanted.popleft()
+            yield shown
+        if not wanted:
+            return
+        shown = frame
+    if shown is not None:
+        yield from (shown for _ in wanted)

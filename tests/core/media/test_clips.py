@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cosmos3_core.media.clips import decode_video
+from cosmos3_core.media.checks import MediaError
+from cosmos3_core.media.clips import decode_video, frames_at, video_seconds
 from tests.core.media.samples import (
     CARD,
     LONGER,
@@ -19,9 +20,11 @@ from tests.core.media.samples import (
     Colour,
     distance,
     flat,
+    mp4,
     other_video,
     real_files,
     refuses,
+    tone,
 )
 
 
@@ -85,3 +88,44 @@ def test_a_clip_that_would_fill_the_memory_is_refused(monkeypatch: pytest.Monkey
     monkeypatch.setattr("cosmos3_core.media.clips.MAX_CLIP_BYTES", 3 * frames[0].nbytes)
     assert len(decode_video(LONGER[0], first=3).frames) == 3
     refuses("use fewer or smaller frames", decode_video, LONGER[0])
+
+
+@pytest.mark.parametrize(
+    ("times", "indexes"),
+    [
+        ([0.0], [0]),
+        ([0.0, 0.49, 0.5, 0.51, 1.0], [0, 3, 4, 4, 8]),
+        ([0.3, 0.3, 0.3], [2, 2, 2]),
+        ([1.4, 99.0], [11, 11]),
+        ([-1.0], [0]),
+    ],
+)
+def test_frames_at_times(times: list[float], indexes: list[int]) -> None:
+    content = mp4(12, 8)
+    found = frames_at(content, times)
+    assert found.fps == 8
+    assert np.array_equal(found.frames, decode_video(content).frames[indexes])
+
+
+@pytest.mark.parametrize("times", [[], [1.0, 0.5]])
+def test_times_that_do_not_ascend_are_refused(times: list[float]) -> None:
+    with pytest.raises(MediaError, match="ascending order"):
+        frames_at(mp4(3), times)
+
+
+@pytest.mark.parametrize(("frames", "fps"), [(1, 24), (12, 8), (30, 29.97)])
+@pytest.mark.parametrize("sound", [None, tone(2.0)], ids=["silent", "with sound"])
+def test_the_length_is_that_of_the_frames(frames: int, fps: float, sound: Any) -> None:
+    assert video_seconds(mp4(frames, fps, sound)) == pytest.approx(frames / fps, rel=1e-3)
+
+
+def test_real_videos_have_their_length() -> None:
+    for content in real_files("videos", "mp4"):
+        clip = decode_video(content)
+        assert video_seconds(content) == pytest.approx(len(clip.frames) / clip.fps, abs=0.1)
+        assert np.array_equal(frames_at(content, [0.0]).frames[0], clip.frames[0])
+
+
+def test_a_file_without_a_length_is_refused() -> None:
+    refuses("expected a complete MP4", video_seconds, b"no video")
+    refuses("expected a complete MP4", frames_at, b"no video", [0.0])
