@@ -154,7 +154,8 @@ def _upright(frames: Iterable[av.VideoFrame], *, opencv: bool = False) -> Iterat
         matrix = guess if frame.colorspace in _NO_MATRIX else None
         scaling = SCALING
         if opencv:
-            matrix, scaling = Colorspace.ITU601, Scaler.BICUBIC
+            # The stream's own matrix, or swscale's default.
+            matrix, scaling = None, Scaler.BICUBIC
         picture = reformatter.reformat(frame, format="rgb24", src_colorspace=matrix, interpolation=scaling)
         pixels = np.asarray(picture.to_ndarray(), np.uint8)
         yield (pixels.swapaxes(0, 1) if swapped else pixels)[::rows, ::columns]

@@ -10,9 +10,12 @@ import av
 import numpy as np
 import pytest
 from PIL import Image
+from vllm.multimodal.video_decoders.opencv import OpenCVVideoBackendMixin
 
+from cosmos3_core.media import clips
 from cosmos3_core.media.checks import MediaError
-from cosmos3_core.media.clips import decode_video, frames_at, video_seconds
+from cosmos3_core.media.clips import decode_frames, decode_video, frames_at, video_seconds
+from cosmos3_core.media.mp4 import encode_mp4
 from tests.core.media.samples import (
     CARD,
     LONGER,
@@ -26,6 +29,7 @@ from tests.core.media.samples import (
     refuses,
     tone,
 )
+from tests.parity.cases import drifting
 
 
 def test_real_videos_decode_and_select() -> None:
@@ -129,3 +133,40 @@ def test_real_videos_have_their_length() -> None:
 def test_a_file_without_a_length_is_refused() -> None:
     refuses("expected a complete MP4", video_seconds, b"no video")
     refuses("expected a complete MP4", frames_at, b"no video", [0.0])
+
+
+@pytest.mark.parametrize("size", [(96, 128), (64, 66)])
+def test_chosen_frames_are_those_of_opencv(size: tuple[int, int]) -> None:
+    """As vLLM reads them, whatever the colours that the stream names."""
+    target = io.BytesIO()
+    encode_mp4(target, drifting(12, size, seed=4), 8.0)
+    for content in (target.getvalue(), *real_files("videos", "mp4")):
+        capture = OpenCVVideoBackendMixin.open_video_capture(content)
+        expected = OpenCVVideoBackendMixin.get_video_metadata(capture)
+        wanted = [0, 3, 7]
+        frames, found = OpenCVVideoBackendMixin.read_frames(capture, wanted, expected.total_frames_num)
+        clip = decode_frames(content, lambda total, fps, wanted=wanted: wanted)
+        assert (clip.indices, clip.total, clip.fps) == (found, expected.total_frames_num, expected.original_fps)
+        assert np.array_equal(clip.frames, frames)
+
+
+def test_frames_behind_the_last_chosen_one_are_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    target = io.BytesIO()
+    encode_mp4(target, drifting(12, (64, 64), seed=4), 8.0)
+    seen: list[int] = []
+
+    def counted(frames: Any, wanted: set[int], found: list[int]) -> Any:
+        return chosen((seen.append(1) or frame for frame in frames), wanted, found)
+
+    chosen = clips._chosen
+    monkeypatch.setattr(clips, "_chosen", counted)
+    assert decode_frames(target.getvalue(), lambda total, fps: [0, 2]).indices == [0, 2]
+    assert len(seen) == 3
+
+
+def test_chosen_frames_that_a_file_does_not_have_are_left_out() -> None:
+    target = io.BytesIO()
+    encode_mp4(target, drifting(4, (64, 64), seed=4), 8.0)
+    assert decode_frames(target.getvalue(), lambda total, fps: [1, 3, 50]).indices == [1, 3]
+    with pytest.raises(MediaError, match="no frames"):
+        decode_frames(target.getvalue(), lambda total, fps: [50])
