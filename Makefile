@@ -27,6 +27,7 @@ endif
 # The fast tier. Tests without a graph run side by side, one thread each; those with one have the machine to themselves.
 FAST := not slow and not chaos and not gpu
 SIDE_BY_SIDE := -n 2 --dist loadfile
+GRAPHS := tests/chaos tests/graph tests/local tests/surface
 
 # No downloads and no usage reports; vLLM on the CPU with a small cache, and without binding its threads to cores.
 export HF_HUB_OFFLINE := 1
@@ -65,17 +66,17 @@ serve: setup  ## start the tiny graph and leave it running until Ctrl-C
 
 test: setup  ## run the fast tests
 	$(VENV)/bin/python -m pytest -m "$(FAST) and not graph" $(SIDE_BY_SIDE) --durations=10
-	$(VENV)/bin/python -m pytest -m "$(FAST) and graph" --durations=10
+	$(VENV)/bin/python -m pytest $(GRAPHS) -m "$(FAST)" --durations=10
 
 test-slow: setup  ## run the tests that need minutes: parity sweeps, other engines
 	$(VENV)/bin/python -m pytest -m "slow and not graph" $(SIDE_BY_SIDE) --durations=10
-	$(VENV)/bin/python -m pytest -m "slow and graph" --durations=20
+	$(VENV)/bin/python -m pytest $(GRAPHS) -m slow --durations=20
 
 test-chaos: setup  ## run the tests that kill processes of running graphs
-	$(VENV)/bin/python -m pytest -m "chaos and not long" --durations=20 -s
+	$(VENV)/bin/python -m pytest tests/chaos -m "chaos and not long" --durations=20 -s
 
 test-chaos-long: setup  ## run two hundred jobs through ten kills, which CI leaves out
-	$(VENV)/bin/python -m pytest -m long --durations=20 -s
+	$(VENV)/bin/python -m pytest tests/chaos -m long --durations=20 -s
 
 lint: setup  ## check style, formatting and types
 	$(VENV)/bin/ruff check
@@ -91,6 +92,7 @@ bench: setup  ## measure the pipeline and the graph on this machine
 	$(VENV)/bin/python -m benchmarks.forward_batching
 	$(VENV)/bin/python -m benchmarks.gang
 	$(VENV)/bin/python -m benchmarks.handoff
+	$(VENV)/bin/python -m benchmarks.reasoner
 
 bench-gpu: setup  ## measure the card of this machine, or try that in miniature without one (DEADLINE=540)
 	$(VENV)/bin/python -m benchmarks.gpu --output out/gpu.json --deadline $(DEADLINE)

@@ -51,6 +51,22 @@ def check_writable(path: Path, field: str) -> None:
         raise RequestError(field, f"is {path}; expected a file in an existing folder that can be written to")
 
 
+def check_image_output(path: Path, field: str) -> None:
+    """Refuse a file that a picture cannot be written to.
+
+    Raises:
+        RequestError: the suffix is of no image format, or the file cannot be written; it names `field`.
+    """
+    if path.suffix.lower() not in IMAGE_FORMATS:
+        raise RequestError(field, f"is {path.name!r}; pictures are written as {', '.join(IMAGE_FORMATS)}")
+    check_writable(path, field)
+
+
+def write_image(path: Path, pixels: NDArray[np.uint8]) -> None:
+    """Write a picture, uint8 `[height, width, 3]`, in the format that its suffix says."""
+    _write_whole(path, encode_image(pixels, IMAGE_FORMATS[path.suffix.lower()]))
+
+
 def write_result(result: GenerationResult, path: Path, statistics: ActionStatistics | None = None) -> list[Path]:
     """Write media to `path` and predicted actions to `path` with the suffix `.action.json`.
 
@@ -64,7 +80,7 @@ def write_result(result: GenerationResult, path: Path, statistics: ActionStatist
     """
     check_output(path, result.request.mode)
     if result.request.mode.is_image:
-        _write_whole(path, encode_image(result.frames[0], IMAGE_FORMATS[path.suffix.lower()]))
+        write_image(path, result.frames[0])
     else:
         encode_mp4(path, result.frames, result.fps, result.sound, sampling_rate=result.sampling_rate)
     if result.action is None:

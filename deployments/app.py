@@ -21,6 +21,7 @@ WORK_ROUTER: Any = PROMPT_ROUTER | {
     "request_router_class": "deployments.generator.routing:LeastQueuedWork",
     "request_routing_stats_period_s": STATS_PERIOD_S,
 }
+CONTENT_ROUTER: Any = PROMPT_ROUTER | {"request_router_class": "deployments.content_routing:ContentAffinity"}
 LONGEST_GENERATION_S = 1200
 
 
@@ -69,7 +70,7 @@ def _encoder() -> Deployment:
     return _deployment(
         "deployments.encoder.Encoder",
         max_ongoing_requests=32,
-        request_router_config=PROMPT_ROUTER,
+        request_router_config=CONTENT_ROUTER,
         graceful_shutdown_timeout_s=120,
         ray_actor_options={"num_cpus": 1},
     )

@@ -1,12 +1,11 @@
-"""The Encoder stage: prompts to keys and values, conditioning media to clean latents, images to embeddings.
+"""The Encoder stage: prompts to keys and values, conditioning media to clean latents, a chat's media to embeddings.
 
-A thin deployment around `cosmos3_core.stages.Encoder` and `codecs.vision`. It puts each result into the object store
+A thin deployment around `cosmos3_core.stages.Encoder` and the ViT's queue. It puts each result into the object store
 once and hands out references to it: a prompt that was encoded before runs no tower and is not sent again.
 """
 
 from __future__ import annotations
 
-import hashlib
 import time
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -19,7 +18,6 @@ from cosmos3_core.codecs.preview import fit_preview_map
 from cosmos3_core.codecs.preview_map import PreviewMap
 from cosmos3_core.codecs.vision import VisionEncoder
 from cosmos3_core.inputs import MediaInputs, read_inputs
-from cosmos3_core.media.stills import decode_image
 from cosmos3_core.planning.cost import step_flops
 from cosmos3_core.provenance import CheckpointFacts, EncodeFacts, Prompt
 from cosmos3_core.request import GenerationRequest
@@ -30,6 +28,7 @@ from cosmos3_core.stages.understanding import key_of
 from deployments.compute import ComputeThread
 from deployments.logs import log, logs_for
 from deployments.settings import ModelSettings
+from deployments.visual_queue import VisualQueue
 from deployments.wire.calls import GenerationCall
 from deployments.wire.handoff import fetch_tensor, publish, publish_conditioning
 from deployments.wire.messages import (
@@ -39,6 +38,7 @@ from deployments.wire.messages import (
     EncodedMessage,
     KeyValuesReference,
 )
+from deployments.wire.visual_input import VisualInput
 
 WARM_UP_TOKENS = 16
 WARM_UP_IMAGE = (64, 64)
@@ -70,9 +70,7 @@ class Encoder:
         self._prompts: ByteCache[str, KeyValuesReference] = ByteCache(
             budget.key_value_bytes, lambda entry: entry.values.nbytes
         )
-        self._images: ByteCache[str, EmbeddingsReference] = ByteCache(
-            budget.embedding_bytes, lambda entry: entry.embeddings.nbytes
-        )
+        self._visuals = VisualQueue(self.compute, lambda: self.vision, budget.embedding_bytes)
         self._requests = {"encode": 0, "embed": 0}
         self._publish_seconds = 0.0
         self._read: _ReadRequest | None = None
@@ -210,24 +208,15 @@ class Encoder:
             return None
         return statistics_of(self._action_statistics, domain_name, action.domain, action.width)
 
-    async def embed(self, request_id: str, images: list[bytes]) -> list[EmbeddingsReference]:
-        """Embed image files for the Reasoner; an image that was embedded before comes from the cache.
+    async def embed(self, request_id: str, visual: VisualInput) -> EmbeddingsReference:
+        """Embed an image or a video for the Reasoner; one that was embedded before comes from the cache.
 
         Raises:
-            MediaError: an image cannot be decoded.
+            MediaError: it cannot be decoded.
         """
         self._requests["embed"] += 1
         with logs_for(request_id):
-            return [await self.compute.run(self._embed, image) for image in images]
-
-    def _embed(self, image: bytes) -> EmbeddingsReference:
-        key = hashlib.sha256(image).hexdigest()
-        known = self._images.get(key)
-        if known is None:
-            result = self.vision.encode(decode_image(image, on_white=True))
-            known = EmbeddingsReference(key, publish(result.embeddings), result.grid)
-            self._images.put(key, known)
-        return known
+            return await self._visuals.embed(visual)
 
     async def stats(self) -> dict[str, float]:
         """Counters and gauges for `/metrics`."""
@@ -243,9 +232,11 @@ class Encoder:
             "prompt_cache_hits": self._prompts.hits,
             "prompt_cache_misses": self._prompts.misses,
             "prompt_cache_bytes": self._prompts.held,
-            "image_cache_hits": self._images.hits,
-            "image_cache_misses": self._images.misses,
-            "image_cache_bytes": self._images.held,
+            "vision_passes": self._visuals.passes,
+            "vision_embedded": self._visuals.embedded,
+            "image_cache_hits": self._visuals.cache.hits,
+            "image_cache_misses": self._visuals.cache.misses,
+            "image_cache_bytes": self._visuals.cache.held,
         }
 
 

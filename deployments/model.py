@@ -51,6 +51,7 @@ class ModelCard:
         chats, generates: whether it has a Reasoner, and whether it has a Generator.
         decoder: the application that decodes its latents.
         max_model_len: the Reasoner's context in tokens; None if the recipe does not say it.
+        chat_adapters: names of the Reasoner's LoRA adapters, which clients send as `model` too.
         gang: what is known about its Generators; None if it has none.
     """
 
@@ -61,6 +62,7 @@ class ModelCard:
     generates: bool
     decoder: str
     max_model_len: int | None
+    chat_adapters: tuple[str, ...] = ()
     gang: GangFacts | None = None
 
     def gpu_seconds(self, resolved: ResolvedRequest) -> float:
@@ -92,6 +94,7 @@ class Model:
             generates=settings.generator is not None,
             decoder=settings.decoder,
             max_model_len=reasoner.engine.get("max_model_len") if reasoner else None,
+            chat_adapters=tuple(reasoner.adapters) if reasoner else (),
         )
 
     async def describe(self) -> ModelCard:

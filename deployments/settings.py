@@ -79,14 +79,21 @@ class ReasonerSettings(Settings):
     """The Reasoner.
 
     Attributes:
-        vision: who embeds images: our Encoder, or vLLM with a ViT of its own.
+        vision: who embeds images and videos: our Encoder, or vLLM with a ViT of its own.
         engine: vLLM's engine arguments, passed through.
+        server: the other arguments of `vllm serve`, passed through, such as `tool_call_parser` and `lora_modules`.
         environment: variables set before vLLM is imported.
     """
 
     vision: Literal["encoder", "engine"] = "encoder"
     engine: dict[str, Any] = Field(default_factory=dict)
+    server: dict[str, Any] = Field(default_factory=dict)
     environment: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def adapters(self) -> list[str]:
+        """The names under which LoRA adapters are served beside the model."""
+        return [module["name"] for module in self.server.get("lora_modules", [])]
 
 
 class ParallelSettings(Settings):

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosmos3_core.media.clips import decode_video
+from cosmos3_core.media.mp4 import encode_mp4
 from cosmos3_core.media.stills import encode_image
 
 _ACTION_SHAPES = {"av_traj_forward": (60, 9), "umi": (32, 10)}
@@ -38,6 +39,16 @@ def video(name: str) -> NDArray[np.uint8]:
     """A clip, uint8 `[frames, height, width, 3]`; a stand-in has 33 frames of 256 x 256."""
     path = _real("videos", name)
     return decode_video(path).frames if path else _clip(33, 256, 256)
+
+
+def video_file(name: str, folder: Path) -> Path:
+    """A clip as a file: the real one, or a stand-in of 24 frames a second written into `folder`."""
+    found = _real("videos", name)
+    if found is not None:
+        return found
+    path = folder / f"{name}.mp4"
+    encode_mp4(path, video(name), 24)
+    return path
 
 
 def prompt(name: str) -> str:

@@ -77,9 +77,9 @@ def test_what_a_rank_computes_with_is_no_more_than_torch() -> None:
     assert _loaded_by("deployments.generator.resident_tasks", "diffusers", "transformers", "vllm") == []
 
 
-def test_the_builders_name_every_stage_and_the_router() -> None:
+def test_the_builders_name_every_stage_and_the_routers() -> None:
     stages = {"Ingress", "Jobs", "Model", "Encoder", "Reasoner", "Generator", "Decoder"}
-    assert {re.split("[.:]", path)[-1] for path in STAGES} == stages | {"LeastQueuedWork"}
+    assert {re.split("[.:]", path)[-1] for path in STAGES} == stages | {"LeastQueuedWork", "ContentAffinity"}
 
 
 @pytest.mark.parametrize("path", STAGES)

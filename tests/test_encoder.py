@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import io
 import json
 from pathlib import Path
 from typing import Any
@@ -12,7 +10,6 @@ import numpy as np
 import pytest
 import ray
 import torch
-from PIL import Image
 
 from cosmos3_core.action_statistics import StatisticsError
 from cosmos3_core.inputs import read_inputs
@@ -113,14 +110,3 @@ def test_statistics_that_no_actions_of_the_checkpoint_can_have_are_refused_at_th
         encoder_of(nano, action_statistics={"av": statistics_file(tmp_path, 65)})
     with pytest.raises(StatisticsError, match=r"missing\.json"):
         encoder_of(nano, action_statistics=str(tmp_path / "missing.json"))
-
-
-def test_a_transparent_image_is_seen_on_white(nano: Path) -> None:
-    files = []
-    for colour, alpha in ((0, 0), (255, 255)):
-        pixels, file = np.full((64, 64, 4), colour, np.uint8), io.BytesIO()
-        pixels[..., 3] = alpha
-        Image.fromarray(pixels).save(file, "PNG")
-        files.append(file.getvalue())
-    hidden, white = asyncio.run(encoder_of(nano, generator=None).embed("chat", files))
-    assert np.array_equal(hidden.embeddings.reference, white.embeddings.reference)

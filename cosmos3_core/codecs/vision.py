@@ -1,10 +1,11 @@
-"""Images to the embeddings that vLLM accepts as `image_embeds`, outside the Reasoner (spec 10.3 to 10.5).
+"""Images and videos to the embeddings that vLLM accepts, outside the Reasoner (spec 10.3 to 10.5).
 
-The checkpoint's ViT and image processor come from transformers. Generation never uses them.
+The checkpoint's ViT and its image and video processors come from transformers. Generation never uses them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from transformers import AutoImageProcessor
+from transformers import AutoImageProcessor, AutoVideoProcessor
 
 from cosmos3_core.checkpoint import Checkpoint
 from cosmos3_core.codecs.vit import vision_module
@@ -23,8 +24,16 @@ COMPONENT = "vision_encoder"
 
 
 @dataclass(frozen=True)
-class ImageEmbeddings:
-    """One image as the Reasoner reads it.
+class PixelBounds:
+    """How large media are read: bounds on pixels, of an image or of all frames of a video; None is the checkpoint's."""
+
+    least: int | None = None
+    most: int | None = None
+
+
+@dataclass(frozen=True)
+class VisualEmbeddings:
+    """An image or a video as the Reasoner reads it.
 
     Attributes:
         embeddings: `[tokens, hidden x (1 + deepstack layers)]`, in the ViT's dtype.
@@ -36,11 +45,12 @@ class ImageEmbeddings:
 
 
 class VisionEncoder:
-    """Images to the Reasoner's image embeddings."""
+    """Images and videos to the Reasoner's embeddings."""
 
-    def __init__(self, module: nn.Module, processor: Any, report: LoadReport) -> None:
+    def __init__(self, module: nn.Module, images: Any, videos: Any, report: LoadReport) -> None:
         self.module = module
-        self.processor = processor
+        self._images = images
+        self._videos = videos
         self.report = report
 
     @classmethod
@@ -57,18 +67,60 @@ class VisionEncoder:
             rename=module.stored_name,
             memory_limit=settings.memory_limit_bytes,
         )
-        return cls(module.to(settings.torch_device), AutoImageProcessor.from_pretrained(checkpoint.root), report)
+        return cls(
+            module.to(settings.torch_device),
+            images=AutoImageProcessor.from_pretrained(checkpoint.root),
+            videos=AutoVideoProcessor.from_pretrained(checkpoint.root),
+            report=report,
+        )
+
+    @property
+    def frames_per_patch(self) -> int:
+        """Frames that share a temporal patch."""
+        return int(self._videos.temporal_patch_size)
+
+    def encode(self, image: NDArray[np.uint8], bounds: PixelBounds | None = None) -> VisualEmbeddings:
+        """Embed one image, uint8 `[height, width, 3]`."""
+        return self.encode_together([image], bounds)[0]
 
     @torch.no_grad()
-    def encode(self, image: NDArray[np.uint8]) -> ImageEmbeddings:
-        """Embed one image, uint8 `[height, width, 3]`."""
+    def encode_together(
+        self, images: Sequence[NDArray[np.uint8]], bounds: PixelBounds | None = None
+    ) -> list[VisualEmbeddings]:
+        """Embed images in one pass of the ViT, in which each attends to itself alone."""
         # Named, because the processor's guess is wrong for a picture three pixels high.
-        inputs = self.processor(images=[image], return_tensors="pt", input_data_format="channels_last")
+        options = {"return_tensors": "pt", "input_data_format": "channels_last", **_size(self._images, bounds)}
+        inputs = self._images(images=list(images), **options)
+        return self._embed(inputs["pixel_values"], inputs["image_grid_thw"])
+
+    @torch.no_grad()
+    def encode_video(self, frames: NDArray[np.uint8], bounds: PixelBounds | None = None) -> VisualEmbeddings:
+        """Embed the frames of one video that were chosen to be read, uint8 `[T, height, width, 3]`."""
+        if len(frames) < self.frames_per_patch:
+            frames = np.repeat(frames, self.frames_per_patch, axis=0)
+        clip = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2)
+        options = {"return_tensors": "pt", "do_sample_frames": False, **_size(self._videos, bounds)}
+        inputs = self._videos(videos=[clip], **options)
+        return self._embed(inputs["pixel_values_videos"], inputs["video_grid_thw"])[0]
+
+    def _embed(self, pixels: Tensor, grids: Tensor) -> list[VisualEmbeddings]:
         weight = next(self.module.parameters())
-        patches = inputs["pixel_values"].to(weight.device, weight.dtype)
-        grid = inputs["image_grid_thw"].to(weight.device)
-        temporal, rows, columns = (int(n) for n in inputs["image_grid_thw"][0])
-        return ImageEmbeddings(self.module(patches, grid), (temporal, rows, columns))
+        embeddings: Tensor = self.module(pixels.to(weight.device, weight.dtype), grids.to(weight.device))
+        shapes = [(int(t), int(rows), int(columns)) for t, rows, columns in grids]
+        patches = [t * rows * columns for t, rows, columns in shapes]
+        # The ViT merges the same number of patches into each token.
+        merged = sum(patches) // len(embeddings)
+        parts = embeddings.split([count // merged for count in patches])
+        return [VisualEmbeddings(part, shape) for part, shape in zip(parts, shapes, strict=True)]
+
+
+def _size(processor: Any, bounds: PixelBounds | None) -> dict[str, Any]:
+    """The processor's argument for other bounds than its own."""
+    if bounds is None or (bounds.least is None and bounds.most is None):
+        return {}
+    given = {"shortest_edge": bounds.least, "longest_edge": bounds.most}
+    own = {edge: getattr(processor.size, edge, None) or processor.size[edge] for edge in given}
+    return {"size": {edge: own[edge] if given[edge] is None else given[edge] for edge in given}}
 
 
 def _rebuild_buffers(module: nn.Module) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import sys
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -40,6 +40,23 @@ class VideoClip:
     fps: float
 
 
+@dataclass(frozen=True)
+class SampledFrames:
+    """Some frames of a video.
+
+    Attributes:
+        frames: RGB, uint8 [T, H, W, 3] with T >= 1, upright, in display order.
+        indices: their numbers in the video, from 0.
+        fps: of the video, in Hz.
+        total: how many frames the video says it has.
+    """
+
+    frames: NDArray[np.uint8]
+    indices: list[int]
+    fps: float
+    total: int
+
+
 def decode_video(source: Source, *, first: int | None = None, last: int | None = None) -> VideoClip:
     """Decode a video's frames, all of them or those at one end.
 
@@ -59,13 +76,61 @@ def decode_video(source: Source, *, first: int | None = None, last: int | None =
         check_range(name, 1 if count is None else count, 1, sys.maxsize)
     with demuxed("video", source) as container:
         stream = _video_stream(container)
-        rate = stream.average_rate or stream.base_rate or stream.guessed_rate
-        if not rate:
-            raise MediaError("the frame rate is not known")
+        rate = _rate(stream)
         decoded: Iterable[av.VideoFrame] = container.decode(stream)
         # The deque holds the decoder's own frames, so that those which fall out of it are never converted.
         chosen = islice(decoded, first) if last is None else deque(decoded, last)
         return VideoClip(_stacked(_upright(chosen)), float(rate))
+
+
+def decode_frames(source: Source, choose: Callable[[int, float], Sequence[int]]) -> SampledFrames:
+    """Decode chosen frames of a video, with the colours that OpenCV gives them, as vLLM does.
+
+    The display matrix (rotation, mirroring) is applied. Memory is bounded by the frames returned.
+
+    Args:
+        source: as in `decode_video`.
+        choose: from the number of frames and the frame rate in Hz to ascending frame numbers.
+
+    Raises:
+        MediaError: as in `decode_video`; or none of the chosen frames can be read.
+    """
+    with demuxed("video", source) as container:
+        stream = _video_stream(container)
+        rate = stream.guessed_rate or stream.average_rate or stream.base_rate
+        if not rate:
+            raise MediaError("the frame rate is not known")
+        total = stream.frames or _frames_by_duration(container, stream, float(rate))
+        wanted = set(choose(total, float(rate)))
+        found: list[int] = []
+        return SampledFrames(
+            _stacked(_upright(_chosen(container.decode(stream), wanted, found), opencv=True)),
+            found,
+            float(rate),
+            total,
+        )
+
+
+def _frames_by_duration(container: InputContainer, stream: VideoStream, fps: float) -> int:
+    """An estimate where the file does not say how many frames it has."""
+    if stream.duration is not None and stream.time_base is not None:
+        seconds = float(stream.duration * stream.time_base)
+    elif container.duration is not None:
+        seconds = container.duration / av.time_base
+    else:
+        raise MediaError("the number of frames is not known")
+    return max(1, math.floor(seconds * fps + 0.5))
+
+
+def _chosen(frames: Iterable[av.VideoFrame], wanted: set[int], found: list[int]) -> Iterator[av.VideoFrame]:
+    """The wanted frames; their numbers are added to `found`. Nothing behind the last one is decoded."""
+    last = max(wanted)
+    for number, frame in enumerate(frames):
+        if number in wanted:
+            found.append(number)
+            yield frame
+        if number >= last:
+            return
 
 
 def _video_stream(container: InputContainer) -> VideoStream:
@@ -79,7 +144,7 @@ def _video_stream(container: InputContainer) -> VideoStream:
     raise MediaError("there is no video track")
 
 
-def _upright(frames: Iterable[av.VideoFrame]) -> Iterator[NDArray[np.uint8]]:
+def _upright(frames: Iterable[av.VideoFrame], *, opencv: bool = False) -> Iterator[NDArray[np.uint8]]:
     reformatter, turn = VideoReformatter(), None
     for frame in frames:
         # Read once per clip: PyAV leaves a frame whose side data were read to the cycle collector.
@@ -87,7 +152,11 @@ def _upright(frames: Iterable[av.VideoFrame]) -> Iterator[NDArray[np.uint8]]:
         # swscale takes BT.601 for untagged frames of every size; common players do not.
         guess = Colorspace.ITU709 if frame.width >= 1280 or frame.height > 576 else Colorspace.ITU601
         matrix = guess if frame.colorspace in _NO_MATRIX else None
-        picture = reformatter.reformat(frame, format="rgb24", src_colorspace=matrix, interpolation=SCALING)
+        scaling = SCALING
+        if opencv:
+            # The stream's own matrix, or swscale's default.
+            matrix, scaling = None, Scaler.BICUBIC
+        picture = reformatter.reformat(frame, format="rgb24", src_colorspace=matrix, interpolation=scaling)
         pixels = np.asarray(picture.to_ndarray(), np.uint8)
         yield (pixels.swapaxes(0, 1) if swapped else pixels)[::rows, ::columns]
 
@@ -125,3 +194,64 @@ def _orientation(frame: av.VideoFrame) -> tuple[bool, int, int]:
     swapped = abs(b) > abs(a)
     down, right = (b, c) if swapped else (d, a)
     return swapped, -1 if down < 0 else 1, -1 if right < 0 else 1
+
+
+def frames_at(source: Source, times: list[float]) -> VideoClip:
+    """The frames that a video shows at some times. Memory is bounded by the frames returned.
+
+    Args:
+        source: as for `decode_video`.
+        times: seconds from the first frame, ascending; a time after the end gives the last frame.
+
+    Returns:
+        A frame for each time, and the average rate of the whole video.
+
+    Raises:
+        MediaError: as for `decode_video`; no times, or times that do not ascend.
+    """
+    if not times or times != sorted(times):
+        raise MediaError(f"times are {times}; use at least one, in ascending order")
+    with demuxed("video", source) as container:
+        stream = _video_stream(container)
+        rate = _rate(stream)
+        return VideoClip(_stacked(_upright(_shown_at(container.decode(stream), times, rate))), rate)
+
+
+def video_seconds(source: Source) -> float:
+    """The length of a video in seconds, from its packets; nothing is decoded.
+
+    Raises:
+        MediaError: unreadable, or no frames.
+    """
+    with demuxed("video", source) as container:
+        stream = _video_stream(container)
+        # Of a frame whose packet does not say how long it lasts.
+        ticks = 1 / (_rate(stream) * float(stream.time_base or 1))
+        shown = [(packet.pts, packet.duration or ticks) for packet in container.demux(stream) if packet.pts is not None]
+        if not shown:
+            raise MediaError("the video track has no frames")
+        last = max(pts + duration for pts, duration in shown)
+        return float((last - min(shown)[0]) * (stream.time_base or 1))
+
+
+def _rate(stream: VideoStream) -> float:
+    rate = stream.average_rate or stream.base_rate or stream.guessed_rate
+    if not rate:
+        raise MediaError("the frame rate is not known")
+    return float(rate)
+
+
+def _shown_at(frames: Iterable[av.VideoFrame], times: list[float], rate: float) -> Iterator[av.VideoFrame]:
+    """The frame of each time: the last one that starts at it or before it."""
+    wanted, shown, start = deque(times), None, None
+    for index, frame in enumerate(frames):
+        begins = index / rate if frame.time is None else frame.time
+        start = begins if start is None else start
+        while shown is not None and wanted and begins - start > wanted[0]:
+            wanted.popleft()
+            yield shown
+        if not wanted:
+            return
+        shown = frame
+    if shown is not None:
+        yield from (shown for _ in wanted)

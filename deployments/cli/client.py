@@ -88,16 +88,33 @@ class Client:
             encoded = base64.b64encode(image.read_bytes()).decode()
             content.insert(0, {"type": "image_url", "image_url": {"url": f"data:image/*;base64,{encoded}"}})
         message = {"role": "user", "content": content}
-        body = {"messages": [message], "max_tokens": max_tokens, "stream": True, **sampling}
-        with self._stream("POST", "/v1/chat/completions", json=body) as response:
+        self.chat({"messages": [message], "max_tokens": max_tokens, **sampling}, on_text)
+
+    def chat(self, body: dict[str, Any], on_text: Callable[[str], None]) -> str | None:
+        """Send a chat request; `on_text` gets the answer piece by piece.
+
+        Args:
+            body: the fields of `POST /v1/chat/completions`, without `stream`.
+            on_text: called for each piece of text.
+
+        Returns:
+            Why the answer ended: `stop`, or `length` where it was cut off; None where the server does not say.
+
+        Raises:
+            ServerError: the server refuses, fails or cannot be reached.
+        """
+        ended: str | None = None
+        with self._stream("POST", "/v1/chat/completions", json={**body, "stream": True}) as response:
             for _, data in _events(response):
                 if data == "[DONE]":
-                    return
+                    break
                 chunk = json.loads(data)
                 if "error" in chunk:
                     raise ServerError(chunk["error"]["message"])
                 for choice in chunk["choices"]:
                     on_text(choice["delta"].get("content") or "")
+                    ended = choice.get("finish_reason") or ended
+        return ended
 
     def wait_healthy(self, timeout: float) -> None:
         """Wait until every stage is ready.

@@ -14,13 +14,17 @@ from deployments.ingress.documentation import openapi, page
 from deployments.ingress.errors import ApiError, as_api_error
 from deployments.ingress.graph import Graph
 from deployments.ingress.middleware import RequestContext, request_id_of
-from deployments.ingress.routes import actions, chat, health, images, metrics, models, video_jobs, videos
+from deployments.ingress.routes import actions, health, images, metrics, models, reasoner, video_jobs, videos
 from deployments.logs import log
 
 ROUTES = [
     Route("/v1/models", models.list_models),
     Route("/v1/models/{model:path}", models.retrieve_model),
-    Route("/v1/chat/completions", chat.create_chat_completion, methods=["POST"]),
+    Route("/v1/chat/completions", reasoner.create_chat_completion, methods=["POST"]),
+    Route("/v1/completions", reasoner.create_completion, methods=["POST"]),
+    Route("/v1/responses", reasoner.create_response, methods=["POST"]),
+    Route("/tokenize", reasoner.tokenize, methods=["POST"]),
+    Route("/detokenize", reasoner.detokenize, methods=["POST"]),
     Route("/v1/images/generations", images.create_image, methods=["POST"]),
     Route("/v1/images/edits", images.edit_image, methods=["POST"]),
     Route("/v1/videos/sync", videos.create_video_sync, methods=["POST"]),

@@ -18,9 +18,9 @@ from deployments.model import ModelCard
 from deployments.names import FRONT
 from deployments.serve_status import serve_status
 from deployments.settings import FrontSettings, ServedModels
-from deployments.wire.chat_answer import ChatAnswer
 from deployments.wire.handles import answer_of, handle_of, items_of
 from deployments.wire.media_store import MediaStore
+from deployments.wire.reasoner_calls import ReasonerAnswer, ReasonerCall
 
 REFRESH_S = 10.0
 # While the card of a configured application is missing.
@@ -99,19 +99,17 @@ class Graph:
                     self._once_ready.add(served.application)
         return [served for served in models if served.application in self._once_ready]
 
-    # Chat
+    # The Reasoner
 
-    async def chat(self, application: str, request_id: str, body: dict[str, Any]) -> ChatAnswer:
-        """The whole answer to a chat."""
-        answer: ChatAnswer = await _call(handle_of("Reasoner", application).chat.remote(request_id, body))
+    async def ask(self, application: str, call: ReasonerCall) -> ReasonerAnswer:
+        """The Reasoner's whole answer."""
+        answer: ReasonerAnswer = await _call(handle_of("Reasoner", application).answer.remote(call))
         return answer
 
-    async def chat_stream(
-        self, application: str, request_id: str, body: dict[str, Any]
-    ) -> AsyncGenerator[ChatAnswer | str, None]:
-        """The answer to a chat piece by piece, or an error."""
+    async def ask_stream(self, application: str, call: ReasonerCall) -> AsyncGenerator[ReasonerAnswer | str, None]:
+        """The Reasoner's answer piece by piece, or an error."""
         reasoner = handle_of("Reasoner", application).options(stream=True)
-        async with aclosing(_stream(reasoner.chat_stream.remote(request_id, body))) as stream:
+        async with aclosing(_stream(reasoner.stream.remote(call))) as stream:
             async for part in stream:
                 yield part
 
@@ -149,7 +147,10 @@ class Graph:
             if stage.name in STAGES
         ]
         answers = await asyncio.gather(
-            *(asyncio.to_thread(_broadcast, application, deployment) for application, deployment in deployments)
+            *(
+                asyncio.to_thread(_broadcast, application, deployment, "stats")
+                for application, deployment in deployments
+            )
         )
         return [
             (application, deployment, number, figures)
@@ -157,10 +158,22 @@ class Graph:
             for number, figures in enumerate(replicas)
         ]
 
+    async def engine_metrics(self) -> list[tuple[str, int, str]]:
+        """Application, replica's number and vLLM's own metrics, as text, of every Reasoner that answers."""
+        chatting = [served.application for served in self.models() if served.card.chats]
+        answers = await asyncio.gather(
+            *(asyncio.to_thread(_broadcast, application, "Reasoner", "exposition") for application in chatting)
+        )
+        return [
+            (application, number, text)
+            for application, replicas in zip(chatting, answers, strict=True)
+            for number, text in enumerate(replicas)
+        ]
 
-def _broadcast(application: str, deployment: str) -> list[dict[str, float]]:
+
+def _broadcast(application: str, deployment: str, method: str) -> list[Any]:
     try:
-        results: list[dict[str, float]] = handle_of(deployment, application).broadcast("stats").results(timeout_s=2)
+        results: list[Any] = handle_of(deployment, application).broadcast(method).results(timeout_s=2)
     except Exception as error:  # A replica that is starting or dying does not answer.
         log.debug("no figures of %s/%s: %s", application, deployment, error)
         return []

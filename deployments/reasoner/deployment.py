@@ -1,33 +1,37 @@
-"""The Reasoner stage: chat about text and images, by vLLM.
+"""The Reasoner stage: chat about text, images and videos, by vLLM.
 
-It replaces images by embeddings from the Encoder, passes everything else to vLLM unchanged, and aborts requests whose
-answers nobody reads.
+It replaces the media of chats by embeddings from the Encoder, passes everything else to vLLM unchanged, and aborts
+requests whose answers nobody reads.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import os
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import AbstractContextManager, aclosing
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
 
 from cosmos3_core.checkpoint import Checkpoint
+from cosmos3_core.errors import RequestError
+from cosmos3_core.media.checks import MediaError
 from cosmos3_core.model.names import reasoner_shapes
 from cosmos3_core.weights import stored_tensors
 from deployments.logs import log, logs_for
+from deployments.reasoner.refusals import refusal
 from deployments.settings import ModelSettings
-from deployments.wire.chat_answer import ChatAnswer
-from deployments.wire.chat_images import image_parts, with_parts
 from deployments.wire.handles import answer_of
 from deployments.wire.handoff import to_tensor
 from deployments.wire.messages import EmbeddingsReference
+from deployments.wire.reasoner_calls import STREAMED, AttachedMedium, Operation, ReasonerAnswer, ReasonerCall
 
 if TYPE_CHECKING:
-    from deployments.reasoner.engine import ChatEngine
+    from deployments.reasoner.engine import ReasonerEngine
+    from deployments.reasoner.media import Embedded
 
 VISION = "vision_encoder"
 CONNECTOR_VARIABLE = "VLLM_MEDIA_CONNECTOR"
@@ -44,9 +48,9 @@ class Reasoner:
         self.checkpoint = settings.find_checkpoint()
         # Before the import: vLLM reads its variables then, and the processes of its engine inherit them.
         os.environ.update(settings.reasoner.environment | {CONNECTOR_VARIABLE: "cosmos3"})
-        from deployments.reasoner.engine import ChatEngine
+        from deployments.reasoner.engine import ReasonerEngine
 
-        self.engine: ChatEngine = ChatEngine(settings.name, self.checkpoint, settings.reasoner)
+        self.engine: ReasonerEngine = ReasonerEngine(settings.name, self.checkpoint, settings.reasoner)
         self._requests = self._active = 0
         self._bytes_read = _bytes_read(self.checkpoint)
         self._warm = False
@@ -58,36 +62,41 @@ class Reasoner:
             Exception: vLLM's engine is dead.
         """
         if not self._warm:
-            answer = await self.chat("warm-up", {"model": self.settings.name, **WARM_UP})
+            await self.engine.start()
+            body = {"model": self.settings.name, **WARM_UP}
+            answer = await self.answer(ReasonerCall("warm-up", Operation.CHAT, body))
             if answer.status != 200:
                 raise RuntimeError(f"the warm-up request failed: {answer.body}")
             self._requests, self._warm = 0, True
         await self.engine.check_health()
 
-    async def chat(self, request_id: str, body: dict[str, Any]) -> ChatAnswer:
+    async def answer(self, call: ReasonerCall) -> ReasonerAnswer:
         """Answer as a whole. Cancelling the call aborts the request in the engine."""
-        async with aclosing(self._answers(request_id, {**body, "stream": False})) as answers:
+        whole = replace(call, body={**call.body, "stream": False}) if call.operation in STREAMED else call
+        async with aclosing(self._answers(whole)) as answers:
             answer = await anext(answers)
-        assert isinstance(answer, ChatAnswer)
+        assert isinstance(answer, ReasonerAnswer)
         return answer
 
-    async def chat_stream(self, request_id: str, body: dict[str, Any]) -> AsyncGenerator[ChatAnswer | str, None]:
+    async def stream(self, call: ReasonerCall) -> AsyncGenerator[ReasonerAnswer | str, None]:
         """Answer with an error or with server-sent events. Closing the stream aborts the request in the engine."""
-        async with aclosing(self._answers(request_id, body)) as answers:
+        async with aclosing(self._answers(call)) as answers:
             async for part in answers:
                 yield part
 
-    async def _answers(self, request_id: str, body: dict[str, Any]) -> AsyncGenerator[ChatAnswer | str, None]:
-        from deployments.reasoner.media import registered
-
+    async def _answers(self, call: ReasonerCall) -> AsyncGenerator[ReasonerAnswer | str, None]:
         self._requests += 1
         self._active += 1
         try:
-            with logs_for(request_id):
-                images = await self._images(request_id, body)
-                with registered(images) as parts:
-                    answer = await self.engine.chat({**with_parts(body, parts), "request_id": request_id})
-                    if isinstance(answer, ChatAnswer):
+            with logs_for(call.request_id):
+                try:
+                    prepared = await self._prepared(call)
+                except RequestError as error:
+                    yield refusal(error.field, str(error))
+                    return
+                with prepared as body:
+                    answer = await self.engine.answer(call.operation, body)
+                    if isinstance(answer, ReasonerAnswer):
                         log.info("answered: %d", answer.status)
                         yield answer
                         return
@@ -97,33 +106,64 @@ class Reasoner:
         finally:
             self._active -= 1
 
-    async def _images(self, request_id: str, body: dict[str, Any]) -> list[tuple[Tensor, tuple[int, int, int]]]:
-        """Embeddings of the images in a chat, in order; empty if vLLM embeds them itself."""
-        if self.encoder is None:
-            return []
-        images = await asyncio.to_thread(image_parts, body)
-        if not images:
-            return []
-        references: list[EmbeddingsReference] = await answer_of(self.encoder.embed.remote(request_id, images))
-        arrays = await asyncio.gather(*(reference.embeddings.reference for reference in references))
-        cpu = torch.device("cpu")
-        return [
-            (to_tensor(array, reference.embeddings.dtype, cpu), reference.grid)
-            for array, reference in zip(arrays, references, strict=True)
+    async def _prepared(self, call: ReasonerCall) -> AbstractContextManager[dict[str, Any]]:
+        """The body for vLLM, which can read the call's media while the block runs.
+
+        Raises:
+            RequestError: a medium cannot be read.
+        """
+        from deployments.reasoner.media import with_embeddings, with_files
+
+        body = {**call.body, "request_id": call.request_id} if call.operation in STREAMED else call.body
+        if self.encoder is None or call.operation is not Operation.CHAT:
+            return with_files(body, call.media)
+        return with_embeddings(body, call.media, await self._embedded(call))
+
+    async def _embedded(self, call: ReasonerCall) -> list[Embedded]:
+        # Each in a context of its own: Serve gives all calls of one request the same internal id, and of those that wait
+        # together under one id, a router that does not go by their order loses all but one.
+        tasks = [
+            asyncio.create_task(self._embed(call.request_id, medium), context=contextvars.Context())
+            for medium in call.media
         ]
+        try:
+            return await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    async def _embed(self, request_id: str, medium: AttachedMedium) -> Embedded:
+        from deployments.reasoner.media import Embedded
+
+        assert self.encoder is not None
+        try:
+            with logs_for(request_id):
+                found: EmbeddingsReference = await answer_of(self.encoder.embed.remote(request_id, medium.visual))
+        except MediaError as error:
+            # Ray's own exception, whose text is a traceback, is one of the cause's class too.
+            raise RequestError(medium.field, f"cannot be read: {getattr(error, 'cause', error)}") from error
+        array = await found.embeddings.reference
+        tensor = to_tensor(array, found.embeddings.dtype, torch.device("cpu"))
+        return Embedded(tensor, found.grid, found.timestamps)
+
+    async def exposition(self) -> str:
+        """vLLM's own metrics in Prometheus' text format."""
+        from deployments.reasoner.figures import exposition
+
+        return exposition()
 
     async def stats(self) -> dict[str, float]:
         """Counters and gauges for `/metrics`; `vllm_` are the engine's own."""
-        stats = self.engine.stats
+        figures = self.engine.figures
         return {
             "chat_requests": self._requests,
             "active_requests": self._active,
             **self._bytes_read,
             "vllm_unfinished_requests": self.engine.llm.get_num_unfinished_requests(),
-            "vllm_running_requests": stats.running,
-            "vllm_waiting_requests": stats.waiting,
-            "vllm_prompt_tokens": stats.prompt_tokens,
-            "vllm_generated_tokens": stats.generated_tokens,
+            "vllm_running_requests": figures.running,
+            "vllm_waiting_requests": figures.waiting,
+            "vllm_prompt_tokens": figures.prompt_tokens,
+            "vllm_generated_tokens": figures.generated_tokens,
         }
 
     def __del__(self) -> None:

@@ -1,104 +1,126 @@
-"""vLLM: the engine on the unified checkpoint, and vLLM's own chat serving in front of it.
+"""vLLM: the engine on the unified checkpoint, and vLLM's own serving of OpenAI's routes in front of it.
 
-vLLM's modules move between releases, so only this module and `media` import from it. The environment variables that
-vLLM reads must be set before the import.
+vLLM's modules move between releases, so only this module, `media` and `figures` import from it. The environment
+variables that vLLM reads must be set before the import.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from argparse import Namespace
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import dataclass, fields
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from starlette.datastructures import State
 from vllm.engine.arg_utils import AsyncEngineArgs
-from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest, ChatCompletionResponse
-from vllm.entrypoints.openai.chat_completion.serving import OpenAIServingChat
-from vllm.entrypoints.openai.models.protocol import BaseModelPath
-from vllm.entrypoints.openai.models.serving import OpenAIServingModels
+from vllm.entrypoints.launchers.api_server.app_state import init_app_state
+from vllm.entrypoints.launchers.cli_args import FrontendArgs
+from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
+from vllm.entrypoints.openai.completion.protocol import CompletionRequest
+from vllm.entrypoints.openai.models.protocol import LoRAModulePath
+from vllm.entrypoints.openai.responses.protocol import ResponsesRequest
 from vllm.entrypoints.serve.engine.protocol import ErrorResponse
 from vllm.entrypoints.serve.exception_handling.error_response import create_error_response
+from vllm.entrypoints.serve.tokenize.protocol import DetokenizeRequest, TokenizeRequest
 from vllm.exceptions import VLLMError
-from vllm.renderers.online_renderer import OnlineRenderer
 from vllm.v1.engine.async_llm import AsyncLLM
-from vllm.v1.metrics.loggers import StatLoggerBase
 
 from cosmos3_core.checkpoint import Checkpoint
+from deployments.reasoner.figures import SchedulerFigures
 from deployments.reasoner.refusals import refusal_of
 from deployments.settings import ReasonerSettings
-from deployments.wire.chat_answer import ChatAnswer
-from deployments.wire.chat_images import MAX_IMAGES
+from deployments.wire.chat_media import MAX_IMAGES, MAX_VIDEOS
+from deployments.wire.reasoner_calls import Operation, ReasonerAnswer
+
+Handler = Callable[[Any], Awaitable[Any]]
 
 
-class EngineStats(StatLoggerBase):
-    """The last figures of vLLM's scheduler, and totals."""
+@dataclass(frozen=True)
+class _Route:
+    """One of vLLM's operations.
 
-    def __init__(self, vllm_config: Any, engine_index: int = 0) -> None:
-        self.running = self.waiting = self.prompt_tokens = self.generated_tokens = 0
+    Attributes:
+        request: the type of its request.
+        handler: finds what answers it.
+    """
 
-    def record(
-        self, scheduler_stats: Any, iteration_stats: Any, mm_cache_stats: Any = None, engine_idx: int = 0
-    ) -> None:
-        """vLLM calls this after each step of the engine."""
-        if scheduler_stats is not None:
-            self.running = scheduler_stats.num_running_reqs
-            self.waiting = scheduler_stats.num_waiting_reqs
-        if iteration_stats is not None:
-            self.prompt_tokens += iteration_stats.num_prompt_tokens
-            self.generated_tokens += iteration_stats.num_generation_tokens
-
-    def log_engine_initialized(self) -> None:
-        """vLLM requires this method; there is nothing to log."""
+    request: TypeAdapter[Any]
+    handler: Callable[[State], Handler]
 
 
-class ChatEngine:
-    """A vLLM engine, with vLLM's chat serving in front of it."""
+_ROUTES = {
+    Operation.CHAT: _Route(
+        TypeAdapter(ChatCompletionRequest), lambda state: state.openai_serving_chat.create_chat_completion
+    ),
+    Operation.COMPLETION: _Route(
+        TypeAdapter(CompletionRequest), lambda state: state.openai_serving_completion.create_completion
+    ),
+    Operation.RESPONSES: _Route(
+        TypeAdapter(ResponsesRequest), lambda state: state.openai_serving_responses.create_responses
+    ),
+    Operation.TOKENIZE: _Route(
+        TypeAdapter(TokenizeRequest), lambda state: _with_raw(state.serving_tokenization.create_tokenize)
+    ),
+    Operation.DETOKENIZE: _Route(
+        TypeAdapter(DetokenizeRequest), lambda state: _with_raw(state.serving_tokenization.create_detokenize)
+    ),
+}
+
+
+class ReasonerEngine:
+    """A vLLM engine, with what `vllm serve` puts in front of it."""
 
     def __init__(self, name: str, checkpoint: Checkpoint, settings: ReasonerSettings) -> None:
-        self.stats = EngineStats(None)
-        self.llm = AsyncLLM.from_engine_args(
-            AsyncEngineArgs(**engine_arguments(checkpoint, settings)),
-            stat_loggers=[lambda *_: self.stats],
-        )
-        models = OpenAIServingModels(self.llm, [BaseModelPath(name, str(checkpoint.root))])
-        renderer = OnlineRenderer(
-            self.llm.model_config,
-            self.llm.renderer,
-            request_logger=None,
-            chat_template=None,
-            chat_template_content_format="auto",
-        )
-        self._chat = OpenAIServingChat(
-            self.llm,
-            models,
-            "assistant",
-            online_renderer=renderer,
-            request_logger=None,
-            chat_template=None,
-            chat_template_content_format="auto",
-        )
+        self._settings = settings
+        self._arguments = AsyncEngineArgs(**engine_arguments(name, checkpoint, settings))
+        self.figures = SchedulerFigures(None)
+        self.llm = AsyncLLM.from_engine_args(self._arguments, stat_loggers=[lambda *_: self.figures])
+        self._state = State()
 
-    async def chat(self, body: dict[str, Any]) -> ChatAnswer | AsyncGenerator[str, None]:
-        """Answer a chat request with a whole answer, an error, or a stream of server-sent events."""
+    async def start(self) -> None:
+        """Make vLLM's handlers, which load the adapters that the recipe names."""
+        await init_app_state(self.llm, self._state, self._server(), await self.llm.get_supported_tasks())
+
+    def _server(self) -> Namespace:
+        """The arguments of `vllm serve`: its own defaults, the recipe's, and those that the graph decides."""
+        given = dict(self._settings.server)
+        if "lora_modules" in given:
+            given["lora_modules"] = [LoRAModulePath(**module) for module in given["lora_modules"]]
+        frontend = FrontendArgs(**given)
+        own = {field.name: getattr(frontend, field.name) for field in fields(frontend)}
+        engine = {field.name: getattr(self._arguments, field.name) for field in fields(self._arguments)}
+        decided = {
+            # The ingress has read the fields that this is about, and passes on nothing else.
+            "trust_request_mm_kwargs": True,
+            "structured_outputs_config": self.llm.vllm_config.structured_outputs_config,
+        }
+        return Namespace(**engine | own | decided)
+
+    async def answer(self, operation: Operation, body: dict[str, Any]) -> ReasonerAnswer | AsyncGenerator[str, None]:
+        """Answer a request with a whole answer, an error, or a stream of server-sent events."""
+        route = _ROUTES[operation]
         try:
-            request = ChatCompletionRequest(**body)
+            request = route.request.validate_python(body)
         except ValidationError as error:
             field, message = refusal_of(error.errors(include_url=False), body)
-            return _answer(create_error_response(message, param=field))
+            return _error(create_error_response(message, param=field))
         except VLLMError as error:
-            return _answer(create_error_response(error))
+            return _error(create_error_response(error))
         except Exception as error:  # Whatever vLLM's validators raise is caused by the request.
-            return _answer(create_error_response(f"the request cannot be read: {error}"))
+            return _error(create_error_response(f"the request cannot be read: {error}"))
         try:
-            result = await self._chat.create_chat_completion(request)
+            result = await route.handler(self._state)(request)
         except Exception as error:
             if self.llm.errored:
                 raise
-            return _answer(create_error_response(error))
+            return _error(create_error_response(error))
         if isinstance(result, ErrorResponse):
-            return _answer(result)
-        if isinstance(result, ChatCompletionResponse):
-            return ChatAnswer(200, result.model_dump())
-        return result
+            return _error(result)
+        if isinstance(result, BaseModel):
+            by_alias = operation is Operation.RESPONSES
+            return ReasonerAnswer(200, result.model_dump(mode="json", by_alias=by_alias))
+        return _events(result) if operation is Operation.RESPONSES else result
 
     async def check_health(self) -> None:
         """Raise if the engine is dead."""
@@ -109,7 +131,7 @@ class ChatEngine:
         self.llm.shutdown(timeout=5)
 
 
-def engine_arguments(checkpoint: Checkpoint, settings: ReasonerSettings) -> dict[str, Any]:
+def engine_arguments(name: str, checkpoint: Checkpoint, settings: ReasonerSettings) -> dict[str, Any]:
     """vLLM's arguments: defaults that depend on where images are embedded, overridden by the recipe's.
 
     vLLM loads a ViT in either case. With a limit of 0 images it would load none, but then it does not understand the
@@ -117,12 +139,24 @@ def engine_arguments(checkpoint: Checkpoint, settings: ReasonerSettings) -> dict
     """
     return {
         "model": str(checkpoint.root),
+        "served_model_name": [name],
         "enable_mm_embeds": settings.vision == "encoder",
-        "limit_mm_per_prompt": {"image": MAX_IMAGES, "video": 0},
+        "limit_mm_per_prompt": {"image": MAX_IMAGES, "video": MAX_VIDEOS},
         "distributed_executor_backend": "uni",
         **settings.engine,
     }
 
 
-def _answer(response: ErrorResponse) -> ChatAnswer:
-    return ChatAnswer(int(response.error.code), response.model_dump())
+def _with_raw(handler: Callable[[Any, Any], Awaitable[Any]]) -> Handler:
+    """A handler that wants the HTTP request too, only to read tracing headers from it."""
+    return lambda request: handler(request, None)
+
+
+async def _events(stream: AsyncGenerator[Any, None]) -> AsyncGenerator[str, None]:
+    """The events of the Responses API, as vLLM's own server sends them."""
+    async for event in stream:
+        yield f"event: {event.type}\ndata: {event.model_dump_json(by_alias=True)}\n\n"
+
+
+def _error(response: ErrorResponse) -> ReasonerAnswer:
+    return ReasonerAnswer(int(response.error.code), response.model_dump())

@@ -1,100 +1,169 @@
-"""How images reach vLLM: embeddings made by our Encoder under `vision: encoder`, data URIs under `vision: engine`.
+"""How media reach vLLM: as embeddings made by our Encoder, or as files that vLLM's own ViT is to read.
 
-vLLM asks a "media connector" for all media that a chat names. Ours has no access to the network, so no request can make
-the engine fetch anything, even if the ingress accepted it.
+vLLM asks a "media connector" for all media that a request names. Ours knows the media of running requests and nothing
+else, so no request can make the engine fetch anything, even if the ingress accepted it. It reads files with the
+Encoder's own readers, so that both ways see the same pixels.
 """
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
+from PIL import Image
 from torch import Tensor
-from vllm.multimodal.media import MEDIA_CONNECTOR_REGISTRY, MediaConnector
+from vllm.multimodal.media import MEDIA_CONNECTOR_REGISTRY, MediaConnector, MediaWithBytes
+
+from cosmos3_core.media.visual import read_frames, read_still, read_video
+from deployments.wire.chat_media import with_parts
+from deployments.wire.reasoner_calls import AttachedMedium
+from deployments.wire.visual_input import VisualInput, VisualKind, VisualReading
 
 CONNECTOR = "cosmos3"
+Value = TypeVar("Value")
+_media: dict[str, VisualInput] = {}
 _embeddings: dict[str, Tensor] = {}
 
 
+@dataclass(frozen=True)
+class Embedded:
+    """The embeddings of an image, or of a video whose patches are shown at `timestamps` (seconds)."""
+
+    embeddings: Tensor
+    grid: tuple[int, int, int]
+    timestamps: tuple[float, ...] | None
+
+
 @MEDIA_CONNECTOR_REGISTRY.register(CONNECTOR)
-class LocalMediaConnector(MediaConnector):
-    """Reads data URIs and the embeddings registered for running requests, and fetches nothing."""
+class AttachedMediaConnector(MediaConnector):
+    """Hands out the media and the embeddings of running requests, and fetches nothing."""
 
     def load_from_url(self, url: str, media_io: Any, **options: Any) -> Any:
-        """Decode a data URI.
+        """Refuse every URL.
 
         Raises:
-            ValueError: the URL has another scheme.
+            ValueError: always; media come with their requests.
         """
-        _require_data_uri(url)
-        return super().load_from_url(url, media_io, **options)
+        raise ValueError("media are accepted as base64 data URIs only")
 
     async def load_from_url_async(self, url: str, media_io: Any, **options: Any) -> Any:
-        """Decode a data URI.
+        """Refuse every URL."""
+        return self.load_from_url(url, media_io, **options)
+
+    def fetch_image(self, image_url: str, **options: Any) -> Any:
+        """The pixels of an image.
 
         Raises:
-            ValueError: the URL has another scheme.
+            ValueError: no running request has it, or it cannot be decoded.
         """
-        _require_data_uri(url)
-        return await super().load_from_url_async(url, media_io, **options)
+        visual = _of(_media, image_url)
+        return MediaWithBytes(Image.fromarray(read_still(visual.files[0])), visual.key.encode())
+
+    async def fetch_image_async(self, image_url: str, **options: Any) -> Any:
+        """The same without holding up the event loop."""
+        return await asyncio.to_thread(self.fetch_image, image_url)
+
+    def fetch_video(self, video_url: str, **options: Any) -> Any:
+        """The frames of a video that are read, and what vLLM wants to know of them.
+
+        Raises:
+            ValueError: no running request has it, or it cannot be decoded.
+        """
+        return _sampled(_of(_media, video_url))
+
+    async def fetch_video_async(self, video_url: str, **options: Any) -> Any:
+        """The same without holding up the event loop."""
+        return await asyncio.to_thread(self.fetch_video, video_url)
 
     def fetch_image_embedding(self, data: str) -> Tensor:
-        """The embeddings registered under a name; a client's own data is never unpickled.
+        """The embeddings of a running request; a client's own data is never unpickled.
 
         Raises:
-            ValueError: no embeddings are registered under it.
+            ValueError: no running request has them.
         """
-        if data not in _embeddings:
-            raise ValueError("image_embeds are not accepted from clients; send an image_url with a data URI")
-        return _embeddings[data]
+        return _of(_embeddings, data)
 
     async def fetch_image_embedding_async(self, data: str) -> Tensor:
-        """The embeddings registered under a name."""
-        return self.fetch_image_embedding(data)
-
-    def fetch_audio_embedding(self, data: str) -> Tensor:
-        """Refuse every name: only image embeddings are registered."""
-        return self.fetch_image_embedding(data)
-
-    async def fetch_audio_embedding_async(self, data: str) -> Tensor:
-        """Refuse every name."""
-        return self.fetch_image_embedding(data)
+        """The embeddings of a running request."""
+        return _of(_embeddings, data)
 
     def fetch_video_embedding(self, data: str) -> Tensor:
-        """Refuse every name: only image embeddings are registered."""
-        return self.fetch_image_embedding(data)
+        """The embeddings of a running request."""
+        return _of(_embeddings, data)
 
     async def fetch_video_embedding_async(self, data: str) -> Tensor:
-        """Refuse every name."""
-        return self.fetch_image_embedding(data)
+        """The embeddings of a running request."""
+        return _of(_embeddings, data)
+
+    def fetch_audio_embedding(self, data: str) -> Tensor:
+        """The embeddings of a running request, of which none are audio."""
+        return _of(_embeddings, data)
+
+    async def fetch_audio_embedding_async(self, data: str) -> Tensor:
+        """The embeddings of a running request, of which none are audio."""
+        return _of(_embeddings, data)
 
 
-def _require_data_uri(url: str) -> None:
-    if url[:5].lower() != "data:":
-        raise ValueError("media are accepted as base64 data URIs only")
+def _of(known: dict[str, Value], name: str) -> Value:
+    if name not in known:
+        raise ValueError("only media that come with the request are read; send image_url or video_url with a data URI")
+    return known[name]
+
+
+def _sampled(visual: VisualInput) -> MediaWithBytes[Any]:
+    """A video as vLLM's own loaders return it, sampled for good."""
+    if visual.kind is VisualKind.FRAMES:
+        clip = read_frames(visual.files, visual.reading.chosen_fps)
+    else:
+        clip = read_video(visual.files[0], visual.reading.sampling)
+    metadata = {
+        "total_num_frames": clip.total,
+        "fps": clip.fps,
+        "duration": clip.total / clip.fps,
+        "video_backend": CONNECTOR,
+        "frames_indices": clip.indices,
+        "do_sample_frames": False,
+    }
+    # vLLM's caches go by these bytes.
+    return MediaWithBytes((clip.frames, metadata), visual.key.encode())
 
 
 @contextmanager
-def registered(images: list[tuple[Tensor, tuple[int, int, int]]]) -> Iterator[list[dict[str, Any]]]:
-    """Register embeddings while a request runs.
-
-    Args:
-        images: the embeddings and the grid of each image.
-
-    Yields:
-        The chat's content part for each image.
-    """
-    names = [uuid.uuid4().hex for _ in images]
-    parts = []
-    for name, (embeddings, grid) in zip(names, images, strict=True):
-        _embeddings[name] = embeddings
-        parts.append(
-            {"type": "image_embeds", "image_embeds": {"image_embeds": name, "image_grid_thw": list(grid)}},
-        )
+def with_files(body: dict[str, Any], media: Sequence[AttachedMedium]) -> Iterator[dict[str, Any]]:
+    """The body with which vLLM's own ViT reads the media of a request, while the block runs."""
+    # One request reads all of its media alike.
+    reading = media[0].visual.reading if media else VisualReading()
+    edges = {"shortest_edge": reading.least_pixels, "longest_edge": reading.most_pixels}
+    size = {edge: pixels for edge, pixels in edges.items() if pixels is not None}
+    _media.update((medium.name, medium.visual) for medium in media)
     try:
-        yield parts
+        yield {**body, "mm_processor_kwargs": {"size": size}} if size else body
     finally:
-        for name in names:
-            _embeddings.pop(name, None)
+        for medium in media:
+            del _media[medium.name]
+
+
+@contextmanager
+def with_embeddings(
+    body: dict[str, Any], media: Sequence[AttachedMedium], embedded: Sequence[Embedded]
+) -> Iterator[dict[str, Any]]:
+    """The body of a chat with which vLLM takes embeddings instead of the media, while the block runs."""
+    pairs = list(zip(media, embedded, strict=True))
+    _embeddings.update((medium.name, one.embeddings) for medium, one in pairs)
+    try:
+        yield with_parts(body, {medium.name: _part(medium, one) for medium, one in pairs}) if pairs else body
+    finally:
+        for medium in media:
+            del _embeddings[medium.name]
+
+
+def _part(medium: AttachedMedium, embedded: Embedded) -> dict[str, Any]:
+    """A content part. Its `uuid` is what vLLM's caches go by, which otherwise hash the embeddings."""
+    kind = "image" if embedded.timestamps is None else "video"
+    value: dict[str, Any] = {f"{kind}_embeds": medium.name, f"{kind}_grid_thw": list(embedded.grid)}
+    if embedded.timestamps is not None:
+        value["timestamps"] = list(embedded.timestamps)
+    return {"type": f"{kind}_embeds", f"{kind}_embeds": value, "uuid": medium.visual.key}

@@ -9,7 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from deployments.wire.reasoner_calls import ReasonerAnswer
+
 MISSING = "missing"
+
+
+def refusal(field: str, message: str) -> ReasonerAnswer:
+    """A refusal in vLLM's words."""
+    error = {"message": message, "type": "BadRequestError", "param": field, "code": 400}
+    return ReasonerAnswer(400, {"error": error})
 
 
 def refusal_of(errors: Sequence[Mapping[str, Any]], body: Any) -> tuple[str | None, str]:

@@ -55,17 +55,19 @@ class KeyValuesReference:
 
 @dataclass(frozen=True)
 class EmbeddingsReference:
-    """One image's embeddings for the Reasoner.
+    """The embeddings of an image or a video for the Reasoner.
 
     Attributes:
-        key: hash of the image file.
+        key: hash of the medium and of how it was read.
         embeddings: `[tokens, hidden x (1 + deepstack layers)]`.
         grid: temporal, vertical and horizontal patches.
+        timestamps: seconds at which each temporal patch of a video is shown; None for an image.
     """
 
     key: str
     embeddings: ArrayReference
     grid: tuple[int, int, int]
+    timestamps: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True)

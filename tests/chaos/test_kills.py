@@ -120,7 +120,8 @@ def resumed(indices: list[int]) -> bool:
     return indices.count(1) == 1 and len(indices) > STEPS // 2 and indices[-1] == STEPS
 
 
-@pytest.mark.parametrize("name", ["Generator", "rank"])
+# A rank dies in the middle of a video in test_gang.py too, with another beside it.
+@pytest.mark.parametrize("name", ["Generator", pytest.param("rank", marks=pytest.mark.long)])
 def test_the_gang_dies(name: str, http: httpx.Client, data: Path, undisturbed: dict[str, Any], killer: Killer) -> None:
     job, killing = submitted(http, VIDEO), killer(name)
     story = Story(in_the_middle(data, job), killing)

@@ -40,6 +40,9 @@ LIGHT = (
     "sampling.sampling",
     "settings",
     "tiny.cache",
+    "workflows.annotate",
+    "workflows.chat",
+    "workflows.parsing",
 )
 PROGRAM = """
 import sys

@@ -11,7 +11,14 @@ import pytest
 from cosmos3_core.errors import RequestError
 from cosmos3_core.media.stills import decode_image, encode_image
 from cosmos3_core.modes import Mode
-from cosmos3_core.outputs import action_object, check_output, check_writable, write_files
+from cosmos3_core.outputs import (
+    action_object,
+    check_image_output,
+    check_output,
+    check_writable,
+    write_files,
+    write_image,
+)
 
 PICTURE = np.full((16, 32, 3), (200, 60, 50), np.uint8)
 
@@ -61,3 +68,24 @@ def test_actions_are_written_beside_the_video(tmp_path: Path) -> None:
     assert written == [tmp_path / "clip.mp4", tmp_path / "clip.action.json"]
     assert json.loads(written[1].read_text()) == action
     assert sorted(path.name for path in tmp_path.iterdir()) == ["clip.action.json", "clip.mp4"]
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.JPEG", "a.webp"])
+def test_a_picture_is_written_as_its_name_says(tmp_path: Path, name: str) -> None:
+    check_image_output(tmp_path / name, "annotate")
+    write_image(tmp_path / name, PICTURE)
+    assert np.abs(decode_image(tmp_path / name).astype(int) - PICTURE).max() <= 4
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("a.mp4", "annotate is 'a.mp4'; pictures are written as .png, .jpg, .jpeg, .webp"),
+        ("a", "annotate is 'a'; pictures are written as"),
+        ("missing/a.png", "annotate is .*; expected a file in an existing folder"),
+    ],
+)
+def test_a_picture_that_cannot_be_written_is_refused(tmp_path: Path, name: str, message: str) -> None:
+    with pytest.raises(RequestError, match=message):
+        check_image_output(tmp_path / name, "annotate")

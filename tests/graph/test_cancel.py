@@ -68,6 +68,22 @@ def test_hanging_up_on_a_chat(stream: bool, client: Client, http: httpx.Client) 
     assert client.figures()[tokens] - before < LONG_CHAT["max_tokens"] / 2
 
 
+def test_a_chat_that_is_hung_up_on_runs_no_longer_than_half_a_second(client: Client, http: httpx.Client) -> None:
+    """By what is generated afterwards at the speed that was seen: a figure of the moment is up to a second old."""
+    tokens = "cosmos3_reasoner_vllm_generated_tokens"
+    before = settled(client)[tokens]
+    with http.stream("POST", "/v1/chat/completions", json=LONG_CHAT | {"stream": True}) as response:
+        lines = (line for line in response.iter_lines() if line.startswith("data: "))
+        next(lines)
+        started = time.monotonic()
+        read = sum(1 for _, _ in zip(range(60), lines, strict=False))
+        per_second = read / (time.monotonic() - started)
+    eventually(client, lambda f: f["cosmos3_reasoner_vllm_unfinished_requests"] == 0, timeout=10)
+    more = settled(client)[tokens] - before - read
+    # What was on its way while the last event was read comes on top.
+    assert more <= 0.5 * per_second + 10, f"{more:.0f} more tokens at {per_second:.0f} a second"
+
+
 def test_events_end_with_a_deleted_job(http: httpx.Client) -> None:
     job = http.post("/v1/videos", data=LONG).json()["id"]
     with http.stream("GET", f"/v1/videos/{job}/events") as response:

@@ -19,6 +19,7 @@ CARDS = {
     "tiny-cpu": 0,
     "family-cpu": 0,
     "reasoner-only": 1,
+    "reasoner-4gpu": 4,
     "nano-1gpu": 1,
     "nano-4gpu": 4,
     "nano-8gpu-latency": 8,

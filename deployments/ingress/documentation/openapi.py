@@ -35,7 +35,8 @@ TEXT: JsonSchema = {"type": "string"}
 OBJECT: JsonSchema = {"type": "object"}
 PATH_EXAMPLES = {"model": "nvidia/Cosmos3-Nano", "id": "video_gen_0123456789abcdef0123456789abcdef"}
 """Examples of path parameters."""
-DESCRIPTION = """Serves NVIDIA Cosmos 3: generation of images, videos and robot actions, and chat about images.
+DESCRIPTION = """Serves NVIDIA Cosmos 3: generation of images, videos and robot actions, and chat about images and
+videos.
 
 `X-Request-Id` is taken from the request or generated, and is in every answer and error. HEAD works wherever GET does.
 Unknown fields of a request are ignored, and the answer names them in `X-Ignored-Fields`."""
@@ -98,6 +99,10 @@ _ACTION = RequestBody(
     },
 )
 _CHAT = RequestBody("ChatRequest", (JSON,), {"messages": [{"role": "user", "content": "What is a robot?"}]})
+_COMPLETION = RequestBody("CompletionRequest", (JSON,), {"prompt": "A robot is", "max_tokens": 16})
+_RESPONSES = RequestBody("ResponsesRequest", (JSON,), {"input": "What is a robot?"})
+_TOKENIZE = RequestBody("TokenizeRequest", (JSON,), {"prompt": "A robot is"})
+_DETOKENIZE = RequestBody("DetokenizeRequest", (JSON,), {"tokens": [1, 2, 3]})
 _READY = Operation(_json("NimHealth"), others={503: _json("NimHealth")})
 _HEALTH = Operation(_json("Healthy"), others={503: _json("Unhealthy")})
 _METRICS = Operation({metrics.CONTENT_TYPE.partition(";")[0]: TEXT})
@@ -120,6 +125,10 @@ OPERATIONS: Mapping[str, Operation] = {
     "GET /v1/models": Operation(_json("ModelList")),
     "GET /v1/models/{model}": Operation(_json("ModelEntry")),
     "POST /v1/chat/completions": Operation({JSON: OBJECT, EVENTS: TEXT}, _CHAT),
+    "POST /v1/completions": Operation({JSON: OBJECT, EVENTS: TEXT}, _COMPLETION),
+    "POST /v1/responses": Operation({JSON: OBJECT, EVENTS: TEXT}, _RESPONSES),
+    "POST /tokenize": Operation({JSON: OBJECT}, _TOKENIZE),
+    "POST /detokenize": Operation({JSON: OBJECT}, _DETOKENIZE),
     "POST /v1/images/generations": Operation(
         _json("ImagesAnswer") | dict.fromkeys(IMAGES, BINARY),
         RequestBody("ImageRequest", (JSON,), _PROMPT),

@@ -19,7 +19,8 @@ from typing_extensions import is_typeddict
 from cosmos3_core import manifest
 from cosmos3_core.request import GenerationRequest
 from deployments.ingress import answers
-from deployments.ingress.requests import action_request, chat_request
+from deployments.ingress.documentation.reasoner_schemas import REASONER_REQUESTS
+from deployments.ingress.requests import action_request
 from deployments.ingress.requests import fields as tables
 from deployments.ingress.requests.coercions import JsonSchema
 
@@ -59,7 +60,7 @@ def components() -> dict[str, JsonSchema]:
     schemas["ActionEnvelope"]["properties"]["parameters"] = schema_ref(PARAMETERS)
     # Inside the envelope, the instruction comes from `input`.
     schemas[PARAMETERS].pop("required")
-    return schemas | {"ChatRequest": _chat()}
+    return schemas | REASONER_REQUESTS
 
 
 def schema_ref(name: str) -> JsonSchema:
@@ -102,21 +103,6 @@ def _container(name: str) -> JsonSchema:
         "description": f"Further fields, as an object or as JSON text. They {precedence} the same fields outside.",
         "anyOf": [{"type": "object"}, {"type": "string"}],
         "examples": [{"seed": 7}],
-    }
-
-
-def _chat() -> JsonSchema:
-    refused = ", ".join(chat_request.REFUSED)
-    return {
-        "type": "object",
-        "description": f"A request to vLLM's chat serving. Images are sent as data URIs. Refused: {refused}.",
-        "properties": {
-            "messages": {"type": "array", "items": {"type": "object"}, "minItems": 1},
-            "model": {"type": "string", "description": "Name of a served model; by default the first one that chats."},
-            "stream": {"type": "boolean", "default": False, "description": "Answer with server-sent events."},
-            "n": {"type": "integer", "minimum": 1, "maximum": chat_request.MAX_CHOICES},
-        },
-        "required": ["messages"],
     }
 
 

@@ -54,7 +54,7 @@ def _candidates(
     graph: Graph, name: str | None, *, unknown_status: int, verb: str, can: Callable[[ModelCard], bool]
 ) -> list[ServedCard]:
     """The models that a request may be for, at least one: those of its name, or all that can."""
-    named = [served for served in graph.models() if not name or served.card.name == name]
+    named = [served for served in graph.models() if not name or name in (served.card.name, *served.card.chat_adapters)]
     able = [served for served in named if can(served.card)]
     if able:
         return able

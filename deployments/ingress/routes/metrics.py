@@ -1,4 +1,4 @@
-"""`/metrics`: the graph's own figures in Prometheus' text format. Ray's exporter has the figures of processes."""
+"""`/metrics`: the graph's own figures and vLLM's in Prometheus' text format. Ray's exporter has those of processes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.parser import text_string_to_metric_families
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
@@ -47,7 +48,8 @@ class HttpMetrics:
         async with self._gathering:
             gathered_at, families = self._gathered
             if time.monotonic() - gathered_at > FIGURES_AGE_S:
-                families = _families(await graph.figures())
+                figures, metrics = await asyncio.gather(graph.figures(), graph.engine_metrics())
+                families = [*_families(figures), *_engine_families(metrics)]
                 self._gathered = (time.monotonic(), families)
         return generate_latest(self.registry) + generate_latest(_Fixed(families))
 
@@ -70,6 +72,17 @@ def _families(figures: list[tuple[str, str, int, dict[str, float]]]) -> list[Met
             if full not in families:
                 families[full] = GaugeMetricFamily(full, name.replace("_", " "), labels=("application", "replica"))
             families[full].add_metric((application, str(number)), value)
+    return list(families.values())
+
+
+def _engine_families(metrics: list[tuple[str, int, str]]) -> list[Metric]:
+    """vLLM's metrics under their own names and labels, and two labels more that tell replicas apart."""
+    families: dict[str, Metric] = {}
+    for application, number, text in metrics:
+        own = {"application": application, "replica": str(number)}
+        for family in text_string_to_metric_families(text):
+            whole = families.setdefault(family.name, Metric(family.name, family.documentation, family.type))
+            whole.samples += [sample._replace(labels=sample.labels | own) for sample in family.samples]
     return list(families.values())
 
 

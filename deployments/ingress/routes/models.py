@@ -22,17 +22,27 @@ async def list_models(request: Request) -> JSONResponse:
     models = await graph.ready_models()
     if not models and (graph.models() or graph.missing()):
         raise no_model_ready()
-    return JSONResponse({"object": "list", "data": [_entry(served) for served in models]})
+    return JSONResponse({"object": "list", "data": [entry for served in models for entry in _entries(served)]})
 
 
 async def retrieve_model(request: Request) -> JSONResponse:
     """One model; ids may contain slashes."""
     graph: Graph = request.app.state.graph
     name = request.path_params["model"]
-    for served in graph.models():
-        if served.card.name == name:
-            return JSONResponse(_entry(served))
+    for entry in (entry for served in graph.models() for entry in _entries(served)):
+        if entry["id"] == name:
+            return JSONResponse(entry)
     raise unknown_model(graph, name, 404)
+
+
+def _entries(served: ServedCard) -> list[dict[str, Any]]:
+    """The model, and the adapters that are models to clients who chat."""
+    entry = _entry(served)
+    chats = {"chat": True, "modes": [], "sound": False}
+    adapters = [
+        {"id": name, "root": name, "parent": entry["id"], "abilities": chats} for name in served.card.chat_adapters
+    ]
+    return [entry, *(entry | adapter for adapter in adapters)]
 
 
 def _entry(served: ServedCard) -> dict[str, Any]:

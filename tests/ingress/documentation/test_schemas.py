@@ -12,13 +12,14 @@ from openapi_schema_validator import OAS31Validator
 from cosmos3_core.request import GenerationRequest
 from cosmos3_core.resolving.facts import ModelFacts
 from deployments.ingress.documentation.openapi import OPERATIONS
+from deployments.ingress.documentation.reasoner_schemas import REASONER_REQUESTS
 from deployments.ingress.documentation.schemas import BODIES, body_schema, components
 from deployments.ingress.errors import ApiError
 from deployments.ingress.requests import fields as tables
 from deployments.ingress.requests.action_request import read_actions
 from deployments.ingress.requests.body import Body
-from deployments.ingress.requests.chat_request import read_chat
 from deployments.ingress.requests.generation import read_action, read_edit, read_image, read_video
+from deployments.ingress.requests.reasoner.chat import read_chat
 from deployments.ingress.requests.references import PIXEL
 from tests.ingress.documentation.documents import conforms
 from tests.ingress.stubs import StubGraph, ask, served_card
@@ -121,7 +122,8 @@ def test_the_examples_of_requests_are_read() -> None:
     bodies = {op.body.schema: op.body.example for op in OPERATIONS.values() if op.body is not None}
     for name, example in bodies.items():
         conforms(example, name)
-    assert set(bodies) == {"VideoRequest", "ImageRequest", "EditRequest", "ActionEnvelope", "ChatRequest"}
+    generations = {"VideoRequest", "ImageRequest", "EditRequest", "ActionEnvelope"}
+    assert set(bodies) == generations | REASONER_REQUESTS.keys()
     READERS["VideoRequest"](bodies["VideoRequest"])
     READERS["ImageRequest"](bodies["ImageRequest"])
     READERS["EditRequest"](bodies["EditRequest"])

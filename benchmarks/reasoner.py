@@ -1,0 +1,175 @@
+"""Chats through the graph against `vllm serve` on the same checkpoint, by vLLM's own benchmark client.
+
+`python -m benchmarks.reasoner` starts both and asks them in turn, text and images, at several concurrencies: requests a
+second, and the median time to the first token.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.environment import describe
+from cosmos3_core.checkpoint import Checkpoint
+from deployments.cli.client import Client
+from deployments.local.launch import Launch, running_graph
+from deployments.local.ports import free_port
+from deployments.local.recipes import find_recipe, load_recipe, override
+
+NAME = "cosmos3-tiny"
+CONCURRENCIES = (1, 8, 32)
+TOKENS_IN, TOKENS_OUT = 64, 32
+IMAGE = "{(96, 160, 1): 1.0}"
+START_TIMEOUT_S = 600
+# The package of CPU builds has another name than the one whose version the command `vllm` asks for.
+SERVER = ("-m", "vllm.entrypoints.openai.api_server")
+CLIENT = (
+    "import argparse; from vllm.utils.argparse_utils import FlexibleArgumentParser; "
+    "from vllm.benchmarks.serve import add_cli_args, main; "
+    "parser = FlexibleArgumentParser(); add_cli_args(parser); main(parser.parse_args())"
+)
+console = Console(stderr=True)
+
+
+@contextmanager
+def graph(folder: Path) -> Iterator[str]:
+    """The URL of a graph that only chats; its Encoder embeds images."""
+    config = override(load_recipe(find_recipe("tiny-cpu")), port=0, data=folder)
+    front, model, _ = config["applications"]
+    model["args"] |= {"generator": None, "previews": False}
+    model["deployments"] = [entry for entry in model["deployments"] if entry["name"] in ("Encoder", "Reasoner")]
+    for entry in model["deployments"]:
+        entry.pop("autoscaling_config", None)
+    config["applications"] = [front, model]
+    with running_graph(Launch(config, logical_cpus=2)) as running:
+        running.wait_ready(START_TIMEOUT_S)
+        client = Client(running.url)
+        client.wait_healthy(START_TIMEOUT_S)
+        client.close()
+        yield running.url
+
+
+@contextmanager
+def vllm_serve(log: Path) -> Iterator[str]:
+    """The URL of vLLM's own server, with the arguments that the recipe gives ours."""
+    model = load_recipe(find_recipe("tiny-cpu"))["applications"][1]["args"]
+    port = free_port()
+    values = {"served_model_name": NAME, "host": "127.0.0.1", "port": port, **model["reasoner"]["engine"]}
+    written = [text for name, value in values.items() for text in _argument(name, value)]
+    command = [sys.executable, *SERVER, "--model", str(Checkpoint.find(model["checkpoint"]).root), *written]
+    with log.open("wb") as output:
+        process = psutil.Popen(
+            command, env=os.environ | model["reasoner"]["environment"], stdout=output, stderr=subprocess.STDOUT
+        )
+    try:
+        _wait(f"http://127.0.0.1:{port}", process, log)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        family = [*process.children(recursive=True), process]
+        for one in family:
+            one.terminate()
+        _, alive = psutil.wait_procs(family, timeout=20)
+        for one in alive:
+            one.kill()
+
+
+def _argument(name: str, value: Any) -> list[str]:
+    flag = f"--{name.replace('_', '-')}"
+    return [flag] if value is True else [flag, str(value)]
+
+
+def _wait(url: str, process: psutil.Popen, log: Path) -> None:
+    for _ in range(START_TIMEOUT_S * 2):
+        if process.poll() is not None:
+            raise SystemExit(f"vllm serve ended: {log.read_text(errors='replace')[-3000:]}")
+        try:
+            if httpx.get(f"{url}/health", timeout=0.5).status_code == 200:
+                return
+        except httpx.TransportError:
+            continue
+    raise SystemExit("vllm serve is not healthy in time")
+
+
+def measure(url: str, kind: str, concurrency: int, requests: int) -> dict[str, float]:
+    """One run of vLLM's client."""
+    data = ["--dataset-name", "random", "--random-input-len", str(TOKENS_IN), "--random-output-len", str(TOKENS_OUT)]
+    if kind == "image":
+        data[1] = "random-mm"
+        data += ["--random-mm-base-items-per-request", "1", "--random-mm-bucket-config", IMAGE]
+        data += ["--random-mm-limit-mm-per-prompt", '{"image": 1, "video": 0}']
+    with tempfile.TemporaryDirectory() as folder:
+        options = ["--backend", "openai-chat", "--endpoint", "/v1/chat/completions", "--base-url", url]
+        options += ["--model", NAME, "--tokenizer", str(Checkpoint.find("tiny:nano").root), "--ignore-eos"]
+        options += ["--max-concurrency", str(concurrency), "--num-prompts", str(requests), "--disable-tqdm"]
+        options += ["--save-result", "--result-dir", folder, "--result-filename", "result.json", "--num-warmups", "1"]
+        command = [sys.executable, "-c", CLIENT, *options, *data]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
+        if done.returncode:
+            raise SystemExit(done.stderr[-3000:])
+        result = json.loads((Path(folder) / "result.json").read_text())
+    assert result["completed"] == requests, done.stdout[-2000:]
+    return {"requests_per_s": result["request_throughput"], "first_token_ms": result["median_ttft_ms"]}
+
+
+def compare(urls: dict[str, str], rounds: int) -> dict[str, Any]:
+    """Both servers in turn."""
+    results: dict[str, Any] = {}
+    for kind in ("text", "image"):
+        for concurrency in CONCURRENCIES:
+            requests = max(8, 2 * concurrency)
+            samples: dict[str, list[dict[str, float]]] = {name: [] for name in urls}
+            for number in range(rounds):
+                # Whoever is asked second finds warmer caches.
+                for name in sorted(urls, reverse=bool(number % 2)):
+                    samples[name].append(measure(urls[name], kind, concurrency, requests))
+            medians = {
+                name: {key: statistics.median(run[key] for run in runs) for key in runs[0]}
+                for name, runs in samples.items()
+            }
+            ours, theirs = medians["graph"], medians["vllm serve"]
+            results[f"{kind}, {concurrency} at once"] = {
+                **medians,
+                "throughput_ratio": round(ours["requests_per_s"] / theirs["requests_per_s"], 3),
+                "added_first_token_ms": round(ours["first_token_ms"] - theirs["first_token_ms"], 1),
+            }
+            console.print(kind, concurrency, results[f"{kind}, {concurrency} at once"])
+    return results
+
+
+def main() -> None:
+    """Measure, print a table, and write the figures where asked."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--output", type=Path)
+    arguments = parser.parse_args()
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="r")))
+        urls = {
+            "graph": stack.enter_context(graph(folder)),
+            "vllm serve": stack.enter_context(vllm_serve(folder / "log")),
+        }
+        results = compare(urls, arguments.rounds)
+    table = Table("", "throughput, graph / vllm serve", "added to the first token, ms")
+    for name, found in results.items():
+        table.add_row(name, str(found["throughput_ratio"]), str(found["added_first_token_ms"]))
+    Console().print(table)
+    if arguments.output:
+        arguments.output.write_text(json.dumps({"environment": describe(), "results": results}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Requests for the Reasoner, made safe for vLLM."""

@@ -1,0 +1,36 @@
+"""Requests to turn text or a chat into tokens, and tokens into text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from deployments.ingress.errors import ApiError
+from deployments.ingress.requests.reasoner.attachments import ReadRequest
+from deployments.ingress.requests.reasoner.chat import read_chat
+from deployments.ingress.requests.reasoner.fields import check_fields
+
+
+def read_tokenize(body: dict[str, Any]) -> ReadRequest:
+    """The request for vLLM: a prompt or the messages of a chat.
+
+    Raises:
+        ApiError: 400, with the name of the field.
+    """
+    if "messages" in body:
+        return read_chat(body)
+    check_fields(body)
+    if not isinstance(body.get("prompt"), str):
+        raise ApiError(400, "prompt is missing or no text; expected text, or messages", param="prompt")
+    return ReadRequest(body)
+
+
+def read_detokenize(body: dict[str, Any]) -> ReadRequest:
+    """The request for vLLM: tokens.
+
+    Raises:
+        ApiError: 400, with the name of the field.
+    """
+    tokens = body.get("tokens")
+    if not isinstance(tokens, list) or not all(type(token) is int and token >= 0 for token in tokens):
+        raise ApiError(400, "tokens must be a list of whole numbers of at least 0", param="tokens")
+    return ReadRequest(body)
