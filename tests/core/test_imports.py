@@ -40,6 +40,9 @@ LIGHT = (
     "sampling.sampling",
     "settings",
     "tiny.cache",
+    "upsampling.prompt",
+    "upsampling.schema",
+    "upsampling.template",
 )
 PROGRAM = """
 import sys
