@@ -93,7 +93,9 @@ class Model:
         self.stages = stages
         facts = settings.facts(settings.find_checkpoint())
         upsamples = settings.generator is not None and reasoner is not None
-        self.upsampler = Upsampler(settings, facts.modes, reasoner) if upsamples else None
+        # By reference, because a chat may hold a picture of several megabytes.
+        by_reference = reasoner.options(_by_reference=True) if upsamples else None
+        self.upsampler = Upsampler(settings, facts.modes, by_reference) if upsamples else None
         self.card = ModelCard(
             name=settings.name,
             root=settings.checkpoint,

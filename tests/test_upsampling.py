@@ -76,6 +76,9 @@ class Reasoner:
     bodies: list[dict[str, Any]] = field(default_factory=list)
     responses: list[Response] = field(default_factory=list)
 
+    def options(self, **_: Any) -> Reasoner:
+        return self
+
     @property
     def chat(self) -> Any:
         return SimpleNamespace(remote=self._chat)

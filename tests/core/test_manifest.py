@@ -391,7 +391,7 @@ def test_an_image_on_a_server_has_no_manifest(server: Server, pipeline: LocalPip
 def upsampled(pipeline: LocalPipeline) -> Manifest:
     """The manifest of a server whose Reasoner wrote a caption for plain words."""
     caption = json.dumps({"temporal_caption": "A robot waves."})
-    made = pipeline.generate(a_request(prompt=caption)).manifest
+    made = pipeline.generate(a_request().model_copy(update={"prompt": caption})).manifest
     wrote = Upsampled(prompt=caption, template_sha256="0" * 64)
     return made.model_copy(update={"request": made.request | {"prompt": "a robot waves"}, "upsampled": wrote})
 
