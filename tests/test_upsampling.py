@@ -1,4 +1,4 @@
-"""Prompts upsampled by a Reasoner that answers as a test says: cache, equal requests, cancels, failures, settings."""
+"""Prompts upsampled by a Reasoner that answers as a test says: cache, equal requests, cancels, failures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from pydantic import ValidationError
 from ray.exceptions import ActorDiedError, RayTaskError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 
@@ -381,26 +380,6 @@ def test_an_operators_templates_are_used(tmp_path: Path) -> None:
 def test_templates_that_are_missing_keep_a_model_from_starting(tmp_path: Path) -> None:
     with pytest.raises(TemplateError, match=r"cannot read .*reasoner_t2i_prompt\.txt"):
         upsampler(templates=tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("engine", "given", "tokens"),
-    [
-        ({}, None, 20_000),
-        ({"max_model_len": 65_536}, None, 20_000),
-        ({"max_model_len": 4096}, None, 2048),
-        ({"max_model_len": 4096}, 3000, 3000),
-    ],
-)
-def test_an_answer_has_room_beside_its_question(engine: dict[str, Any], given: int | None, tokens: int) -> None:
-    settings = model(reasoner={"engine": engine}, upsampling={"max_tokens": given})
-    assert settings.upsampled_tokens == tokens
-
-
-@pytest.mark.parametrize("wrong", [{"max_tokens": 0}, {"timeout_s": 0}, {"cached_prompts": -1}, {"template": "x"}])
-def test_settings_that_are_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValidationError, match="upsampling"):
-        model(upsampling=wrong)
 
 
 def test_a_models_card_upsamples_only_with_a_reasoner_and_a_generator(nano: Path) -> None:
