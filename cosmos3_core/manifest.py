@@ -34,6 +34,18 @@ UNGROUPED = ("schedule", "guidance", "seed", "noise", "stochastic")
 """Keys that older records have directly in `resolved`; they are grouped in `resolved.sampling` now."""
 
 
+class Upsampled(Record):
+    """The prompt that a model's Reasoner wrote in place of the caller's.
+
+    Attributes:
+        prompt: the structured prompt that was used.
+        template_sha256: hash of the template that the Reasoner was asked with.
+    """
+
+    prompt: str
+    template_sha256: str
+
+
 class Manifest(Record):
     """The record of one result.
 
@@ -43,6 +55,7 @@ class Manifest(Record):
         created_at: when it was requested, in Unix seconds.
         mode: as in `cosmos3_core.modes`.
         request: the fields as the caller gave them, without media.
+        upsampled: the prompt that was used instead of that in `request`, if a Reasoner wrote one.
         media: kind of hash, hash and size of the media in each field.
         resolved: every number that was decided, and the texts.
         prompts: number and hash of the tokens of each guidance branch.
@@ -64,6 +77,7 @@ class Manifest(Record):
     created_at: float
     mode: Mode
     request: dict[str, Any]
+    upsampled: Upsampled | None = None
     media: dict[str, Medium]
     resolved: dict[str, Any]
     prompts: dict[str, Prompt]
@@ -117,6 +131,7 @@ class Manifest(Record):
         created_at: float,
         job_id: str | None = None,
         tries: int = 1,
+        upsampled: Upsampled | None = None,
     ) -> Manifest:
         """Put together what the stages know; `fields` are those of `GenerationRequest.to_fields`."""
         return cls(
@@ -124,6 +139,7 @@ class Manifest(Record):
             created_at=created_at,
             mode=encode.resolved["mode"],
             request=fields,
+            upsampled=upsampled,
             media=encode.media,
             resolved=encode.resolved,
             prompts=encode.prompts,

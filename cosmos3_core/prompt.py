@@ -82,18 +82,25 @@ def _with_sentences(text: str, clip: ClipFacts, rules: MetadataRules, inverse: b
     return text
 
 
+def clip_keys(clip: ClipFacts) -> dict[str, Any]:
+    """The keys of a structured caption that say what is generated (spec 4.5)."""
+    timing = {} if clip.is_image else {"duration": f"{int(clip.duration)}s", "fps": float(clip.fps)}
+    return {
+        **timing,
+        "resolution": {"H": clip.canvas.height, "W": clip.canvas.width},
+        "aspect_ratio": nearest_aspect_ratio(clip.canvas),
+    }
+
+
 def _with_keys(structured: dict[str, Any], clip: ClipFacts, rules: MetadataRules, requested_ratio: str | None) -> str:
     caption = dict(structured)
     if clip.is_image:
         caption.pop("duration", None)
         caption.pop("fps", None)
-    else:
-        caption["duration"] = f"{int(clip.duration)}s"
-        caption["fps"] = float(clip.fps)
-    caption["resolution"] = {"H": clip.canvas.height, "W": clip.canvas.width}
-    if rules.json_aspect_ratio or requested_ratio is not None or "aspect_ratio" in caption:
-        caption["aspect_ratio"] = nearest_aspect_ratio(clip.canvas)
-    return json.dumps(caption)
+    keys = clip_keys(clip)
+    if not (rules.json_aspect_ratio or requested_ratio is not None or "aspect_ratio" in caption):
+        del keys["aspect_ratio"]
+    return json.dumps(caption | keys)
 
 
 def positive_text(prompt: str, clip: ClipFacts, rules: MetadataRules, requested_ratio: str | None = None) -> str:

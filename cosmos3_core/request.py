@@ -88,7 +88,7 @@ FrameIndexes = Annotated[
     AfterValidator(_sorted),
     Field(min_length=1),
 ]
-StageName = Literal["encode", "denoise", "decode"]
+StageName = Literal["upsample", "encode", "denoise", "decode"]
 Text = Annotated[str, Field(max_length=MAX_PROMPT_CHARACTERS), AfterValidator(_encodable)]
 Tier = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int) else value)]
 Seed = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]

@@ -47,12 +47,12 @@ def build_model(args: ModelSettings) -> Application:
     """The stages of one model, and its card, which is the application's entry."""
     encoder = _encoder().bind(args) if args.needs_encoder else None
     stages: list[Application] = [] if encoder is None else [encoder]
+    reasoner = None
     if args.reasoner is not None:
-        embedder = encoder if args.reasoner.vision == "encoder" else None
-        stages.append(_reasoner().bind(args, embedder))
+        reasoner = _reasoner().bind(args, encoder if args.reasoner.vision == "encoder" else None)
     if args.generator is not None:
         stages.append(_generator(args).bind(args))
-    return _deployment("deployments.model.Model", ray_actor_options={"num_cpus": 0}).bind(args, *stages)
+    return _model().bind(args, reasoner, *stages)
 
 
 def build_decoder(args: DecoderSettings) -> Application:
@@ -82,6 +82,15 @@ def _reasoner() -> Deployment:
         max_ongoing_requests=128,
         graceful_shutdown_timeout_s=300,
         ray_actor_options={"num_cpus": 1},
+    )
+
+
+def _model() -> Deployment:
+    return _deployment(
+        "deployments.model.Model",
+        # Jobs that wait for a prompt must not keep the front from reading the card.
+        max_ongoing_requests=1000,
+        ray_actor_options={"num_cpus": 0},
     )
 
 

@@ -1,7 +1,7 @@
-"""A model's card, and the deployment that hands it out: the entry of a model's application.
+"""A model's card, and the deployment that hands it out and upsamples prompts: the entry of a model's application.
 
-The front asks this deployment what the model can do. It reads the checkpoint's configuration, loads no weights and is
-never scaled.
+The front asks this deployment what the model can do, and Jobs asks it for the prompts that the Reasoner is to write. It
+reads the checkpoint's configuration, loads no weights and is never scaled.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from cosmos3_core.planning.hardware import recognise
 from cosmos3_core.resolving.facts import ModelFacts
 from cosmos3_core.resolving.resolved import ResolvedRequest
 from deployments.settings import GeneratorSettings, ModelSettings
+from deployments.upsampling import Upsampler
 from deployments.wire.messages import step_shape_of
+from deployments.wire.upsampling import UpsampleCall, UpsampledPrompt, UpsamplingFailed
 
 CHARACTERS_PER_TOKEN = 4
 """Roughly right for English prose and JSON captions; only an estimate depends on it."""
@@ -80,21 +82,31 @@ class ModelCard:
 
 
 class Model:
-    """Deployment: ties the stages of a model into one application and describes it."""
+    """Deployment: ties the stages of a model into one application, describes it, and has its Reasoner write prompts.
 
-    def __init__(self, settings: ModelSettings, *stages: Any) -> None:
+    Args:
+        settings: the settings of the model.
+        reasoner: the handle of its Reasoner, if it has one.
+        stages: handles of its other stages.
+    """
+
+    def __init__(self, settings: ModelSettings, reasoner: Any = None, *stages: Any) -> None:
         self.settings = settings
         self.stages = stages
-        facts, reasoner = settings.facts(settings.find_checkpoint()), settings.reasoner
+        facts = settings.facts(settings.find_checkpoint())
+        upsamples = settings.generator is not None and reasoner is not None
+        # By reference, because a chat may hold a picture of several megabytes.
+        by_reference = reasoner.options(_by_reference=True) if upsamples else None
+        self.upsampler = Upsampler(settings, facts.modes, by_reference) if upsamples else None
         self.card = ModelCard(
             name=settings.name,
             root=settings.checkpoint,
             facts=facts,
-            chats=reasoner is not None,
+            chats=settings.reasoner is not None,
             generates=settings.generator is not None,
             decoder=settings.decoder,
-            max_model_len=reasoner.engine.get("max_model_len") if reasoner else None,
-            chat_adapters=tuple(reasoner.adapters) if reasoner else (),
+            max_model_len=settings.reasoner.engine.get("max_model_len") if settings.reasoner else None,
+            chat_adapters=tuple(settings.reasoner.adapters) if settings.reasoner else (),
         )
 
     async def describe(self) -> ModelCard:
@@ -105,6 +117,20 @@ class Model:
         # Looked up each time: a cluster that autoscales may get its GPUs later.
         device = await asyncio.to_thread(_device, generator)
         return replace(self.card, gang=GangFacts(generator.parallel.degrees, device, generator.batch_guidance))
+
+    async def upsample(self, request_id: str, call: UpsampleCall) -> UpsampledPrompt:
+        """The structured prompt that the model's Reasoner writes for a plain one; see `Upsampler.upsample`.
+
+        Raises:
+            UpsamplingFailed: there is none.
+        """
+        if self.upsampler is None:
+            raise UpsamplingFailed("the model has no Reasoner to write the prompt", again=False)
+        return await self.upsampler.upsample(request_id, call)
+
+    async def stats(self) -> dict[str, float]:
+        """Counters and gauges for `/metrics`."""
+        return {} if self.upsampler is None else self.upsampler.stats()
 
 
 def _device(settings: GeneratorSettings) -> str | None:

@@ -19,6 +19,7 @@ from cosmos3_core.action_statistics import (
 from cosmos3_core.adapters.use import AdapterName, AdapterUse, AdapterWeight
 from cosmos3_core.parallel.degrees import Degrees
 from cosmos3_core.settings import DtypeName, ExecutionSettings
+from cosmos3_core.upsampling.schema import MAX_TOKENS
 from deployments.wire.media_store import is_local
 
 if TYPE_CHECKING:
@@ -195,6 +196,24 @@ class ActionStatisticsSettings(Settings):
     method: Annotated[Normalisation, BeforeValidator(find_normalisation)] = Normalisation.QUANTILE
 
 
+class UpsamplingSettings(Settings):
+    """How a model's Reasoner writes structured prompts for requests with `upsample_prompt`.
+
+    Attributes:
+        templates: folder with a text and a form for each mode, named as those of NVIDIA's framework; null takes the
+            project's own.
+        max_tokens: the most tokens of an answer; null is 20,000, or half of the Reasoner's `max_model_len` if that
+            is less.
+        timeout_s: how long a request waits for its prompt.
+        cached_prompts: how many prompts are kept for requests that come again.
+    """
+
+    templates: Path | None = None
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    timeout_s: Annotated[float, Field(gt=0)] = 300.0
+    cached_prompts: Annotated[int, Field(ge=0)] = 256
+
+
 class ModelSettings(Settings):
     """One model: an application with the stages that are not null.
 
@@ -206,6 +225,7 @@ class ModelSettings(Settings):
         previews: whether running generations show previews of their results.
         action_statistics: statistics of actions by the name or the id of their embodiment, each a file or
             `{path: ..., method: ...}`; or one of these for all embodiments.
+        upsampling: how its Reasoner writes structured prompts.
     """
 
     name: str
@@ -217,6 +237,7 @@ class ModelSettings(Settings):
     encoder: EncoderSettings = EncoderSettings()
     reasoner: ReasonerSettings | None = ReasonerSettings()
     generator: GeneratorSettings | None = GeneratorSettings()
+    upsampling: UpsamplingSettings = UpsamplingSettings()
 
     @field_validator("action_statistics", mode="before")
     @classmethod
@@ -250,6 +271,13 @@ class ModelSettings(Settings):
         weights = self.generator.default_adapters
         defaults = tuple(AdapterUse(name=name, weight=weight) for name, weight in weights.items())
         return replace(checkpoint.facts, adapters=tuple(sorted(self.generator.adapters)), default_adapters=defaults)
+
+    @property
+    def upsampled_tokens(self) -> int:
+        """The most tokens of a prompt that the Reasoner writes."""
+        length = None if self.reasoner is None else self.reasoner.engine.get("max_model_len")
+        longest = MAX_TOKENS if length is None else min(MAX_TOKENS, int(length) // 2)
+        return self.upsampling.max_tokens or longest
 
     @property
     def needs_encoder(self) -> bool:

@@ -294,3 +294,23 @@ def test_the_facts_of_a_model_name_its_adapters(nano: Path) -> None:
     assert facts.adapters == ("look", "style")
     assert facts.default_adapters == (AdapterUse(name="style", weight=0.5),)
     assert model().facts(checkpoint) == model(generator=None).facts(checkpoint) == checkpoint.facts
+
+
+@pytest.mark.parametrize(
+    ("engine", "given", "tokens"),
+    [
+        ({}, None, 20_000),
+        ({"max_model_len": 65_536}, None, 20_000),
+        ({"max_model_len": 4096}, None, 2048),
+        ({"max_model_len": 4096}, 3000, 3000),
+    ],
+)
+def test_a_prompt_has_room_beside_its_question(engine: dict[str, Any], given: int | None, tokens: int) -> None:
+    settings = model(reasoner={"engine": engine}, upsampling={"max_tokens": given})
+    assert settings.upsampled_tokens == tokens
+
+
+@pytest.mark.parametrize("wrong", [{"max_tokens": 0}, {"timeout_s": 0}, {"cached_prompts": -1}, {"template": "x"}])
+def test_upsampling_that_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="upsampling"):
+        model(upsampling=wrong)

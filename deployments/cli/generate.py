@@ -32,6 +32,9 @@ def generate(
     url: Annotated[str | None, typer.Option(help="Have a running server do it, such as http://127.0.0.1:8000.")] = None,
     api_key: Annotated[str | None, typer.Option(envvar="COSMOS3_API_KEY", help="For a server that wants one.")] = None,
     prompt: Annotated[str, typer.Option(help="Plain text or a JSON caption; @FILE reads a file.")] = "",
+    upsample_prompt: Annotated[
+        bool, typer.Option("--upsample-prompt", help="Have the server's Reasoner write a structured prompt first.")
+    ] = False,
     negative_prompt: Annotated[str | None, typer.Option(help="Text or @FILE.")] = None,
     image: Annotated[Path | None, typer.Option(help="Conditioning image.")] = None,
     video: Annotated[Path | None, typer.Option(help="Conditioning video.")] = None,
@@ -82,7 +85,11 @@ def generate(
     if (checkpoint is None) == (url is None):
         raise typer.BadParameter("give one of them: --checkpoint runs here, --url asks a server", param_hint="--url")
     adapters = read_options(adapter or [], here=checkpoint is not None)
-    place = _Place(checkpoint, {}, url, api_key, _statistics(action_statistics, action_method, url))
+    if upsample_prompt and url is None:
+        raise typer.BadParameter(
+            "needs a Reasoner, which only a server has; give --url", param_hint="--upsample-prompt"
+        )
+    place = _Place(checkpoint, {}, url, api_key, _statistics(action_statistics, action_method, url), upsample_prompt)
     media = GivenMedia.of_options(image, video, soundtrack, control or ())
     if from_manifest is not None:
         made = remake.read_manifest(from_manifest, context)
@@ -123,13 +130,14 @@ def generate(
 
 @dataclass(frozen=True)
 class _Place:
-    """Where to generate: in this process from a checkpoint, or on a server; here with statistics of actions."""
+    """Where to generate and how: in this process, with statistics of actions, or on a server, which may upsample."""
 
     checkpoint: str | None
     settings: dict[str, Any]
     url: str | None
     api_key: str | None
     statistics: ActionStatistics | None = None
+    upsample_prompt: bool = False
 
 
 @dataclass(frozen=True)
@@ -155,7 +163,7 @@ def _generate(
         if place.url is not None and request.mode.is_image:
             raise typer.BadParameter("servers keep none of images, only of videos", param_hint="--manifest")
     if place.url is not None:
-        asked = {**fields, "mode": request.mode.value}
+        asked = {**fields, "mode": request.mode.value, **({"upsample_prompt": True} if place.upsample_prompt else {})}
         done = _generate_there(asked, place.url, place.api_key, output, manifest is not None or made is not None)
     else:
         done = _generate_here(request, place, output)

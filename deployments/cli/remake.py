@@ -68,7 +68,7 @@ def _is_given(context: typer.Context, name: str) -> bool:
 
 
 def fields_of(manifest: Manifest, media: GivenMedia) -> dict[str, Any]:
-    """The fields that the client gave, the seed and the adapters that were used, and the media, given again.
+    """The fields that the client gave, the prompt, the seed and the adapters that were used, and the media again.
 
     Raises:
         BadParameter: a medium is missing, is not in the manifest, or differs from the one used before, or a control
@@ -88,6 +88,7 @@ def fields_of(manifest: Manifest, media: GivenMedia) -> dict[str, Any]:
             raise _medium_refusal(name, f"is missing; {named}")
     said = {
         **manifest.request,
+        **({} if manifest.upsampled is None else {"prompt": manifest.upsampled.prompt}),
         "mode": manifest.mode.value,
         "seed": manifest.resolved["sampling"]["seed"],
         "adapters": [{"name": name, "weight": applied.weight} for name, applied in manifest.adapters.items()],

@@ -94,6 +94,7 @@ class VideoObject(TypedDict):
         object: always `video`.
         model: the name of the model.
         prompt: the prompt that was sent.
+        upsampled_prompt: the structured prompt that the model's Reasoner wrote, if `upsample_prompt` asked for one.
         status: queued, in_progress, completed or failed.
         progress: percent.
         size: `<width>x<height>` as sent; if none was sent, the video's size once it is completed.
@@ -120,6 +121,7 @@ class VideoObject(TypedDict):
     object: Literal["video"]
     model: str
     prompt: str
+    upsampled_prompt: str | None
     status: Status
     progress: int
     size: str | None
@@ -178,14 +180,15 @@ class GeneratedImage(TypedDict):
 
     Attributes:
         b64_json: the file as base64.
-        url, revised_prompt: always null.
+        url: always null.
+        revised_prompt: the structured prompt that the model's Reasoner wrote, if `upsample_prompt` asked for one.
         seed: the seed that was used.
         latents_sha256: a hash per modality; equal hashes mean bit-identical results.
     """
 
     b64_json: str
     url: None
-    revised_prompt: None
+    revised_prompt: str | None
     seed: int
     latents_sha256: dict[str, str]
 

@@ -26,7 +26,7 @@ REFRESH_S = 10.0
 # While the card of a configured application is missing.
 MISSING_REFRESH_S = 0.5
 STATUS_AGE_S = 1.0
-STAGES = ("Jobs", "Encoder", "Reasoner", "Generator", "Decoder")
+STAGES = ("Jobs", "Model", "Encoder", "Reasoner", "Generator", "Decoder")
 
 
 @dataclass(frozen=True)

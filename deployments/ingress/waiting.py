@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from starlette.requests import Request
 
-from deployments.ingress.errors import ApiError
+from deployments.ingress.errors import RETRY_AFTER, ApiError
 from deployments.ingress.graph import Graph
 from deployments.jobs.job import Job
 
@@ -73,7 +73,8 @@ async def _run(graph: Graph, job: Job) -> Job:
         async for event in events:
             if event.kind in ("failed", "cancelled"):
                 error = event.data.get("error") or {"code": 500, "message": "the generation was cancelled"}
-                raise ApiError(int(error["code"]), str(error["message"]), headers=NO_RETRY)
+                code = int(error["code"])
+                raise ApiError(code, str(error["message"]), headers=RETRY_AFTER if code == 503 else NO_RETRY)
     found = await graph.jobs.get(stored.id)
     if found is None or found.result is None:
         raise ApiError(500, "the generation was removed while it ran", headers=NO_RETRY)

@@ -31,6 +31,7 @@ from deployments.wire.calls import GenerationCall, Preview
 from deployments.wire.handles import StageHandles
 from deployments.wire.media_store import delete_media
 from deployments.wire.service_class import ServiceClass
+from deployments.wire.upsampling import UpsampledPrompt, UpsamplingFailed
 
 RETRY_DELAY_S = 1.0
 UNAVAILABLE_S = 5.0
@@ -62,6 +63,7 @@ class Driver:
         self._counts = counts
         self._reasons = [interruption["reason"] for interruption in job.interruptions]
         self._files: list[str] = []
+        self._upsampled = None if job.upsampled is None else UpsampledPrompt(**job.upsampled)
 
     async def run(self) -> None:
         """Drive the job until it ends or this is cancelled."""
@@ -81,6 +83,9 @@ class Driver:
             raise
         except RequestError as error:
             await self._fail(400, _reason(error))
+        except UpsamplingFailed as error:
+            log.warning("failed: %s", error)
+            await self._fail(503 if error.again else 502, _reason(error))
         except Exception as error:
             log.error("failed: %s", "".join(traceback.format_exception(error)))
             await self._fail(500, _reason(error))
@@ -102,7 +107,9 @@ class Driver:
 
     async def _try(self, attempt: int) -> None:
         job = self.job
-        call = GenerationCall(job_id=job.id, fields=job.request["fields"], media=job.request["media"])
+        call = GenerationCall(
+            job_id=job.id, fields=job.request["fields"], media=job.request["media"], upsample=job.upsample
+        )
         # An earlier try, or an earlier owner, may have left a snapshot.
         resume = attempt > 1 or job.started_at is not None
         while True:
@@ -116,6 +123,7 @@ class Driver:
                     snapshot=job.snapshot,
                     resume=resume,
                     attempt=attempt,
+                    upsampled=self._upsampled,
                 )
             except DeploymentUnavailableError as error:
                 # No process has died: a stage did not start, and its operator may still fix that.
@@ -144,9 +152,13 @@ class Driver:
         if attempt < self._settings.max_tries:
             await asyncio.sleep(RETRY_DELAY_S)
 
-    async def _report(self, event: Event | Preview) -> None:
+    async def _report(self, event: Event | Preview | UpsampledPrompt) -> None:
         if isinstance(event, Preview):
             await self._record("preview", preview_data(event.step, event.jpeg))
+        elif isinstance(event, UpsampledPrompt):
+            # Every later try uses the same text.
+            await self._record("upsampled", {"prompt": event.prompt}, upsampled=asdict(event))
+            self._upsampled = event
         elif isinstance(event, Step):
             # Not before its first step: until then it may have waited at a gang for its turn.
             progress = min(99, 100 * event.index // event.count)

@@ -1,4 +1,6 @@
-"""One generation over the stages: encode, denoise, decode, part by part. Cancelling it cancels the stage that runs.
+"""One generation over the stages: upsample if wanted, then encode, denoise, decode, part by part.
+
+Cancelling it cancels the stage that runs.
 
 It knows neither the store nor HTTP: it takes a call and reports events, which `driver` records.
 """
@@ -14,7 +16,7 @@ from typing import Any
 import ray
 from ray.exceptions import ObjectLostError, RayActorError
 
-from cosmos3_core.manifest import Manifest
+from cosmos3_core.manifest import Manifest, Upsampled
 from cosmos3_core.media.checks import DEFAULT_QUALITY
 from cosmos3_core.model.hashes import joined_sha256
 from cosmos3_core.request import Event, Finished, StageName, Started, Step
@@ -23,8 +25,9 @@ from deployments.wire.calls import DecodeCall, DecodedFile, DenoiseCall, FileFor
 from deployments.wire.handles import StageHandles, answer_of, items_of
 from deployments.wire.messages import EncodedMessage, HandoffLost, LatentsMessage
 from deployments.wire.service_class import ServiceClass
+from deployments.wire.upsampling import UpsampleCall, UpsampledPrompt
 
-Report = Callable[[Event | Preview], Awaitable[None]]
+Report = Callable[[Event | Preview | UpsampledPrompt], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -76,11 +79,12 @@ class MadePart:
 
 @dataclass(frozen=True)
 class GenerationOutcome:
-    """The result of a generation: its file, and what the stages know of each of its parts."""
+    """The result of a generation: its file, what the stages know of each of its parts, and its prompt if upsampled."""
 
     file: DecodedFile
     parts: tuple[MadePart, ...]
     timings: Timings
+    upsampled: UpsampledPrompt | None = None
 
     @property
     def encoded(self) -> EncodedMessage:
@@ -106,10 +110,12 @@ class GenerationOutcome:
         """The record of the generation.
 
         Args:
-            call: the request.
+            call: the request as the client made it.
             tries: how often it was started.
             created_at: when it was requested, in Unix seconds.
         """
+        wrote = self.upsampled
+        upsampled = None if wrote is None else Upsampled(prompt=wrote.prompt, template_sha256=wrote.template_sha256)
         return Manifest.of(
             fields=call.fields,
             encode=self.encoded.facts,
@@ -119,6 +125,7 @@ class GenerationOutcome:
             created_at=created_at,
             job_id=call.job_id,
             tries=tries,
+            upsampled=upsampled,
         )
 
 
@@ -132,6 +139,7 @@ async def generate(
     snapshot: str | None = None,
     resume: bool = False,
     attempt: int = 1,
+    upsampled: UpsampledPrompt | None = None,
 ) -> GenerationOutcome:
     """Run a generation from a validated request to a published file.
 
@@ -144,12 +152,18 @@ async def generate(
         snapshot: URI where its state is saved while it is denoised; None saves none.
         resume: whether a snapshot may exist, to continue from.
         attempt: number of the try; a later try replaces an earlier one that still runs.
+        upsampled: the prompt that an earlier try got from the Reasoner, which is not asked again.
 
     Raises:
         RequestError: a stage refuses the request.
+        UpsamplingFailed: the Reasoner wrote no prompt.
         RayActorError, ObjectLostError, HandoffLost: a process died; the generation may be run again (`is_repeatable`).
     """
     timings = Timings()
+    if call.upsample is not None:
+        upsampled = upsampled or await _upsampled(stages.model, call.job_id, call.upsample, report)
+        timings.seconds["upsample"] = upsampled.seconds
+        call = call.with_prompt(upsampled.prompt)
     made: list[MadePart] = []
     while True:
         index = len(made)
@@ -188,7 +202,18 @@ async def generate(
                 file = replace(whole, action=_joined_action([one.file for one in made]))
         timings.hand_over(encoded, latents)
         if last:
-            return GenerationOutcome(file=file, parts=tuple(made), timings=timings)
+            return GenerationOutcome(file=file, parts=tuple(made), timings=timings, upsampled=upsampled)
+
+
+async def _upsampled(model: Any, job_id: str, call: UpsampleCall, report: Report) -> UpsampledPrompt:
+    """The prompt that the Reasoner writes; it is reported, and so kept, before it is used."""
+    await report(Started("upsample"))
+    started = time.perf_counter()
+    found: UpsampledPrompt = await answer_of(model.upsample.remote(job_id, call))
+    found = replace(found, seconds=time.perf_counter() - started)
+    await report(found)
+    await report(Finished("upsample", found.seconds))
+    return found
 
 
 def _of_part(uri: str, encoded: EncodedMessage) -> str:
@@ -200,7 +225,7 @@ def _of_part(uri: str, encoded: EncodedMessage) -> str:
 def _counting_parts(report: Report, encoded: EncodedMessage) -> Report:
     """Reports a part's steps among those of all parts."""
 
-    async def counted(event: Event | Preview) -> None:
+    async def counted(event: Event | Preview | UpsampledPrompt) -> None:
         await report(event.within(encoded.part, len(encoded.parts)) if isinstance(event, Step) else event)
 
     return counted

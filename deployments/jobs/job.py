@@ -9,11 +9,14 @@ from typing import Any, Literal
 from typing_extensions import TypedDict
 
 from deployments.wire.service_class import ServiceClass
+from deployments.wire.upsampling import UpsampleCall
 
 Status = Literal["queued", "in_progress", "completed", "failed"]
 FINAL: tuple[Status, ...] = ("completed", "failed")
 JobKind = Literal["video", "image"]
-EventKind = Literal["queued", "started", "stage", "step", "preview", "interrupted", "done", "failed", "cancelled"]
+EventKind = Literal[
+    "queued", "started", "stage", "upsampled", "step", "preview", "interrupted", "done", "failed", "cancelled"
+]
 LAST_EVENTS: tuple[EventKind, ...] = ("done", "failed", "cancelled")
 
 MAX_PAGE = 100
@@ -49,7 +52,8 @@ class Job:
         application: the application whose stages make it.
         decoder: the application whose Decoder decodes it.
         detached: whether it outlives the request that made it.
-        request: fields, media URIs, the snapshot's URI, target and format of the file; enough to run it again.
+        request: fields, media URIs, the snapshot's URI, target and format of the file, an `UpsampleCall` if the
+            prompt is to be upsampled; enough to run it again.
         shown: what the client sent and its answer repeats, such as `size`.
         service_class: how urgent it is.
         api_key: name of the API key that it came with; empty if the server has no keys.
@@ -66,6 +70,7 @@ class Job:
         lease_until: until when nobody else may claim it.
         result: the file and what is known of it, once it is completed.
         error: `code` and `message`, if it has failed.
+        upsampled: a `wire.upsampling.UpsampledPrompt` as JSON, once a Reasoner has written the prompt.
     """
 
     id: str
@@ -80,6 +85,7 @@ class Job:
     api_key: str = ""
     gpu_seconds: float = 0.0
     idempotency_key: str | None = None
+    upsampled: dict[str, Any] | None = None
     fingerprint: str = ""
     status: Status = "queued"
     progress: int = 0
@@ -104,6 +110,17 @@ class Job:
         """URI of its saved state while it is denoised; None for a job of a version that saved none."""
         uri: str | None = self.request.get("snapshot")
         return uri
+
+    @property
+    def upsample(self) -> UpsampleCall | None:
+        """What a Reasoner is asked before it is encoded, if the client wants that."""
+        call: dict[str, Any] | None = self.request.get("upsample")
+        return None if call is None else UpsampleCall(**call)
+
+    @property
+    def upsampled_prompt(self) -> str | None:
+        """The prompt that a Reasoner wrote."""
+        return None if self.upsampled is None else str(self.upsampled["prompt"])
 
     @property
     def webhook(self) -> str | None:

@@ -120,8 +120,8 @@ class Reasoner:
         return with_embeddings(body, call.media, await self._embedded(call))
 
     async def _embedded(self, call: ReasonerCall) -> list[Embedded]:
-        # Each in a context of its own: Serve gives all calls of one request the same internal id, and of those that wait
-        # together under one id, a router that does not go by their order loses all but one.
+        # Each in a context of its own: Serve gives all calls of one request the same internal id, and a router that
+        # does not go by their order loses all but one of the calls that wait under one id.
         tasks = [
             asyncio.create_task(self._embed(call.request_id, medium), context=contextvars.Context())
             for medium in call.media

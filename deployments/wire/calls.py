@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from cosmos3_core.media.checks import DEFAULT_QUALITY
@@ -10,6 +10,7 @@ from cosmos3_core.request import GenerationRequest
 from deployments.wire.media_store import read_media
 from deployments.wire.messages import ArrayReference, ClipDescription, EncodedMessage, LatentsMessage
 from deployments.wire.service_class import ServiceClass
+from deployments.wire.upsampling import UpsampleCall
 
 FileFormat = Literal["mp4", "png", "jpeg", "webp"]
 
@@ -22,16 +23,22 @@ class GenerationCall:
         job_id: the job's id, for logs and for cancelling.
         fields: the fields that the client gave, as JSON values.
         media: the URI of each media field.
+        upsample: what a Reasoner is asked first, for a prompt to use instead of that in `fields`.
     """
 
     job_id: str
     fields: dict[str, Any]
     media: dict[str, str]
+    upsample: UpsampleCall | None = None
 
     @classmethod
     def of(cls, job_id: str, request: GenerationRequest, media: dict[str, str]) -> GenerationCall:
         """The call for a request whose media are already stored at the given URIs."""
         return cls(job_id, request.to_fields(), media)
+
+    def with_prompt(self, prompt: str) -> GenerationCall:
+        """The call with the prompt that a Reasoner wrote."""
+        return replace(self, fields=self.fields | {"prompt": prompt}, upsample=None)
 
     def to_request(self) -> GenerationRequest:
         """The request again, with its media read from the store; it blocks.

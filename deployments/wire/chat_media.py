@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from cosmos3_core.errors import RequestError
 from deployments.wire.data_uri import read_base64, read_data_uri
+from deployments.wire.reasoner_calls import AttachedMedium, Operation, ReasonerCall
 from deployments.wire.visual_input import VisualInput, VisualKind, VisualReading
 
 IMAGE = "image_url"
@@ -57,8 +59,25 @@ def read_medium(url: Any, kind: str, field: str, reading: VisualReading) -> Visu
     return VisualInput.of(VisualKind.IMAGE if kind == IMAGE else VisualKind.VIDEO, (content,), reading)
 
 
+def chat_call(request_id: str, body: dict[str, Any]) -> ReasonerCall:
+    """A chat that this server composes itself, whose media are data URIs; a client's is read by the ingress.
+
+    Raises:
+        RequestError: a medium cannot be read.
+    """
+    media: dict[str, AttachedMedium] = {}
+    parts: dict[str, dict[str, Any]] = {}
+    for part in parts_of(body):
+        kind = medium_of(part)
+        if kind is not None:
+            url, name = url_of(part, kind), uuid.uuid4().hex
+            media[url] = AttachedMedium(name, kind, read_medium(url, kind, kind, VisualReading()))
+            parts[url] = {"type": kind, kind: {"url": name}}
+    return ReasonerCall(request_id, Operation.CHAT, with_parts(body, parts), tuple(media.values()))
+
+
 def with_parts(body: dict[str, Any], parts: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
-    """A chat's body in which other parts stand for media, found by the media's names."""
+    """A chat's body in which other parts stand for media, found by the media's names or URLs."""
     messages = []
     for message in body["messages"]:
         content = message.get("content")

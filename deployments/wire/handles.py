@@ -48,8 +48,9 @@ async def items_of(response: Any) -> AsyncGenerator[Any, None]:
 
 @dataclass(frozen=True)
 class StageHandles:
-    """Handles of the stages of one generation."""
+    """Handles of the stages of one generation, and of the model's card, which has prompts upsampled."""
 
+    model: Any
     encoder: Any
     generator: Any
     decoder: Any
@@ -58,6 +59,7 @@ class StageHandles:
     def of(cls, application: str, decoder: str) -> StageHandles:
         """The handles of the stages in a model's application and in the decoder's."""
         return cls(
+            model=handle_of("Model", application),
             encoder=handle_of("Encoder", application),
             generator=handle_of("Generator", application).options(stream=True),
             decoder=handle_of("Decoder", decoder),

@@ -17,7 +17,7 @@ import torch
 from typer.testing import CliRunner, Result
 
 from cosmos3_core import Checkpoint, GenerationRequest, LocalPipeline, Manifest
-from cosmos3_core.manifest import differences
+from cosmos3_core.manifest import Upsampled, differences
 from cosmos3_core.media.mp4 import encode_mp4
 from cosmos3_core.media.stills import encode_image
 from cosmos3_core.tiny.checkpoint import write_checkpoint
@@ -330,9 +330,11 @@ class Server:
     asked: list[dict[str, Any]]
     changes: dict[str, Any]
     says_hashes: bool = True
+    ignores: tuple[str, ...] = ()
 
     def generate(self, fields: dict[str, Any], on_event: Any, with_manifest: bool) -> tuple[bytes, dict[str, Any]]:
         self.asked.append(fields)
+        fields = {name: value for name, value in fields.items() if name not in self.ignores}
         result = self.pipeline.generate(GenerationRequest(**fields | self.changes))
         said: dict[str, Any] = {"stage_durations": result.seconds}
         if self.says_hashes:
@@ -384,6 +386,51 @@ def test_an_image_on_a_server_has_no_manifest(server: Server, pipeline: LocalPip
     assert silent.exit_code == 1 and "nothing can be compared" in str(silent.exception)
     refused = there("--from-manifest", made, "-o", out, "--manifest", tmp_path / "m.json")
     assert refused.exit_code == 2 and "--manifest" in sentence(refused)
+
+
+def upsampled(pipeline: LocalPipeline) -> Manifest:
+    """The manifest of a server whose Reasoner wrote a caption for plain words."""
+    caption = json.dumps({"temporal_caption": "A robot waves."})
+    made = pipeline.generate(a_request().model_copy(update={"prompt": caption})).manifest
+    wrote = Upsampled(prompt=caption, template_sha256="0" * 64)
+    return made.model_copy(update={"request": made.request | {"prompt": "a robot waves"}, "upsampled": wrote})
+
+
+def test_an_upsampled_prompt_is_used_again(cosmos3: Command, pipeline: LocalPipeline) -> None:
+    """What the client wrote would make other latents."""
+    made = upsampled(pipeline)
+    cosmos3.write(made, "made.json")
+    again = cosmos3.remake("--manifest", cosmos3.folder / "again.json")
+    assert again.exit_code == 0 and "the same latents" in again.stderr
+    found = Manifest.model_validate_json((cosmos3.folder / "again.json").read_bytes())
+    assert found.upsampled is None and made.upsampled is not None
+    assert found.request["prompt"] == made.upsampled.prompt
+    cosmos3.write(made, "made.json", upsampled=None)
+    assert cosmos3.remake().exit_code == 3
+
+
+def test_a_server_that_makes_it_again_is_not_asked_to_upsample(
+    server: Server, pipeline: LocalPipeline, tmp_path: Path
+) -> None:
+    made = upsampled(pipeline)
+    (path := tmp_path / "made.json").write_text(made.model_dump_json())
+    again = there("--from-manifest", path, "-o", tmp_path / "out.mp4")
+    assert again.exit_code == 0 and "the same latents" in again.stderr
+    (asked,) = server.asked
+    assert made.upsampled is not None and asked["prompt"] == made.upsampled.prompt
+    assert "upsample_prompt" not in asked
+    both = there("--from-manifest", path, "--upsample-prompt", "-o", tmp_path / "out.mp4")
+    assert both.exit_code == 2 and "--upsample-prompt" in sentence(both)
+
+
+def test_the_option_asks_a_server_to_upsample(server: Server, cosmos3: Command, tmp_path: Path) -> None:
+    server.ignores = ("upsample_prompt",)
+    arguments = ("--mode", "t2i", "-o", tmp_path / "out.png", *SMALL)
+    assert there("--upsample-prompt", *arguments).exit_code == 0
+    assert there(*arguments).exit_code == 0
+    assert [fields.get("upsample_prompt") for fields in server.asked] == [True, None]
+    here = cosmos3("--upsample-prompt", *arguments)
+    assert here.exit_code == 2 and "give --url" in sentence(here)
 
 
 def test_a_result_of_shared_steps_says_that_it_cannot_be_repeated(

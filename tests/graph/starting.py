@@ -10,6 +10,7 @@ from typing import Any
 from deployments.cli.client import Client
 from deployments.local.launch import Launch, RunningGraph, running_graph
 from deployments.local.recipes import find_recipe, load_recipe, override
+from tests.graph.templates import MAX_TOKENS, write_templates
 
 START_TIMEOUT_S = 300
 OBJECT_STORE = 400 * 1024**2
@@ -17,6 +18,8 @@ OBJECT_STORE = 400 * 1024**2
 SYNC_TIMEOUT_S = 25.0
 # 720p with the usual 189 frames is beyond it, so a job that a stage refuses costs next to nothing.
 RESIDENT_BYTES = 200_000_000
+TEMPLATES = "templates"
+"""The folder of the shared graph's templates, below its data."""
 
 
 def tiny_recipe(data: Path) -> dict[str, Any]:
@@ -27,11 +30,12 @@ def tiny_recipe(data: Path) -> dict[str, Any]:
 
 
 def shared_recipe(data: Path) -> dict[str, Any]:
-    """The recipe of the graph that most tests share, with limits that a test can reach."""
+    """The recipe of the graph that most tests share, with limits that a test can reach and short prompts."""
     config = tiny_recipe(data)
     front, model = (application["args"] for application in config["applications"][:2])
     front["sync_timeout_s"] = SYNC_TIMEOUT_S
     model["generator"]["resident_bytes"] = RESIDENT_BYTES
+    model["upsampling"] = {"templates": str(write_templates(data / TEMPLATES)), "max_tokens": MAX_TOKENS}
     return config
 
 

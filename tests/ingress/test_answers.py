@@ -47,6 +47,7 @@ RESULT = {
         {},
         {"status": "completed", "completed_at": 2.0, "result": RESULT, "progress": 100},
         {"status": "failed", "completed_at": 2.0, "error": {"code": 500, "message": "no"}},
+        {"upsampled": {"prompt": "{}", "template_sha256": "0", "seconds": 1.0}},
     ],
 )
 def test_a_video_job_is_as_described(facts: dict[str, Any]) -> None:

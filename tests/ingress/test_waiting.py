@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 from starlette.requests import Request
 
 from deployments.ingress.errors import ApiError
-from deployments.ingress.waiting import while_connected
+from deployments.ingress.waiting import run_jobs, while_connected
+from deployments.jobs.job import Job, JobEvent
+from tests.ingress.stubs import StubGraph
 
 
 class Work:
@@ -66,3 +70,35 @@ def test_failures_are_raised() -> None:
 
     with pytest.raises(ApiError, match="no"):
         asyncio.run(while_connected(request(60), fail()))
+
+
+@dataclass
+class FailingJobs:
+    """Jobs that fail as soon as they are submitted."""
+
+    error: dict[str, Any]
+    discarded: list[str] = field(default_factory=list)
+
+    async def submit(self, job: Job) -> Job:
+        return job
+
+    async def watch(self, job_id: str, after: int = 0, attend: bool = False) -> AsyncIterator[JobEvent]:
+        yield JobEvent(1, "failed", {"error": self.error}, 0.0)
+
+    def discard(self, job: Job) -> None:
+        self.discarded.append(job.id)
+
+
+@pytest.mark.parametrize(
+    ("code", "headers"),
+    [(503, {"Retry-After": "5"}), (502, {"x-should-retry": "false"}), (500, {"x-should-retry": "false"})],
+)
+def test_a_job_that_failed_says_whether_to_ask_again(code: int, headers: dict[str, str]) -> None:
+    """503 is a Reasoner that is busy: the same request may succeed a little later."""
+    jobs = FailingJobs({"code": code, "message": "no prompt"})
+    stub = StubGraph(jobs=jobs)
+    job = Job("video_gen_1", "video", "m", "app", "decoder", False, {}, {})
+    with pytest.raises(ApiError, match="no prompt") as failed:
+        asyncio.run(run_jobs(stub.as_graph(), request(60), [job]))
+    assert (failed.value.status, failed.value.headers) == (code, headers)
+    assert jobs.discarded == ["video_gen_1"]

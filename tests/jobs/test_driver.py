@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from ray.exceptions import RayTaskError
 from ray.serve.exceptions import DeploymentUnavailableError
 
 from deployments.jobs import driver
-from deployments.jobs.job import DatabaseAway
+from deployments.jobs.job import DatabaseAway, Job
+from deployments.wire.messages import HandoffLost
+from deployments.wire.upsampling import UpsampleCall, UpsampledPrompt, UpsamplingFailed
 from tests.jobs.replicas import FailingStore, a_job, first, kill, run, started, stepping, use_flow
 
 
@@ -91,5 +95,82 @@ def test_a_database_that_is_away_fails_no_job(tmp_path: Path, monkeypatch: pytes
             job = await replica.get("job")
             assert job is not None and (job.status, job.tries, job.interruptions) == ("in_progress", 1, [])
             assert len(runs) == 1
+
+    run(test)
+
+
+UPSAMPLE: dict[str, Any] = {
+    "mode": "text2image",
+    "prompt": "a robot",
+    "width": 64,
+    "height": 64,
+    "num_frames": 1,
+    "fps": 24.0,
+    "seed": 7,
+    "image": None,
+}
+WRITTEN = UpsampledPrompt(prompt='{"context": "a robot"}', template_sha256="0", seconds=1.5)
+
+
+def plain_job(folder: Path) -> Job:
+    """A job whose prompt is to be upsampled."""
+    job = a_job(folder, "job")
+    return replace(job, request={**job.request, "upsample": UPSAMPLE})
+
+
+def test_an_upsampled_prompt_is_kept_before_the_generation_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries: list[tuple[Any, Any]] = []
+
+    async def generate(*, call: Any, upsampled: Any, report: Any, **_: Any) -> None:
+        tries.append((call.upsample, upsampled))
+        if upsampled is None:
+            await report(WRITTEN)
+            raise HandoffLost("a process died")
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(driver, "RETRY_DELAY_S", 0.01)
+    use_flow(monkeypatch, generate)
+
+    async def test() -> None:
+        async with started(tmp_path, lease_s=1) as one:
+            await one.submit(plain_job(tmp_path))
+            event = await first(one, "job", "upsampled")
+            assert event.data == {"prompt": WRITTEN.prompt}
+            # The next try of the same process has it,
+            await first(one, "job", "started", after=event.number)
+            await kill(one)
+            job = one.store.get("job")
+            assert job is not None and job.upsampled_prompt == WRITTEN.prompt
+        async with started(tmp_path, lease_s=1) as two:
+            # and that of another process has it too.
+            while len(tries) < 3:
+                await asyncio.sleep(0.05)
+            assert (await two.get("job")) is not None
+        assert [upsampled for _, upsampled in tries] == [None, WRITTEN, WRITTEN]
+        assert {call for call, _ in tries} == {UpsampleCall(**UPSAMPLE)}
+
+    run(test)
+
+
+@pytest.mark.parametrize(("again", "code"), [(True, 503), (False, 502)])
+def test_a_job_without_a_prompt_fails_and_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, again: bool, code: int
+) -> None:
+    async def generate(**_: Any) -> None:
+        failed = UpsamplingFailed("the Reasoner wrote none", again)
+        raise cast(Any, RayTaskError)("upsample", "a traceback", failed).as_instanceof_cause()
+
+    use_flow(monkeypatch, generate)
+
+    async def test() -> None:
+        async with started(tmp_path) as replica:
+            await replica.submit(plain_job(tmp_path))
+            failed = await first(replica, "job", "failed")
+            assert failed.data["error"] == {"code": code, "message": "the Reasoner wrote none"}
+            job = await replica.get("job")
+            # Asking again at once would meet the same Reasoner.
+            assert job is not None and (job.status, job.tries) == ("failed", 1)
 
     run(test)

@@ -22,10 +22,15 @@ from deployments.wire.calls import DecodeCall, DecodedFile, DenoiseCall, Generat
 from deployments.wire.handles import StageHandles
 from deployments.wire.messages import ArrayReference, HandoffLost, LatentsMessage
 from deployments.wire.service_class import ServiceClass
+from deployments.wire.upsampling import UpsampleCall, UpsampledPrompt, UpsamplingFailed
 
+Reported = Event | Preview | UpsampledPrompt
 CALL = GenerationCall(job_id="job", fields={}, media={})
 OUTPUT = OutputFile(target="file:///out.mp4", format="mp4", quality=90)
 STEP = Step(1, 1, 0.1, 0.0)
+UPSAMPLE = UpsampleCall("text2image", "a robot", 64, 64, 1, 24.0, 7)
+PLAIN = replace(CALL, fields={"prompt": "a robot", "seed": 7}, upsample=UPSAMPLE)
+WRITTEN = UpsampledPrompt(prompt='{"context": "a robot"}', template_sha256="0", seconds=0.0)
 
 
 class Response:
@@ -83,7 +88,10 @@ def stages(*updates: Any) -> StageHandles:
     encoded = SimpleNamespace(nbytes=10, clip="clip", parts=(Part(),), part=0)
     file = DecodedFile(uri="file:///out.mp4", nbytes=1, num_frames=1, action=None)
     return StageHandles(
-        encoder=Stage(lambda *_: (encoded,)), generator=Stage(lambda *_: updates), decoder=Stage(lambda *_: (file,))
+        model=Stage(lambda *_: (WRITTEN,)),
+        encoder=Stage(lambda *_: (encoded,)),
+        generator=Stage(lambda *_: updates),
+        decoder=Stage(lambda *_: (file,)),
     )
 
 
@@ -109,7 +117,8 @@ def stages_of_parts(count: int) -> StageHandles:
         action = {"data": rows, "shape": [2, 2], "domain_id": 6, "physical": physical}
         return (DecodedFile(call.target, nbytes=1, num_frames=9 - min(index, 1), action=action, tail=tail),)
 
-    return StageHandles(encoder=Stage(encode), generator=Stage(denoise), decoder=Stage(decode))
+    model = Stage(lambda *_: (WRITTEN,))
+    return StageHandles(model=model, encoder=Stage(encode), generator=Stage(denoise), decoder=Stage(decode))
 
 
 def latents() -> LatentsMessage:
@@ -125,9 +134,12 @@ def latents() -> LatentsMessage:
 
 
 async def generated(
-    given: StageHandles, events: list[Event | Preview], call: GenerationCall = CALL
+    given: StageHandles,
+    events: list[Reported],
+    call: GenerationCall = CALL,
+    upsampled: UpsampledPrompt | None = None,
 ) -> GenerationOutcome:
-    async def report(event: Event | Preview) -> None:
+    async def report(event: Reported) -> None:
         events.append(event)
 
     return await generate(
@@ -139,11 +151,12 @@ async def generated(
         snapshot="file:///a.snapshot",
         resume=True,
         attempt=2,
+        upsampled=upsampled,
     )
 
 
 def test_the_stages_run_in_turn_and_their_events_are_reported() -> None:
-    given, events = stages(STEP, latents()), list[Event | Preview]()
+    given, events = stages(STEP, latents()), list[Reported]()
     outcome = asyncio.run(generated(given, events))
     names = [event if isinstance(event, Step) else (type(event), cast(Any, event).stage) for event in events]
     assert names == [
@@ -172,6 +185,52 @@ def test_each_stage_is_asked_with_what_the_one_before_made() -> None:
     assert (decode.job_id, decode.latents, decode.clip) == ("job", outcome.parts[0].latents, outcome.encoded.clip)
     assert (decode.target, decode.format, decode.quality) == (OUTPUT.target, "mp4", 90)
     assert decode.soundtrack is None
+
+
+def test_a_prompt_is_upsampled_and_reported_before_it_is_encoded() -> None:
+    given, events = stages(STEP, latents()), list[Reported]()
+    outcome = asyncio.run(generated(given, events, PLAIN))
+    begun, written, ended, encoding = events[:4]
+    assert isinstance(written, UpsampledPrompt) and isinstance(ended, Finished)
+    assert (begun, ended.stage, encoding) == (Started("upsample"), "upsample", Started("encode"))
+    assert given.model.methods == ["upsample"] and given.model.calls == [("job", UPSAMPLE)]
+    ((call, _, _),) = given.encoder.calls
+    assert call.fields == {"prompt": WRITTEN.prompt, "seed": 7} and call.upsample is None
+    assert list(outcome.timings.seconds) == ["upsample", "encode", "denoise", "decode"]
+    assert outcome.timings.seconds["upsample"] == written.seconds > 0
+    assert outcome.upsampled == written and written.prompt == WRITTEN.prompt
+
+
+def test_a_prompt_that_an_earlier_try_got_is_used_again() -> None:
+    kept = replace(WRITTEN, prompt='{"context": "before"}', seconds=3.5)
+    given, events = stages(latents()), list[Reported]()
+    outcome = asyncio.run(generated(given, events, PLAIN, kept))
+    assert given.model.calls == [] and events[0] == Started("encode")
+    assert given.encoder.calls[0][0].fields["prompt"] == kept.prompt
+    assert outcome.upsampled == kept and outcome.timings.seconds["upsample"] == 3.5
+
+
+def test_every_part_has_the_upsampled_prompt() -> None:
+    given = stages_of_parts(3)
+    asyncio.run(generated(given, [], PLAIN))
+    assert len(given.model.calls) == 1
+    assert [call.fields["prompt"] for call, _, _ in given.encoder.calls] == [WRITTEN.prompt] * 3
+
+
+def test_without_a_prompt_nothing_is_encoded() -> None:
+    def fail(*_: Any) -> tuple[Any, ...]:
+        raise UpsamplingFailed("the Reasoner is busy", again=True)
+
+    given = replace(stages(), model=Stage(fail))
+    with pytest.raises(UpsamplingFailed, match="busy") as caught:
+        asyncio.run(generated(given, [], PLAIN))
+    assert given.encoder.calls == [] and not is_repeatable(caught.value)
+
+
+def test_a_call_that_asks_for_none_has_none() -> None:
+    given = stages(latents())
+    outcome = asyncio.run(generated(given, []))
+    assert given.model.calls == [] and outcome.upsampled is None
 
 
 def test_the_decoder_is_told_where_a_given_soundtrack_is() -> None:
@@ -217,7 +276,7 @@ def test_the_actions_of_the_parts_are_joined() -> None:
 
 
 def test_steps_are_counted_over_all_parts() -> None:
-    events: list[Event | Preview] = []
+    events: list[Reported] = []
     outcome = asyncio.run(generated(stages_of_parts(3), events))
     steps = [event for event in events if isinstance(event, Step)]
     assert [(step.index, step.count) for step in steps] == [(index, 6) for index in range(1, 7)]
@@ -235,7 +294,7 @@ def test_the_hash_of_several_parts_depends_on_each_of_them_and_their_order() -> 
 
 
 def test_a_generator_that_ends_without_latents_has_stopped_the_generation() -> None:
-    events: list[Event | Preview] = []
+    events: list[Reported] = []
     with pytest.raises(HandoffLost) as caught:
         asyncio.run(generated(stages(STEP), events))
     assert is_repeatable(caught.value) and events[-1] == STEP

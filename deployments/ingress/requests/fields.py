@@ -25,6 +25,7 @@ from deployments.ingress.requests.references import (
 )
 from deployments.wire.control_names import PRESETS, WEIGHT
 from deployments.wire.data_uri import EXAMPLE
+from deployments.wire.upsampling import FIELD as UPSAMPLE
 
 FILLER = "video_params"
 """The name of an object of further fields. Fields outside of it take precedence."""
@@ -206,6 +207,14 @@ _VIDEO_ONLY: dict[str, Coercion[Any]] = {
 }
 
 
+_UPSAMPLE = read.flag.with_schema(
+    "Whether the model's Reasoner first writes a structured prompt from this one; text2image, text2video and "
+    "image2video only. A prompt that is a JSON object already is used as it is.",
+    default=False,
+)
+_NO_UPSAMPLING = "is not used by this route, whose prompts are instructions; leave it out"
+
+
 @dataclass(frozen=True)
 class Schema:
     """The fields of one route.
@@ -231,6 +240,7 @@ VIDEO = Schema(
     _COMMON
     | _VIDEO_ONLY
     | {
+        UPSAMPLE: _UPSAMPLE,
         "num_outputs_per_prompt": read.within(1, 10).with_schema("One is generated, whatever the number."),
         "quality": read.choice(standard="standard", auto="standard", high="high", lossless="lossless").with_schema(
             "Quality of the MP4; not every player supports lossless ones."
@@ -238,7 +248,7 @@ VIDEO = Schema(
     },
     _REFUSED,
 )
-_NOT_OF_ACTIONS = {"audio_reference", *control_fields.FIELDS}
+_NOT_OF_ACTIONS = {"audio_reference", UPSAMPLE, *control_fields.FIELDS}
 ACTION = Schema(
     {
         **{name: coercion for name, coercion in VIDEO.accepted.items() if name not in _NOT_OF_ACTIONS},
@@ -277,7 +287,7 @@ _PICTURES = {
     "url": _PICTURE.with_schema("The picture to edit as a data URI; other addresses are refused."),
 }
 IMAGE = Schema(
-    _IMAGES | {"mode": _mode(Route.IMAGES)},
+    _IMAGES | {"mode": _mode(Route.IMAGES), UPSAMPLE: _UPSAMPLE},
     _REFUSED
     | dict.fromkeys(_VIDEO_ONLY.keys() - {"seconds", "mode"}, _NO_IMAGE)
     | dict.fromkeys(("input_reference", "image_reference"), _NO_PICTURE),
@@ -299,5 +309,6 @@ EDIT = Schema(
         "reference_image": "is not used by Cosmos 3, which edits one picture; send it as image",
         "video": _NO_EDIT,
         "stream": "is not served by this route; leave it out, and the answer comes at once",
+        UPSAMPLE: _NO_UPSAMPLING,
     },
 )

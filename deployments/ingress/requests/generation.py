@@ -14,7 +14,9 @@ from cosmos3_core.errors import RequestError
 from cosmos3_core.geometry import MAX_FRAMES
 from cosmos3_core.modes import Given, Mode, Route, implied_mode
 from cosmos3_core.presets import VLLM_OMNI
+from cosmos3_core.prompt import parse_structured
 from cosmos3_core.request import FRAME_FIELDS, MEDIA_FIELDS, GenerationRequest
+from cosmos3_core.upsampling.template import NAMES as TEMPLATE_NAMES
 from deployments.ingress.errors import ApiError, bad_field, bad_fields
 from deployments.ingress.requests import fields as tables
 from deployments.ingress.requests.body import Body
@@ -22,6 +24,7 @@ from deployments.ingress.requests.coercions import excerpt
 from deployments.ingress.requests.given_fields import GivenFields
 from deployments.ingress.requests.references import Media
 from deployments.ingress.requests.transfer import read_controls
+from deployments.wire.upsampling import FIELD as UPSAMPLE
 
 DEFAULT_SECONDS = "4"
 MAX_IGNORED = 20
@@ -46,6 +49,7 @@ class Generation:
         return_stage_metrics: whether the answer includes the bytes passed from stage to stage.
         service_class: interactive, standard or batch, if the client names one.
         webhook_url: the URL to call when the job ends; it is not checked yet.
+        upsamples: whether the model's Reasoner writes the prompt first.
         names: the client's names of the request's fields.
     """
 
@@ -59,6 +63,7 @@ class Generation:
     return_stage_metrics: bool
     service_class: str | None
     webhook_url: str | None
+    upsamples: bool
     names: Mapping[str, str]
 
     def refusal(self, error: RequestError) -> ApiError:
@@ -264,6 +269,7 @@ def _generation(given: GivenFields, mode: Mode, values: dict[str, Any], names: M
     if request.sound_duration is not None and not request.generate_sound and request.sound is None:
         given.ignore("sound_duration")
         request = request.model_copy(update={"sound_duration": None})
+    upsamples = _upsamples(given, request)
     return Generation(
         request=request,
         model=given.value("model"),
@@ -275,8 +281,22 @@ def _generation(given: GivenFields, mode: Mode, values: dict[str, Any], names: M
         return_stage_metrics=given.value("return_stage_metrics", False),
         service_class=given.value("service_class"),
         webhook_url=given.value("webhook_url"),
+        upsamples=upsamples,
         names=names,
     )
+
+
+def _upsamples(given: GivenFields, request: GenerationRequest) -> bool:
+    """Whether the prompt is to be upsampled; one that is structured already is used as it is, and the field ignored."""
+    if not given.value(UPSAMPLE, False):
+        return False
+    if request.mode not in TEMPLATE_NAMES:
+        modes = ", ".join(mode.value for mode in TEMPLATE_NAMES)
+        raise given.refusal(UPSAMPLE, f"is not used by {request.mode.value}; expected mode {modes}")
+    if parse_structured(request.prompt) is None:
+        return True
+    given.ignore(UPSAMPLE)
+    return False
 
 
 def header_safe(names: Iterable[str]) -> tuple[str, ...]:

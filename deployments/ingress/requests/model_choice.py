@@ -10,6 +10,7 @@ from deployments.ingress.errors import RETRY_AFTER, ApiError
 from deployments.ingress.graph import Graph, ServedCard
 from deployments.ingress.requests.generation import Generation
 from deployments.model import ModelCard
+from deployments.wire.upsampling import FIELD as UPSAMPLE
 
 
 def chat_model(graph: Graph, name: str | None) -> ServedCard:
@@ -30,7 +31,10 @@ def generation_model(graph: Graph, generation: Generation) -> ServedCard:
     """
 
     def inability(served: ServedCard) -> RequestError | None:
-        return inability_of(served.card.facts, generation.request)
+        unable = inability_of(served.card.facts, generation.request)
+        if unable is None and generation.upsamples and not served.card.chats:
+            unable = RequestError(UPSAMPLE, "is true; this model has no Reasoner to write the prompt")
+        return unable
 
     candidates = _generating(graph, generation.model)
     for served in candidates:

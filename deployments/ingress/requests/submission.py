@@ -28,6 +28,7 @@ from deployments.jobs.flow import OutputFile
 from deployments.jobs.job import Job, JobKind
 from deployments.wire.calls import FileFormat, GenerationCall
 from deployments.wire.media_store import INPUTS, OUTPUTS, SNAPSHOTS
+from deployments.wire.upsampling import FIELD, UpsampleCall
 
 PREFIX: dict[JobKind, str] = {"video": "video_gen_", "image": "img_gen_"}
 
@@ -137,6 +138,7 @@ async def make_job(
         for name, content in given.items()
     }
     call = GenerationCall.of(job_id, request, media)
+    upsample = UpsampleCall.of(request, checked.resolved, media.get("image")) if generation.upsamples else None
     output = OutputFile(graph.media.uri(f"{OUTPUTS}/{job_id}.{format}"), format, quality)
     fingerprint = ""
     if caller.idempotency_key is not None:
@@ -156,6 +158,7 @@ async def make_job(
             "output": asdict(output),
             "snapshot": graph.media.uri(f"{SNAPSHOTS}/{job_id}.safetensors"),
             "webhook": generation.webhook_url,
+            "upsample": None if upsample is None else asdict(upsample),
         },
         shown=shown,
         service_class=service_class,
@@ -179,6 +182,8 @@ def _fingerprint(generation: Generation, media: dict[str, bytes], context: list[
         # If the client sent no seed, each repetition of its request may have drawn another one.
         fields.pop("seed", None)
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in media.items()}
+    if generation.upsamples:
+        fields[FIELD] = True
     hashed = [fields, digests, generation.service_class, generation.webhook_url, *context]
     return hashlib.sha256(json.dumps(hashed, sort_keys=True).encode()).hexdigest()
 

@@ -96,11 +96,11 @@ def _answer(images: list[bytes], jobs: list[Job], generation: ImageGeneration, s
             {
                 "b64_json": base64.b64encode(image).decode(),
                 "url": None,
-                "revised_prompt": None,
+                "revised_prompt": job.upsampled_prompt,
                 "seed": result["seed"],
                 "latents_sha256": result["latents_sha256"],
             }
-            for image, result in zip(images, results, strict=True)
+            for image, job, result in zip(images, jobs, results, strict=True)
         ],
         "output_format": generation.output_format,
         "size": size,

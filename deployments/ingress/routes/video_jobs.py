@@ -156,6 +156,7 @@ def video_object(job: Job, positions: Mapping[str, int]) -> VideoObject:
         "object": "video",
         "model": job.model,
         "prompt": shown["prompt"],
+        "upsampled_prompt": job.upsampled_prompt,
         "status": job.status,
         "progress": job.progress,
         "size": f"{result['width']}x{result['height']}" if result and not shown["size"] else shown["size"],

@@ -48,6 +48,7 @@ class JobRow(Base):
     owner: Mapped[str | None] = mapped_column(index=True)
     lease_until: Mapped[float | None]
     result: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    upsampled: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     error: Mapped[dict[str, Any] | None] = mapped_column(JSON)
 
 

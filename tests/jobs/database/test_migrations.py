@@ -41,6 +41,7 @@ def test_a_record_of_the_second_version_is_read(database_url: str) -> None:
     with opened(database_url) as store:
         job = store.get("video_gen_old")
         assert job is not None and (job.tries, job.interruptions) == (2, [died])
+        assert job.upsampled is None and job.upsampled_prompt is None and job.upsample is None
         (event,) = store.events(job.id)
         assert (event.kind, event.data) == ("interrupted", died)
         # The second try is the open one: it counts as interrupted when another process claims the job.
@@ -55,7 +56,7 @@ def write_second_version(url: str, died: dict[str, Any]) -> None:
     config.set_main_option("script_location", str(MIGRATIONS))
     job = asdict(a_job("video_gen_old", tries=2, created_at=5.0, status="in_progress", owner="old", lease_until=7.0))
     job["deaths"] = [died]
-    del job["interruptions"]
+    del job["interruptions"], job["upsampled"]
     event = {"job_id": job["id"], "number": 1, "kind": "interrupted", "data": died, "created_at": 6.0}
     engine = create_engine(url)
     with engine.begin() as connection:
