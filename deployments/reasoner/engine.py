@@ -24,6 +24,7 @@ from vllm.entrypoints.serve.engine.protocol import ErrorResponse
 from vllm.entrypoints.serve.exception_handling.error_response import create_error_response
 from vllm.entrypoints.serve.tokenize.protocol import DetokenizeRequest, TokenizeRequest
 from vllm.exceptions import VLLMError
+from vllm.platforms import current_platform
 from vllm.v1.engine.async_llm import AsyncLLM
 
 from cosmos3_core.checkpoint import Checkpoint
@@ -136,7 +137,13 @@ def engine_arguments(name: str, checkpoint: Checkpoint, settings: ReasonerSettin
 
     vLLM loads a ViT in either case. With a limit of 0 images it would load none, but then it does not understand the
     deep features in Qwen's embeddings (0.32; docs/decisions/005).
+
+    Raises:
+        ValueError: an argument that vLLM takes and cannot serve.
     """
+    if settings.engine.get("video_pruning_rate") and current_platform.is_cpu():
+        # vLLM 0.32 leaves its CPU runner unaware of it, and the engine dies at the first image or video.
+        raise ValueError("reasoner.engine.video_pruning_rate needs a GPU; leave it out on a CPU")
     return {
         "model": str(checkpoint.root),
         "served_model_name": [name],

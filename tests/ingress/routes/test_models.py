@@ -79,3 +79,15 @@ def test_an_unknown_model_may_still_be_starting(cards: Callable[..., StubGraph])
     answer = ask(replace(cards("nano"), absent=["edge"]), "/v1/models/edge")
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
     assert answer.json()["error"]["message"] == "model edge is not ready or not served"
+
+
+def test_an_adapter_that_chats_is_a_model(cards: Callable[..., StubGraph]) -> None:
+    stub = cards("nano", root="nvidia/Cosmos3-Nano", chat_adapters=("mine", "yours"))
+    entries = ask(stub, "/v1/models").json()["data"]
+    assert [(entry["id"], entry["parent"]) for entry in entries] == [
+        ("nano", None),
+        ("mine", "nano"),
+        ("yours", "nano"),
+    ]
+    assert entries[1]["abilities"] == {"chat": True, "modes": [], "sound": False}
+    assert ask(stub, "/v1/models/yours").json() == entries[2]

@@ -1,0 +1,59 @@
+"""What an engine with an adapter answers, as JSON; run as a program.
+
+`python -m tests.reasoner.engine_probe CHECKPOINT ADAPTER`: vLLM registers configuration classes of its own under
+transformers' names, so the two cannot share a process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from cosmos3_core.checkpoint import Checkpoint
+from deployments.settings import ReasonerSettings
+from deployments.wire.reasoner_calls import Operation, ReasonerAnswer
+
+NAME, ADAPTER = "base", "mine"
+ENGINE: dict[str, Any] = {
+    "dtype": "float32",
+    "enforce_eager": True,
+    "max_model_len": 2048,
+    "max_num_seqs": 2,
+    "distributed_executor_backend": "vllm.v1.executor.uniproc_executor.UniProcExecutor",
+}
+LORA = {"enable_lora": True, "max_lora_rank": 8}
+
+
+async def answers(root: str, adapter: Path) -> dict[str, Any]:
+    """The answers with and without the adapter, and why an option that vLLM cannot serve is refused."""
+    from deployments.reasoner.engine import ReasonerEngine, engine_arguments
+
+    checkpoint = Checkpoint.find(root)
+    server = {"lora_modules": [{"name": ADAPTER, "path": str(adapter)}]}
+    engine = ReasonerEngine(NAME, checkpoint, ReasonerSettings(engine=ENGINE | LORA, server=server))
+    await engine.start()
+
+    async def ask(model: str) -> dict[str, Any]:
+        body = {"messages": [{"role": "user", "content": "What is a robot?"}], "temperature": 0, "max_tokens": 8}
+        body |= {"model": model, "return_token_ids": True, "ignore_eos": True}
+        answer = await engine.answer(Operation.CHAT, body)
+        assert isinstance(answer, ReasonerAnswer) and answer.status == 200, answer
+        return answer.body
+
+    told = {name: await ask(name) for name in (NAME, ADAPTER)}
+    engine.shutdown()
+    found = {name: body["choices"][0]["token_ids"] for name, body in told.items()}
+    try:
+        engine_arguments(NAME, checkpoint, ReasonerSettings(engine={"video_pruning_rate": 0.5}))
+    except ValueError as error:
+        found["refusal"] = str(error)
+    return found | {"model": told[ADAPTER]["model"]}
+
+
+if __name__ == "__main__":
+    os.environ["VLLM_MEDIA_CONNECTOR"] = "cosmos3"
+    print(json.dumps(asyncio.run(answers(sys.argv[1], Path(sys.argv[2])))))
