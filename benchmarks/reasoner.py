@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -18,16 +17,14 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
-import psutil
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.environment import describe
+from benchmarks.vllm_server import vllm_serve
 from cosmos3_core.checkpoint import Checkpoint
 from deployments.cli.client import Client
 from deployments.local.launch import Launch, running_graph
-from deployments.local.ports import free_port
 from deployments.local.recipes import find_recipe, load_recipe, override
 
 NAME = "cosmos3-tiny"
@@ -35,8 +32,6 @@ CONCURRENCIES = (1, 8, 32)
 TOKENS_IN, TOKENS_OUT = 64, 32
 IMAGE = "{(96, 160, 1): 1.0}"
 START_TIMEOUT_S = 600
-# The package of CPU builds has another name than the one whose version the command `vllm` asks for.
-SERVER = ("-m", "vllm.entrypoints.openai.api_server")
 CLIENT = (
     "import argparse; from vllm.utils.argparse_utils import FlexibleArgumentParser; "
     "from vllm.benchmarks.serve import add_cli_args, main; "
@@ -64,44 +59,13 @@ def graph(folder: Path) -> Iterator[str]:
 
 
 @contextmanager
-def vllm_serve(log: Path) -> Iterator[str]:
+def reference(log: Path) -> Iterator[str]:
     """The URL of vLLM's own server, with the arguments that the recipe gives ours."""
     model = load_recipe(find_recipe("tiny-cpu"))["applications"][1]["args"]
-    port = free_port()
-    values = {"served_model_name": NAME, "host": "127.0.0.1", "port": port, **model["reasoner"]["engine"]}
-    written = [text for name, value in values.items() for text in _argument(name, value)]
-    command = [sys.executable, *SERVER, "--model", str(Checkpoint.find(model["checkpoint"]).root), *written]
-    with log.open("wb") as output:
-        process = psutil.Popen(
-            command, env=os.environ | model["reasoner"]["environment"], stdout=output, stderr=subprocess.STDOUT
-        )
-    try:
-        _wait(f"http://127.0.0.1:{port}", process, log)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        family = [*process.children(recursive=True), process]
-        for one in family:
-            one.terminate()
-        _, alive = psutil.wait_procs(family, timeout=20)
-        for one in alive:
-            one.kill()
-
-
-def _argument(name: str, value: Any) -> list[str]:
-    flag = f"--{name.replace('_', '-')}"
-    return [flag] if value is True else [flag, str(value)]
-
-
-def _wait(url: str, process: psutil.Popen, log: Path) -> None:
-    for _ in range(START_TIMEOUT_S * 2):
-        if process.poll() is not None:
-            raise SystemExit(f"vllm serve ended: {log.read_text(errors='replace')[-3000:]}")
-        try:
-            if httpx.get(f"{url}/health", timeout=0.5).status_code == 200:
-                return
-        except httpx.TransportError:
-            continue
-    raise SystemExit("vllm serve is not healthy in time")
+    arguments = {"served_model_name": NAME, **model["reasoner"]["engine"], **model["reasoner"]["server"]}
+    root = Checkpoint.find(model["checkpoint"]).root
+    with vllm_serve(root, arguments, log, model["reasoner"]["environment"]) as url:
+        yield url
 
 
 def measure(url: str, kind: str, concurrency: int, requests: int) -> dict[str, float]:
@@ -160,7 +124,7 @@ def main() -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="r")))
         urls = {
             "graph": stack.enter_context(graph(folder)),
-            "vllm serve": stack.enter_context(vllm_serve(folder / "log")),
+            "vllm serve": stack.enter_context(reference(folder / "log")),
         }
         results = compare(urls, arguments.rounds)
     table = Table("", "throughput, graph / vllm serve", "added to the first token, ms")

@@ -23,7 +23,7 @@ from cosmos3_core.media.stills import encode_image
 from deployments.local.launch import RunningGraph
 from tests.graph.starting import started, tiny_recipe
 from tests.graph.thinking_checkpoint import thinking_checkpoint
-from tests.graph.vllm_server import SERVER, vllm_serve
+from tests.graph.vllm_server import SERVER, reference
 from tests.parity.cases import drifting, picture
 
 pytestmark = pytest.mark.slow
@@ -175,13 +175,13 @@ def chatting_recipe(data: Path, nano: Path, edge: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def nano_server(thinking: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with vllm_serve(thinking, NANO, tmp_path_factory.mktemp("vllm") / "nano", **PARSER) as url:
+    with reference(thinking, NANO, tmp_path_factory.mktemp("vllm") / "nano", **PARSER) as url:
         yield url
 
 
 @pytest.fixture(scope="module")
 def edge_server(edge: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with vllm_serve(edge, EDGE, tmp_path_factory.mktemp("vllm") / "edge") as url:
+    with reference(edge, EDGE, tmp_path_factory.mktemp("vllm") / "edge") as url:
         yield url
 
 
