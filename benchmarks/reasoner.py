@@ -12,15 +12,17 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.environment import describe
+from benchmarks.environment import describe, milliseconds
 from benchmarks.vllm_server import vllm_serve
 from cosmos3_core.checkpoint import Checkpoint
 from deployments.cli.client import Client
@@ -114,6 +116,38 @@ def compare(urls: dict[str, str], rounds: int) -> dict[str, Any]:
     return results
 
 
+def profile(urls: dict[str, str], repeats: int = 60) -> dict[str, Any]:
+    """Where the graph's time goes before the first token: medians of requests that each go one process further.
+
+    `version` ends in the Ingress, behind Serve's proxy; `tokenize` in the Reasoner's process, before the engine; `first
+    token` is a streamed chat's. Of `vllm serve` all three end in, or go through, its one server process.
+    """
+    short: dict[str, Any] = {"model": NAME, "messages": [{"role": "user", "content": "hello"}]}
+    chat = short | {"max_tokens": 1, "ignore_eos": True, "stream": True}
+    found: dict[str, Any] = {}
+    for name, url in urls.items():
+        with httpx.Client(base_url=url, timeout=60) as client:
+            samples: dict[str, list[float]] = {"version": [], "tokenize": [], "first token": []}
+            for _ in range(repeats):
+                samples["version"].append(_seconds(lambda: client.get("/version").raise_for_status()))
+                samples["tokenize"].append(_seconds(lambda: client.post("/tokenize", json=short).raise_for_status()))
+                samples["first token"].append(_seconds(lambda: _first_event(client, chat)))
+        found[name] = {kind: milliseconds(seconds) for kind, seconds in samples.items()}
+        console.print(name, found[name])
+    return found
+
+
+def _seconds(act: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    act()
+    return time.perf_counter() - started
+
+
+def _first_event(client: httpx.Client, body: dict[str, Any]) -> None:
+    with client.stream("POST", "/v1/chat/completions", json=body) as answer:
+        next(answer.iter_lines())
+
+
 def main() -> None:
     """Measure, print a table, and write the figures where asked."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -126,13 +160,16 @@ def main() -> None:
             "graph": stack.enter_context(graph(folder)),
             "vllm serve": stack.enter_context(reference(folder / "log")),
         }
+        hops = profile(urls)
         results = compare(urls, arguments.rounds)
     table = Table("", "throughput, graph / vllm serve", "added to the first token, ms")
     for name, found in results.items():
         table.add_row(name, str(found["throughput_ratio"]), str(found["added_first_token_ms"]))
     Console().print(table)
     if arguments.output:
-        arguments.output.write_text(json.dumps({"environment": describe(), "results": results}, indent=2) + "\n")
+        arguments.output.write_text(
+            json.dumps({"environment": describe(), "results": results, "hops": hops}, indent=2) + "\n"
+        )
 
 
 if __name__ == "__main__":
