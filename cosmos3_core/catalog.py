@@ -184,7 +184,7 @@ _ENTRIES = (
         config=_SUPER,
         vision_parameters=_SUPER_VIT,
         tiers=("256", "480", "720", "768"),
-        recipes=("super-2gpu", "super-8gpu"),
+        recipes=("super-2gpu", "super-8gpu", "reasoner-4gpu"),
     ),
     CatalogEntry(
         id="nvidia/Cosmos3-Edge",

@@ -69,7 +69,8 @@ def build_decoder(args: DecoderSettings) -> Application:
 def _encoder() -> Deployment:
     return _deployment(
         "deployments.encoder.Encoder",
-        max_ongoing_requests=32,
+        # Each medium of a chat is a request, and waits in the Encoder's own queue.
+        max_ongoing_requests=256,
         request_router_config=CONTENT_ROUTER,
         graceful_shutdown_timeout_s=120,
         ray_actor_options={"num_cpus": 1},

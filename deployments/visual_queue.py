@@ -1,10 +1,13 @@
-"""The ViT behind a queue: each medium is embedded once, and small images that wait are embedded together."""
+"""The ViT behind a queue: each medium is embedded once, and small images that wait are embedded together.
+
+Files are decoded beside the compute thread, so that a long video holds up neither images nor generations.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import contextvars
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +17,7 @@ from cosmos3_core.byte_cache import ByteCache
 from cosmos3_core.codecs.vision import PixelBounds, VisionEncoder, VisualEmbeddings
 from cosmos3_core.media.frame_sampling import timestamps
 from cosmos3_core.media.visual import read_frames, read_still, read_video
+from deployments.background import Background, in_background
 from deployments.compute import ComputeThread
 from deployments.wire.handoff import publish
 from deployments.wire.messages import EmbeddingsReference
@@ -22,23 +26,40 @@ from deployments.wire.visual_input import VisualInput, VisualKind
 MAX_BATCH_FILES = 16
 MAX_BATCH_PIXELS = 2**20
 """Images share a pass of the ViT while their pixels stay below this; beyond it a pass gains nothing by sharing."""
+DECODERS = 2
+MAX_DECODED_VIDEOS = 2
+"""Videos that are held decoded at once."""
 
-Outcome = EmbeddingsReference | Exception
+
+@dataclass(frozen=True)
+class _Pixels:
+    """A decoded medium.
+
+    Attributes:
+        frames: an image `[height, width, 3]`, or the frames of a video `[T, height, width, 3]`, uint8.
+        indices, fps: of a video's frames.
+    """
+
+    frames: NDArray[np.uint8]
+    indices: tuple[int, ...] = ()
+    fps: float = 1.0
 
 
-@dataclass
+@dataclass(eq=False)
 class _Waiting:
-    """A medium that waits for the ViT.
+    """A medium that is to be embedded.
 
     Attributes:
         visual: the medium.
         result: its embeddings, or what is wrong with it.
         callers: how many wait for it; without any it is left out.
+        pixels: what was decoded.
     """
 
     visual: VisualInput
     result: asyncio.Future[EmbeddingsReference]
     callers: int = 0
+    pixels: _Pixels | None = None
 
 
 class VisualQueue:
@@ -56,8 +77,12 @@ class VisualQueue:
         self._compute = compute
         self._vision = vision
         self._waiting: dict[str, _Waiting] = {}
+        self._tasks = Background()
+        self._reading: set[asyncio.Task[None]] = set()
         self._queue: list[_Waiting] = []
         self._worker: asyncio.Task[None] | None = None
+        self._decoders = ThreadPoolExecutor(DECODERS, thread_name_prefix="decode")
+        self._videos = asyncio.Semaphore(MAX_DECODED_VIDEOS)
 
     async def embed(self, visual: VisualInput) -> EmbeddingsReference:
         """The embeddings of a medium.
@@ -70,98 +95,126 @@ class VisualQueue:
             return known
         entry = self._waiting.get(visual.key)
         if entry is None:
-            entry = _Waiting(visual, asyncio.get_running_loop().create_future())
-            self._waiting[visual.key] = entry
-            self._queue.append(entry)
+            entry = self._waiting[visual.key] = _Waiting(visual, asyncio.get_running_loop().create_future())
+            self._read(entry)
         entry.callers += 1
-        self._work()
         try:
             return await asyncio.shield(entry.result)
         finally:
             entry.callers -= 1
 
-    def _work(self) -> None:
+    # Decoding
+
+    def _read(self, entry: _Waiting) -> None:
+        if entry.visual.kind is VisualKind.IMAGE:
+            task = self._tasks.start(self._decode(entry))
+            self._reading.add(task)
+            task.add_done_callback(self._reading.discard)
+        else:
+            self._tasks.start(self._decode_video(entry))
+
+    async def _decode_video(self, entry: _Waiting) -> None:
+        async with self._videos:
+            await self._decode(entry)
+            await asyncio.wait([entry.result])
+
+    async def _decode(self, entry: _Waiting) -> None:
+        loop = asyncio.get_running_loop()
+        if not entry.callers:
+            self._leave(entry)
+            return
+        try:
+            entry.pixels = await loop.run_in_executor(self._decoders, _decoded, entry.visual, lambda: entry.callers > 0)
+        except Exception as error:
+            self._fail(entry, error)
+            return
+        self._queue.append(entry)
         if self._worker is None or self._worker.done():
-            # In a context of its own, because Serve cancels a task of a request's context together with that request.
-            self._worker = asyncio.create_task(self._drain(), context=contextvars.Context())
+            self._worker = in_background(self._drain())
+
+    # Embedding
 
     async def _drain(self) -> None:
         while self._queue:
+            if reading := set(self._reading):
+                # Images that came together are embedded together.
+                await asyncio.wait(reading)
             batch = self._next()
-            try:
-                outcomes = await self._compute.run(self._embed, [entry.visual for entry in batch])
-            except Exception as error:
-                outcomes = [error] * len(batch)
-            for entry, outcome in zip(batch, outcomes, strict=True):
-                self._finish(entry, outcome)
+            if batch:
+                await self._embed(batch)
 
     def _next(self) -> list[_Waiting]:
         """The first medium that somebody waits for; with an image come further images that are read alike."""
         batch: list[_Waiting] = []
+        pixels = 0
         while self._queue and len(batch) < MAX_BATCH_FILES:
             entry = self._queue[0]
-            if entry.callers and batch and not _alike(entry.visual, batch[0].visual):
+            pixels += self._pixels_of(entry)
+            alike = not batch or (_alike(entry.visual, batch[0].visual) and pixels <= MAX_BATCH_PIXELS)
+            if entry.callers and not alike:
                 break
             self._queue.pop(0)
             if entry.callers:
                 batch.append(entry)
             else:
-                del self._waiting[entry.visual.key]
-                entry.result.cancel()
+                self._leave(entry)
         return batch
 
-    def _finish(self, entry: _Waiting, outcome: Outcome) -> None:
-        del self._waiting[entry.visual.key]
-        if isinstance(outcome, EmbeddingsReference):
-            self.cache.put(entry.visual.key, outcome)
-            entry.result.set_result(outcome)
-        elif entry.callers:
-            entry.result.set_exception(outcome)
-        else:
-            entry.result.cancel()
+    def _pixels_of(self, entry: _Waiting) -> int:
+        assert entry.pixels is not None
+        return self._vision().pixels_read(entry.pixels.frames.size // 3, _bounds(entry.visual))
 
-    def _embed(self, visuals: Sequence[VisualInput]) -> list[Outcome]:
-        """Embed one video, or images that are read alike; what is wrong with one stops no other."""
-        if visuals and visuals[0].kind is not VisualKind.IMAGE:
-            return [self._embed_video(visuals[0])]
-        outcomes: dict[str, Outcome] = {}
-        group: dict[str, NDArray[np.uint8]] = {}
-        for visual in visuals:
-            try:
-                image = read_still(visual.files[0])
-            except Exception as error:
-                outcomes[visual.key] = error
-                continue
-            if group and sum(one.size // 3 for one in (*group.values(), image)) > MAX_BATCH_PIXELS:
-                outcomes |= self._embed_images(group, _bounds(visual))
-                group = {}
-            group[visual.key] = image
-        if group:
-            outcomes |= self._embed_images(group, _bounds(visuals[0]))
-        return [outcomes[visual.key] for visual in visuals]
-
-    def _embed_images(self, images: dict[str, NDArray[np.uint8]], bounds: PixelBounds) -> dict[str, Outcome]:
-        self.passes += 1
-        self.embedded += len(images)
+    async def _embed(self, batch: Sequence[_Waiting]) -> None:
         try:
-            results = self._vision().encode_together(list(images.values()), bounds)
+            references = await self._compute.run(self._references, batch)
         except Exception as error:
-            return dict.fromkeys(images, error)
-        return {key: _reference(key, result, None) for key, result in zip(images, results, strict=True)}
-
-    def _embed_video(self, visual: VisualInput) -> Outcome:
-        try:
-            if visual.kind is VisualKind.FRAMES:
-                clip = read_frames(visual.files, visual.reading.chosen_fps)
+            if len(batch) == 1:
+                self._fail(batch[0], error)
             else:
-                clip = read_video(visual.files[0], visual.reading.sampling)
-            self.passes += 1
-            self.embedded += 1
-            result = self._vision().encode_video(clip.frames, _bounds(visual))
-        except Exception as error:
-            return error
-        times = timestamps(clip.indices, clip.fps, self._vision().frames_per_patch)
-        return _reference(visual.key, result, tuple(times))
+                # One of them may be at fault.
+                for entry in batch:
+                    await self._embed([entry])
+            return
+        for entry, reference in zip(batch, references, strict=True):
+            del self._waiting[entry.visual.key]
+            self.cache.put(entry.visual.key, reference)
+            entry.result.set_result(reference)
+
+    def _references(self, batch: Sequence[_Waiting]) -> list[EmbeddingsReference]:
+        """Embed one video, or images that are read alike."""
+        vision, visual, pixels = self._vision(), batch[0].visual, batch[0].pixels
+        assert pixels is not None
+        self.passes += 1
+        self.embedded += len(batch)
+        if visual.kind is not VisualKind.IMAGE:
+            result = vision.encode_video(pixels.frames, _bounds(visual))
+            times = timestamps(pixels.indices, pixels.fps, vision.frames_per_patch)
+            return [_reference(visual.key, result, tuple(times))]
+        images = [entry.pixels.frames for entry in batch if entry.pixels is not None]
+        results = vision.encode_together(images, _bounds(visual))
+        return [_reference(entry.visual.key, result, None) for entry, result in zip(batch, results, strict=True)]
+
+    def _leave(self, entry: _Waiting) -> None:
+        """Forget a medium that nobody waits for."""
+        del self._waiting[entry.visual.key]
+        entry.result.cancel()
+
+    def _fail(self, entry: _Waiting, error: Exception) -> None:
+        if entry.callers:
+            del self._waiting[entry.visual.key]
+            entry.result.set_exception(error)
+        else:
+            self._leave(entry)
+
+
+def _decoded(visual: VisualInput, wanted: Callable[[], bool]) -> _Pixels:
+    if visual.kind is VisualKind.IMAGE:
+        return _Pixels(read_still(visual.files[0]))
+    if visual.kind is VisualKind.FRAMES:
+        clip = read_frames(visual.files, visual.reading.chosen_fps)
+    else:
+        clip = read_video(visual.files[0], visual.reading.sampling, wanted=wanted)
+    return _Pixels(clip.frames, tuple(clip.indices), clip.fps)
 
 
 def _alike(visual: VisualInput, first: VisualInput) -> bool:

@@ -91,6 +91,13 @@ def test_large_images_do_not_share_a_pass(queue: VisualQueue) -> None:
     assert (queue.passes, queue.embedded) == (2, 2)
 
 
+def test_what_a_request_has_enlarged_counts_as_large(queue: VisualQueue) -> None:
+    large = VisualReading(least_pixels=MAX_BATCH_PIXELS, most_pixels=2 * MAX_BATCH_PIXELS)
+    enlarged = [VisualInput.of(VisualKind.IMAGE, image(seed).files, large) for seed in range(2)]
+    embedded(queue, *enlarged)
+    assert (queue.passes, queue.embedded) == (2, 2)
+
+
 def test_images_that_are_read_otherwise_do_not_share_a_pass(queue: VisualQueue) -> None:
     small = VisualInput.of(VisualKind.IMAGE, image(1).files, VisualReading(most_pixels=4096, least_pixels=1024))
     first, second = embedded(queue, image(1), small)
@@ -170,5 +177,17 @@ def test_what_nobody_waits_for_any_more_is_left_out(queue: VisualQueue) -> None:
         await asyncio.gather(first, *others, return_exceptions=True)
 
     asyncio.run(left())
+    assert queue.embedded == 3
+
+    async def left_while_it_is_decoded() -> None:
+        task = asyncio.create_task(queue.embed(film(VisualReading(FrameSampling(fps=3.0)))))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        while queue._waiting:
+            await asyncio.sleep(0.01)
+
+    asyncio.run(left_while_it_is_decoded())
     assert queue.embedded == 3
     assert isinstance(embedded(queue, image(0))[0], EmbeddingsReference)

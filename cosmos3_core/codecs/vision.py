@@ -79,6 +79,12 @@ class VisionEncoder:
         """Frames that share a temporal patch."""
         return int(self._videos.temporal_patch_size)
 
+    def pixels_read(self, pixels: int, bounds: PixelBounds | None = None) -> int:
+        """About how many pixels of an image of so many are embedded, once it is resized."""
+        size = _size(self._images, bounds).get("size") or self._images.size
+        least, most = (_edge(size, edge) for edge in ("shortest_edge", "longest_edge"))
+        return min(max(pixels, least), most)
+
     def encode(self, image: NDArray[np.uint8], bounds: PixelBounds | None = None) -> VisualEmbeddings:
         """Embed one image, uint8 `[height, width, 3]`."""
         return self.encode_together([image], bounds)[0]
@@ -119,8 +125,13 @@ def _size(processor: Any, bounds: PixelBounds | None) -> dict[str, Any]:
     if bounds is None or (bounds.least is None and bounds.most is None):
         return {}
     given = {"shortest_edge": bounds.least, "longest_edge": bounds.most}
-    own = {edge: getattr(processor.size, edge, None) or processor.size[edge] for edge in given}
+    own = {edge: _edge(processor.size, edge) for edge in given}
     return {"size": {edge: own[edge] if given[edge] is None else given[edge] for edge in given}}
+
+
+def _edge(size: Any, edge: str) -> int:
+    """A bound of a processor's size, which is an object or a dictionary."""
+    return int(size[edge] if isinstance(size, dict) else getattr(size, edge))
 
 
 def _rebuild_buffers(module: nn.Module) -> None:

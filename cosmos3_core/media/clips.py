@@ -80,10 +80,12 @@ def decode_video(source: Source, *, first: int | None = None, last: int | None =
         decoded: Iterable[av.VideoFrame] = container.decode(stream)
         # The deque holds the decoder's own frames, so that those which fall out of it are never converted.
         chosen = islice(decoded, first) if last is None else deque(decoded, last)
-        return VideoClip(_stacked(_upright(chosen)), float(rate))
+        return VideoClip(stacked(_upright(chosen)), float(rate))
 
 
-def decode_frames(source: Source, choose: Callable[[int, float], Sequence[int]]) -> SampledFrames:
+def decode_frames(
+    source: Source, choose: Callable[[int, float], Sequence[int]], wanted: Callable[[], bool] = lambda: True
+) -> SampledFrames:
     """Decode chosen frames of a video, with the colours that OpenCV gives them, as vLLM does.
 
     The display matrix (rotation, mirroring) is applied. Memory is bounded by the frames returned.
@@ -91,9 +93,10 @@ def decode_frames(source: Source, choose: Callable[[int, float], Sequence[int]])
     Args:
         source: as in `decode_video`.
         choose: from the number of frames and the frame rate in Hz to ascending frame numbers.
+        wanted: asked at each frame whether to go on.
 
     Raises:
-        MediaError: as in `decode_video`; or none of the chosen frames can be read.
+        MediaError: as in `decode_video`; or none of the chosen frames can be read, or they are no longer wanted.
     """
     with demuxed("video", source) as container:
         stream = _video_stream(container)
@@ -101,10 +104,11 @@ def decode_frames(source: Source, choose: Callable[[int, float], Sequence[int]])
         if not rate:
             raise MediaError("the frame rate is not known")
         total = stream.frames or _frames_by_duration(container, stream, float(rate))
-        wanted = set(choose(total, float(rate)))
+        numbers = set(choose(total, float(rate)))
         found: list[int] = []
+        frames = _while_wanted(container.decode(stream), wanted)
         return SampledFrames(
-            _stacked(_upright(_chosen(container.decode(stream), wanted, found), opencv=True)),
+            stacked(_upright(_chosen(frames, numbers, found), opencv=True)),
             found,
             float(rate),
             total,
@@ -120,6 +124,13 @@ def _frames_by_duration(container: InputContainer, stream: VideoStream, fps: flo
     else:
         raise MediaError("the number of frames is not known")
     return max(1, math.floor(seconds * fps + 0.5))
+
+
+def _while_wanted(frames: Iterable[av.VideoFrame], wanted: Callable[[], bool]) -> Iterator[av.VideoFrame]:
+    for frame in frames:
+        if not wanted():
+            raise MediaError("nobody waits for the video any more")
+        yield frame
 
 
 def _chosen(frames: Iterable[av.VideoFrame], wanted: set[int], found: list[int]) -> Iterator[av.VideoFrame]:
@@ -161,7 +172,12 @@ def _upright(frames: Iterable[av.VideoFrame], *, opencv: bool = False) -> Iterat
         yield (pixels.swapaxes(0, 1) if swapped else pixels)[::rows, ::columns]
 
 
-def _stacked(pictures: Iterator[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+def stacked(pictures: Iterator[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """Pictures of one size as one array, within `MAX_CLIP_BYTES`.
+
+    Raises:
+        MediaError: there are none, they differ in size, or they take more memory.
+    """
     opening = next(pictures, None)
     if opening is None:
         raise MediaError("the video track has no frames")
@@ -214,7 +230,7 @@ def frames_at(source: Source, times: list[float]) -> VideoClip:
     with demuxed("video", source) as container:
         stream = _video_stream(container)
         rate = _rate(stream)
-        return VideoClip(_stacked(_upright(_shown_at(container.decode(stream), times, rate))), rate)
+        return VideoClip(stacked(_upright(_shown_at(container.decode(stream), times, rate))), rate)
 
 
 def video_seconds(source: Source) -> float:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cosmos3_core.media.checks import MediaError
-from cosmos3_core.media.clips import SampledFrames, decode_frames
+from cosmos3_core.media.clips import SampledFrames, decode_frames, stacked
 from cosmos3_core.media.frame_sampling import MAX_FRAMES, FrameSampling
 from cosmos3_core.media.stills import decode_image
 
 # Beyond this, transformers' image processors raise.
 MAX_ASPECT = 200
+# Every frame up to the last one that is read must be decoded: an hour at 24 frames per second is below this.
+MAX_TOTAL_FRAMES = 100_000
 
 
 def read_still(file: bytes) -> NDArray[np.uint8]:
@@ -27,13 +29,24 @@ def read_still(file: bytes) -> NDArray[np.uint8]:
     return image
 
 
-def read_video(file: bytes, sampling: FrameSampling) -> SampledFrames:
+def read_video(file: bytes, sampling: FrameSampling, *, wanted: Callable[[], bool] = lambda: True) -> SampledFrames:
     """The frames of a video that are read; no others are kept.
 
+    Args:
+        file: a video.
+        sampling: which frames.
+        wanted: asked at each frame whether anybody waits for them still.
+
     Raises:
-        MediaError: unreadable, or far longer than wide.
+        MediaError: unreadable, far longer than wide, of more than `MAX_TOTAL_FRAMES`, or no longer wanted.
     """
-    clip = decode_frames(file, sampling.indices)
+
+    def chosen(total: int, fps: float) -> list[int]:
+        if total > MAX_TOTAL_FRAMES:
+            raise MediaError(f"the video has {total} frames; use one of at most {MAX_TOTAL_FRAMES}")
+        return sampling.indices(total, fps)
+
+    clip = decode_frames(file, chosen, wanted)
     _check_aspect(clip.frames[0])
     return clip
 
@@ -46,11 +59,8 @@ def read_frames(files: Sequence[bytes], fps: float) -> SampledFrames:
     """
     if len(files) > MAX_FRAMES:
         raise MediaError(f"{len(files)} frames are more than {MAX_FRAMES}; send fewer")
-    frames = [read_still(file) for file in files]
-    for number, frame in enumerate(frames):
-        if frame.shape != frames[0].shape:
-            raise MediaError(f"frame {number} is {frame.shape} after {frames[0].shape}; use one size")
-    return SampledFrames(np.stack(frames), list(range(len(frames))), fps, len(frames))
+    frames = stacked(read_still(file) for file in files)
+    return SampledFrames(frames, list(range(len(frames))), fps, len(frames))
 
 
 def _check_aspect(image: NDArray[np.uint8]) -> None:

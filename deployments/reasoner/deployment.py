@@ -143,7 +143,7 @@ class Reasoner:
             # Ray's own exception, whose text is a traceback, is one of the cause's class too.
             raise RequestError(medium.field, f"cannot be read: {getattr(error, 'cause', error)}") from error
         array = await found.embeddings.reference
-        tensor = to_tensor(array, found.embeddings.dtype, torch.device("cpu"))
+        tensor = await asyncio.to_thread(to_tensor, array, found.embeddings.dtype, torch.device("cpu"))
         return Embedded(tensor, found.grid, found.timestamps)
 
     async def exposition(self) -> str:

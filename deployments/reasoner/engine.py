@@ -6,9 +6,12 @@ variables that vLLM reads must be set before the import.
 
 from __future__ import annotations
 
+import json
 from argparse import Namespace
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import dataclass, fields
+from http import HTTPStatus
 from typing import Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -28,7 +31,9 @@ from vllm.platforms import current_platform
 from vllm.v1.engine.async_llm import AsyncLLM
 
 from cosmos3_core.checkpoint import Checkpoint
+from deployments.logs import log
 from deployments.reasoner.figures import SchedulerFigures
+from deployments.reasoner.media import FRAMES_PER_PATCH
 from deployments.reasoner.refusals import refusal_of
 from deployments.settings import ReasonerSettings
 from deployments.wire.chat_media import MAX_IMAGES, MAX_VIDEOS
@@ -82,6 +87,7 @@ class ReasonerEngine:
     async def start(self) -> None:
         """Make vLLM's handlers, which load the adapters that the recipe names."""
         await init_app_state(self.llm, self._state, self._server(), await self.llm.get_supported_tasks())
+        self._state.openai_serving_completion.engine_client = _WithoutThoughts(self.llm)
 
     def _server(self) -> Namespace:
         """The arguments of `vllm serve`: its own defaults, the recipe's, and those that the graph decides."""
@@ -115,7 +121,7 @@ class ReasonerEngine:
         except Exception as error:
             if self.llm.errored:
                 raise
-            return _error(create_error_response(error))
+            return _failure(error)
         if isinstance(result, ErrorResponse):
             return _error(result)
         if isinstance(result, BaseModel):
@@ -149,9 +155,34 @@ def engine_arguments(name: str, checkpoint: Checkpoint, settings: ReasonerSettin
         "served_model_name": [name],
         "enable_mm_embeds": settings.vision == "encoder",
         "limit_mm_per_prompt": {"image": MAX_IMAGES, "video": MAX_VIDEOS},
+        "media_io_kwargs": {"video": {FRAMES_PER_PATCH: _frames_per_patch(checkpoint)}},
         "distributed_executor_backend": "uni",
         **settings.engine,
     }
+
+
+def _frames_per_patch(checkpoint: Checkpoint) -> int:
+    """Frames that share a temporal patch."""
+    config = json.loads((checkpoint.root / "video_preprocessor_config.json").read_text(encoding="utf-8"))
+    return int(config.get("temporal_patch_size", 1))
+
+
+class _WithoutThoughts:
+    """The engine for completions, whose prompts open no thought.
+
+    With a reasoning parser, vLLM 0.32 constrains a completion only behind the end of a thought, so `structured_outputs`
+    would silently do nothing. For chats its serving says where a thought ends.
+    """
+
+    def __init__(self, llm: AsyncLLM) -> None:
+        self._llm = llm
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._llm, name)
+
+    def generate(self, *arguments: Any, **options: Any) -> Any:
+        """The engine's answers to a prompt."""
+        return self._llm.generate(*arguments, **{"reasoning_ended": True, **options})
 
 
 def _with_raw(handler: Callable[[Any, Any], Awaitable[Any]]) -> Handler:
@@ -161,8 +192,20 @@ def _with_raw(handler: Callable[[Any, Any], Awaitable[Any]]) -> Handler:
 
 async def _events(stream: AsyncGenerator[Any, None]) -> AsyncGenerator[str, None]:
     """The events of the Responses API, as vLLM's own server sends them."""
-    async for event in stream:
-        yield f"event: {event.type}\ndata: {event.model_dump_json(by_alias=True)}\n\n"
+    async with aclosing(stream):
+        async for event in stream:
+            yield f"event: {event.type}\ndata: {event.model_dump_json(by_alias=True)}\n\n"
+
+
+def _failure(error: Exception) -> ReasonerAnswer:
+    """What vLLM makes of an exception; what is no fault of the client's goes to the log and not to the client."""
+    answer = _error(create_error_response(error))
+    if answer.status < 500:
+        return answer
+    log.exception("vLLM failed: %s", error)
+    return _error(
+        create_error_response("the engine failed; the log has its details", status_code=HTTPStatus(answer.status))
+    )
 
 
 def _error(response: ErrorResponse) -> ReasonerAnswer:

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import numpy as np
 from PIL import Image
 from torch import Tensor
 from vllm.multimodal.media import MEDIA_CONNECTOR_REGISTRY, MediaConnector, MediaWithBytes
@@ -23,8 +25,12 @@ from deployments.wire.reasoner_calls import AttachedMedium
 from deployments.wire.visual_input import VisualInput, VisualKind, VisualReading
 
 CONNECTOR = "cosmos3"
+# What the engine tells the connector, among vLLM's settings of how videos are read.
+FRAMES_PER_PATCH = "frames_per_patch"
 Value = TypeVar("Value")
 _media: dict[str, VisualInput] = {}
+# Each may hold a decoded clip.
+_decoding = ThreadPoolExecutor(2, thread_name_prefix="decode")
 _embeddings: dict[str, Tensor] = {}
 
 
@@ -64,7 +70,7 @@ class AttachedMediaConnector(MediaConnector):
 
     async def fetch_image_async(self, image_url: str, **options: Any) -> Any:
         """The same without holding up the event loop."""
-        return await asyncio.to_thread(self.fetch_image, image_url)
+        return await asyncio.get_running_loop().run_in_executor(_decoding, self.fetch_image, image_url)
 
     def fetch_video(self, video_url: str, **options: Any) -> Any:
         """The frames of a video that are read, and what vLLM wants to know of them.
@@ -72,11 +78,12 @@ class AttachedMediaConnector(MediaConnector):
         Raises:
             ValueError: no running request has it, or it cannot be decoded.
         """
-        return _sampled(_of(_media, video_url))
+        frames_per_patch = self.media_io_kwargs.get("video", {}).get(FRAMES_PER_PATCH, 1)
+        return _sampled(_of(_media, video_url), frames_per_patch)
 
     async def fetch_video_async(self, video_url: str, **options: Any) -> Any:
         """The same without holding up the event loop."""
-        return await asyncio.to_thread(self.fetch_video, video_url)
+        return await asyncio.get_running_loop().run_in_executor(_decoding, self.fetch_video, video_url)
 
     def fetch_image_embedding(self, data: str) -> Tensor:
         """The embeddings of a running request; a client's own data is never unpickled.
@@ -84,27 +91,30 @@ class AttachedMediaConnector(MediaConnector):
         Raises:
             ValueError: no running request has them.
         """
-        return _of(_embeddings, data)
+        tensor = _of(_embeddings, data)
+        # vLLM reads them once, before it generates, and they are large.
+        del _embeddings[data]
+        return tensor
 
     async def fetch_image_embedding_async(self, data: str) -> Tensor:
         """The embeddings of a running request."""
-        return _of(_embeddings, data)
+        return self.fetch_image_embedding(data)
 
     def fetch_video_embedding(self, data: str) -> Tensor:
         """The embeddings of a running request."""
-        return _of(_embeddings, data)
+        return self.fetch_image_embedding(data)
 
     async def fetch_video_embedding_async(self, data: str) -> Tensor:
         """The embeddings of a running request."""
-        return _of(_embeddings, data)
+        return self.fetch_image_embedding(data)
 
     def fetch_audio_embedding(self, data: str) -> Tensor:
         """The embeddings of a running request, of which none are audio."""
-        return _of(_embeddings, data)
+        return self.fetch_image_embedding(data)
 
     async def fetch_audio_embedding_async(self, data: str) -> Tensor:
         """The embeddings of a running request, of which none are audio."""
-        return _of(_embeddings, data)
+        return self.fetch_image_embedding(data)
 
 
 def _of(known: dict[str, Value], name: str) -> Value:
@@ -113,22 +123,26 @@ def _of(known: dict[str, Value], name: str) -> Value:
     return known[name]
 
 
-def _sampled(visual: VisualInput) -> MediaWithBytes[Any]:
+def _sampled(visual: VisualInput, frames_per_patch: int) -> MediaWithBytes[Any]:
     """A video as vLLM's own loaders return it, sampled for good."""
     if visual.kind is VisualKind.FRAMES:
         clip = read_frames(visual.files, visual.reading.chosen_fps)
     else:
         clip = read_video(visual.files[0], visual.reading.sampling)
+    frames, indices = clip.frames, clip.indices
+    if len(indices) == 1:
+        # A processor that takes frames by twos refuses one.
+        frames, indices = np.repeat(frames, frames_per_patch, axis=0), indices * frames_per_patch
     metadata = {
         "total_num_frames": clip.total,
         "fps": clip.fps,
         "duration": clip.total / clip.fps,
         "video_backend": CONNECTOR,
-        "frames_indices": clip.indices,
+        "frames_indices": indices,
         "do_sample_frames": False,
     }
     # vLLM's caches go by these bytes.
-    return MediaWithBytes((clip.frames, metadata), visual.key.encode())
+    return MediaWithBytes((frames, metadata), visual.key.encode())
 
 
 @contextmanager
@@ -151,13 +165,15 @@ def with_embeddings(
     body: dict[str, Any], media: Sequence[AttachedMedium], embedded: Sequence[Embedded]
 ) -> Iterator[dict[str, Any]]:
     """The body of a chat with which vLLM takes embeddings instead of the media, while the block runs."""
-    pairs = list(zip(media, embedded, strict=True))
-    _embeddings.update((medium.name, one.embeddings) for medium, one in pairs)
+    parts = {medium.name: _part(medium, one) for medium, one in zip(media, embedded, strict=True)}
+    _embeddings.update((medium.name, one.embeddings) for medium, one in zip(media, embedded, strict=True))
+    # Whoever reads them is the last to hold them.
+    del embedded
     try:
-        yield with_parts(body, {medium.name: _part(medium, one) for medium, one in pairs}) if pairs else body
+        yield with_parts(body, parts) if parts else body
     finally:
-        for medium in media:
-            del _embeddings[medium.name]
+        for name in parts:
+            _embeddings.pop(name, None)
 
 
 def _part(medium: AttachedMedium, embedded: Embedded) -> dict[str, Any]:

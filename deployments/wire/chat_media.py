@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from cosmos3_core.errors import RequestError
+from cosmos3_core.media.frame_sampling import MAX_FRAMES
 from deployments.wire.data_uri import read_base64, read_data_uri
 from deployments.wire.reasoner_calls import AttachedMedium, Operation, ReasonerCall
 from deployments.wire.visual_input import VisualInput, VisualKind, VisualReading
@@ -51,6 +52,8 @@ def read_medium(url: Any, kind: str, field: str, reading: VisualReading) -> Visu
     text = url if isinstance(url, str) else ""
     try:
         if kind == VIDEO and text[: len(FRAMES_HEADER)].lower() == FRAMES_HEADER:
+            if text.count(",") > MAX_FRAMES:
+                raise RequestError(field, f"has more than {MAX_FRAMES} frames; send fewer")
             frames = tuple(read_base64(frame) for frame in text[len(FRAMES_HEADER) :].split(","))
             return VisualInput.of(VisualKind.FRAMES, frames, reading)
         content = read_data_uri(text).content

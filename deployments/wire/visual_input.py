@@ -44,7 +44,7 @@ class VisualReading:
     @property
     def chosen_fps(self) -> float:
         """The rate at which `FRAMES` were chosen, in Hz."""
-        return self.frames.fps if self.frames else CHOSEN_FPS
+        return CHOSEN_FPS if self.frames is None or self.frames.num_frames is not None else self.frames.fps
 
 
 @dataclass(frozen=True)

@@ -362,6 +362,22 @@ def _without_names(value: Any) -> Any:
     return round(value, 2) if isinstance(value, float) else value
 
 
+def test_a_completion_is_constrained_beside_a_parser_of_thoughts(understanding: RunningGraph) -> None:
+    """vLLM's own completions are not: they wait for the end of a thought."""
+    body = {"prompt": "A robot", "structured_outputs": {"regex": "[a-f]{5}"}, "max_tokens": 12}
+    for model in WAYS:
+        text = answered(understanding.url, model, body, "/v1/completions")["choices"][0]["text"]
+        assert re.fullmatch("[a-f]{5}", text), model
+
+
+@pytest.mark.parametrize("options", [{"mm_processor_kwargs": {"num_frames": 1}}, {}])
+def test_a_video_of_one_frame(options: dict[str, Any], understanding: RunningGraph) -> None:
+    short = VIDEO if options else {"type": "video_url", "video_url": {"url": uri(film(1), "video/mp4")}}
+    answers = [answered(understanding.url, model, GREEDY | {"messages": asked(short)} | options) for model in WAYS]
+    assert said(answers[0]) == said(answers[1])
+    assert answered(understanding.url, EDGE, GREEDY | {"messages": asked(short)} | options)["choices"]
+
+
 def test_generations_are_refused(understanding: RunningGraph) -> None:
     answer = httpx.post(f"{understanding.url}/v1/images/generations", json={"prompt": "x", "model": NANO})
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, "model")

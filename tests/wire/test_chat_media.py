@@ -133,3 +133,8 @@ def test_other_keys_of_a_message_are_kept() -> None:
     body = {"messages": [{"role": "user", "name": "x", "content": [image("1")]}], "seed": 1}
     expected = {"messages": [{"role": "user", "name": "x", "content": [text("a")]}], "seed": 1}
     assert with_parts(body, {"1": text("a")}) == expected
+
+
+def test_frames_that_their_sender_chose_are_shown_once_a_second_unless_the_request_says_otherwise() -> None:
+    rates = [VisualReading(frames).chosen_fps for frames in (None, FrameSampling(num_frames=5), FrameSampling(fps=4.0))]
+    assert rates == [1.0, 1.0, 4.0]

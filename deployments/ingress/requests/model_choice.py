@@ -19,7 +19,15 @@ def chat_model(graph: Graph, name: str | None) -> ServedCard:
     Raises:
         ApiError: 404 if there is no model of that name, 400 if it does not chat.
     """
-    return _candidates(graph, name, unknown_status=404, verb="chat", can=lambda card: card.chats)[0]
+    able = _candidates(
+        graph,
+        name,
+        unknown_status=404,
+        verb="chat",
+        can=lambda card: card.chats,
+        names=lambda card: (card.name, *card.chat_adapters),
+    )
+    return able[0]
 
 
 def generation_model(graph: Graph, generation: Generation) -> ServedCard:
@@ -55,10 +63,16 @@ def _generating(graph: Graph, name: str | None) -> list[ServedCard]:
 
 
 def _candidates(
-    graph: Graph, name: str | None, *, unknown_status: int, verb: str, can: Callable[[ModelCard], bool]
+    graph: Graph,
+    name: str | None,
+    *,
+    unknown_status: int,
+    verb: str,
+    can: Callable[[ModelCard], bool],
+    names: Callable[[ModelCard], tuple[str, ...]] = lambda card: (card.name,),
 ) -> list[ServedCard]:
     """The models that a request may be for, at least one: those of its name, or all that can."""
-    named = [served for served in graph.models() if not name or name in (served.card.name, *served.card.chat_adapters)]
+    named = [served for served in graph.models() if not name or name in names(served.card)]
     able = [served for served in named if can(served.card)]
     if able:
         return able

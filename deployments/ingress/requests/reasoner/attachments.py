@@ -9,7 +9,7 @@ from typing import Any
 from cosmos3_core.errors import RequestError
 from cosmos3_core.media.checks import MediaError
 from cosmos3_core.media.frame_sampling import FrameSampling
-from cosmos3_core.media.visual import read_frames, read_still, read_video
+from cosmos3_core.media.visual import read_still, read_video
 from deployments.wire.chat_media import MAX_IMAGES, MAX_VIDEOS, read_medium
 from deployments.wire.reasoner_calls import AttachedMedium
 from deployments.wire.visual_input import VisualInput, VisualKind, VisualReading
@@ -58,10 +58,8 @@ class Attachments:
 def _check(visual: VisualInput, field: str) -> None:
     """Decode an image, or a video's first frame; whoever reads the others says what is wrong with them."""
     try:
-        if visual.kind is VisualKind.IMAGE:
+        if visual.kind is VisualKind.IMAGE or visual.kind is VisualKind.FRAMES:
             read_still(visual.files[0])
-        elif visual.kind is VisualKind.FRAMES:
-            read_frames(visual.files, visual.reading.chosen_fps)
         else:
             read_video(visual.files[0], FrameSampling(num_frames=1))
     except MediaError as error:

@@ -12,7 +12,7 @@ from cosmos3_core.errors import RequestError
 from deployments.ingress.errors import ApiError, bad_field
 from deployments.ingress.requests.reasoner.attachments import Attachments, ReadRequest
 from deployments.ingress.requests.reasoner.fields import check_fields
-from deployments.ingress.requests.reasoner.visual_reading import READING_FIELDS, read_visual_reading
+from deployments.ingress.requests.reasoner.visual_reading import read_visual_reading, without_reading
 from deployments.wire.chat_media import IMAGE, medium_of, url_of
 
 # The key of each kind's text, as in vLLM.
@@ -42,8 +42,7 @@ def read_chat(body: dict[str, Any]) -> ReadRequest:
         rebuilt = [_message(message, f"messages.{index}", attachments) for index, message in enumerate(messages)]
     except RequestError as error:
         raise bad_field(error) from error
-    kept = {name: value for name, value in body.items() if name not in READING_FIELDS}
-    return ReadRequest({**kept, "messages": rebuilt}, tuple(attachments.media))
+    return ReadRequest({**without_reading(body), "messages": rebuilt}, tuple(attachments.media))
 
 
 def _message(message: Any, path: str, attachments: Attachments) -> dict[str, Any]:

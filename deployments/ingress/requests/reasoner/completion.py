@@ -7,6 +7,7 @@ from typing import Any
 from deployments.ingress.errors import ApiError
 from deployments.ingress.requests.reasoner.attachments import ReadRequest
 from deployments.ingress.requests.reasoner.fields import check_fields
+from deployments.ingress.requests.reasoner.visual_reading import without_reading
 
 MAX_PROMPTS = 64
 
@@ -22,7 +23,7 @@ def read_completion(body: dict[str, Any]) -> ReadRequest:
     if not _is_prompt(prompt) and not _are_prompts(prompt):
         message = f"prompt must be text, a list of tokens, or a list of at most {MAX_PROMPTS} of them"
         raise ApiError(400, message, param="prompt")
-    return ReadRequest(body)
+    return ReadRequest(without_reading(body))
 
 
 def _is_prompt(value: Any) -> bool:

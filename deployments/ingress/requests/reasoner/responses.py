@@ -12,8 +12,8 @@ from deployments.ingress.errors import ApiError, bad_field
 from deployments.ingress.requests.reasoner.attachments import Attachments, ReadRequest
 from deployments.ingress.requests.reasoner.chat import INPUT_IMAGE
 from deployments.ingress.requests.reasoner.fields import check_fields
+from deployments.ingress.requests.reasoner.visual_reading import read_visual_reading, without_reading
 from deployments.wire.chat_media import IMAGE
-from deployments.wire.visual_input import VisualReading
 
 STORED = {
     "background": "is not supported; answers are not stored",
@@ -36,14 +36,15 @@ def read_responses(body: dict[str, Any]) -> ReadRequest:
     given = body.get("input")
     if not given or not isinstance(given, (str, list)):
         raise ApiError(400, "input is missing or empty; expected text or a list of items", param="input")
-    attachments = Attachments(VisualReading())
-    items = (
-        [_item(item, f"input.{index}", attachments) for index, item in enumerate(given)]
-        if isinstance(given, list)
-        else given
-    )
+    try:
+        attachments = Attachments(read_visual_reading(body))
+        items = given
+        if isinstance(given, list):
+            items = [_item(item, f"input.{index}", attachments) for index, item in enumerate(given)]
+    except RequestError as error:
+        raise bad_field(error) from error
     # Storing is the default of OpenAI's clients and changes no answer.
-    return ReadRequest({**body, "input": items, "store": False}, tuple(attachments.media))
+    return ReadRequest({**without_reading(body), "input": items, "store": False}, tuple(attachments.media))
 
 
 def _item(item: Any, path: str, attachments: Attachments) -> Any:
@@ -51,13 +52,10 @@ def _item(item: Any, path: str, attachments: Attachments) -> Any:
     if not isinstance(item, dict):
         return item
     lists = {key: item[key] for key in ("content", "output") if isinstance(item.get(key), list)}
-    try:
-        return item | {
-            key: [_part(part, f"{path}.{key}.{number}", attachments) for number, part in enumerate(parts)]
-            for key, parts in lists.items()
-        }
-    except RequestError as error:
-        raise bad_field(error) from error
+    return item | {
+        key: [_part(part, f"{path}.{key}.{number}", attachments) for number, part in enumerate(parts)]
+        for key, parts in lists.items()
+    }
 
 
 def _part(part: Any, path: str, attachments: Attachments) -> Any:
@@ -68,4 +66,5 @@ def _part(part: Any, path: str, attachments: Attachments) -> Any:
             raise RequestError(path, f"is of type {key}, which is not accepted from clients")
     if part.get("type") != INPUT_IMAGE and IMAGE not in part:
         return part
-    return part | {IMAGE: attachments.attach(part.get(IMAGE), IMAGE, f"{path}.{IMAGE}")}
+    name = attachments.attach(part.get(IMAGE), IMAGE, f"{path}.{IMAGE}")
+    return {"type": INPUT_IMAGE, IMAGE: name, "detail": "auto"}

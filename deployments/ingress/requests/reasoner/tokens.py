@@ -8,6 +8,7 @@ from deployments.ingress.errors import ApiError
 from deployments.ingress.requests.reasoner.attachments import ReadRequest
 from deployments.ingress.requests.reasoner.chat import read_chat
 from deployments.ingress.requests.reasoner.fields import check_fields
+from deployments.ingress.requests.reasoner.visual_reading import without_reading
 
 
 def read_tokenize(body: dict[str, Any]) -> ReadRequest:
@@ -21,7 +22,7 @@ def read_tokenize(body: dict[str, Any]) -> ReadRequest:
     check_fields(body)
     if not isinstance(body.get("prompt"), str):
         raise ApiError(400, "prompt is missing or no text; expected text, or messages", param="prompt")
-    return ReadRequest(body)
+    return ReadRequest(without_reading(body))
 
 
 def read_detokenize(body: dict[str, Any]) -> ReadRequest:

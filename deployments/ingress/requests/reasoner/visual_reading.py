@@ -40,6 +40,11 @@ def read_visual_reading(body: Mapping[str, Any]) -> VisualReading:
     return VisualReading(_sampling(processor, video), least, most)
 
 
+def without_reading(body: Mapping[str, Any]) -> dict[str, Any]:
+    """The body without the fields that say how media are read, which vLLM must not read itself."""
+    return {name: value for name, value in body.items() if name not in READING_FIELDS}
+
+
 def _object(value: Any, path: str, known: set[str]) -> dict[str, Any]:
     if value is None:
         return {}

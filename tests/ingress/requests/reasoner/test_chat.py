@@ -139,3 +139,9 @@ def test_too_many_media(part: dict[str, Any], most: int, word: str) -> None:
     assert len(content_of(*[part] * most)) == most
     with pytest.raises(ApiError, match=f"the {most} {word} that a request may have"):
         content_of(*[part] * (most + 1))
+
+
+def test_too_many_frames_are_refused_before_they_are_read() -> None:
+    url = "data:video/jpeg;base64," + "," * 100_000
+    with pytest.raises(ApiError, match="more than 768 frames"):
+        content_of({"video_url": url})

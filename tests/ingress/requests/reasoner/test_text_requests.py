@@ -62,9 +62,10 @@ def test_images_of_a_response_are_attached() -> None:
         {"type": "function_call_output", "call_id": "c", "output": [part]},
         {"role": "user", "content": "plain"},
     ]
-    request = read_responses({"input": items})
+    request = read_responses({"input": items, "mm_processor_kwargs": {"max_pixels": 4096}})
     assert [medium.field for medium in request.media] == ["input.0.content.1.image_url", "input.1.output.0.image_url"]
     assert request.body["input"][0]["content"][1] == part | {"image_url": request.media[0].name}
+    assert "mm_processor_kwargs" not in request.body and request.media[1].visual.reading.most_pixels == 4096
     assert request.body["input"][2] == items[2]
 
 
@@ -98,3 +99,12 @@ def test_tokens_of_a_prompt_and_of_a_chat() -> None:
 def test_what_are_no_tokens(tokens: Any) -> None:
     assert refused(read_detokenize, {"tokens": tokens}) == "tokens"
     assert read_detokenize({"tokens": [0, 7]}).body == {"tokens": [0, 7]}
+
+
+@pytest.mark.parametrize("field", ["mm_processor_kwargs", "media_io_kwargs"])
+def test_vllm_is_never_told_how_to_read_media(field: str) -> None:
+    odd = {field: {"patch_size": 8}}
+    assert field not in read_completion({"prompt": "x"} | odd).body
+    assert field not in read_tokenize({"prompt": "x"} | odd).body
+    for read, own in ((read_responses, {"input": "x"}), (read_tokenize, {"messages": MESSAGES})):
+        assert refused(read, own | odd) == f"{field}.patch_size"
