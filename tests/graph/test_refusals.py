@@ -97,17 +97,17 @@ CHATS: dict[str, tuple[dict[str, Any], int, str]] = {
     "processor arguments": (
         CHAT | {"mm_processor_kwargs": {"size": {"longest_edge": 10**9}}},
         400,
-        "mm_processor_kwargs",
+        "mm_processor_kwargs.size.longest_edge",
     ),
     "a thread of pixels": (
         image_chat(data_uri(encode_image(np.zeros((1, 400, 3), np.uint8), "png"))),
         400,
         "messages.0.content.0.image_url",
     ),
-    "video": (
+    "video no base64": (
         {"messages": [{"role": "user", "content": [{"type": "video_url", "video_url": {"url": "data:video/mp4,"}}]}]},
         400,
-        "messages.0.content.0",
+        "messages.0.content.0.video_url",
     ),
     "embeddings of the client's": (
         {"messages": [{"role": "user", "content": [{"type": "image_embeds", "image_embeds": "gASV"}]}]},
