@@ -210,7 +210,7 @@ def test_the_encoder_or_the_decoder_dies(
     job, killing = submitted(http, CLIP, clip), killer(name)
 
     def kill_while_it_works() -> None:
-        # The stage is told of before it is called, and a call that no replica has taken yet simply goes to the next one.
+        # The stage is told of before it is called, and a call that no replica has taken yet goes to the next one.
         time.sleep(TAKEN_AFTER_S)
         killing()
 
