@@ -7,7 +7,6 @@ requests whose answers nobody reads.
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import os
 from collections.abc import AsyncGenerator
 from contextlib import AbstractContextManager, aclosing
@@ -21,6 +20,7 @@ from cosmos3_core.errors import RequestError
 from cosmos3_core.media.checks import MediaError
 from cosmos3_core.model.names import reasoner_shapes
 from cosmos3_core.weights import stored_tensors
+from deployments.background import in_background
 from deployments.logs import log, logs_for
 from deployments.reasoner.refusals import refusal
 from deployments.settings import ModelSettings
@@ -122,10 +122,7 @@ class Reasoner:
     async def _embedded(self, call: ReasonerCall) -> list[Embedded]:
         # Each in a context of its own: Serve gives all calls of one request the same internal id, and a router that
         # does not go by their order loses all but one of the calls that wait under one id.
-        tasks = [
-            asyncio.create_task(self._embed(call.request_id, medium), context=contextvars.Context())
-            for medium in call.media
-        ]
+        tasks = [in_background(self._embed(call.request_id, medium)) for medium in call.media]
         try:
             return await asyncio.gather(*tasks)
         finally:
