@@ -13,8 +13,9 @@ from PIL import Image
 
 from cosmos3_core.controls import COMPUTED_KINDS, Control, ControlKind
 from cosmos3_core.errors import RequestError
-from cosmos3_core.media.checks import MediaError, TooManyPixels
+from cosmos3_core.media.checks import MediaError
 from cosmos3_core.media.clips import VideoClip, decode_video
+from cosmos3_core.media.signature import media_kind
 from cosmos3_core.media.sound import decode_audio
 from cosmos3_core.media.stills import decode_image, pixels_of
 from cosmos3_core.model.layout import VAE_TEMPORAL_STRIDE
@@ -130,11 +131,10 @@ def _control(control: Control, limit: int) -> _Clip:
     source = control.video
     if isinstance(source, (str, bytes, os.PathLike)):
         try:
-            return _Clip(decode_image(_readable(source, name))[None], None)
-        except TooManyPixels as error:
+            if media_kind(source) == "image":
+                return _Clip(decode_image(source)[None], None)
+        except MediaError as error:
             raise RequestError(name, f"cannot be read: {error}") from error
-        except MediaError:
-            pass
     return _video(source, first=limit, name=name)
 
 

@@ -21,7 +21,7 @@ from cosmos3_core.codecs.pixels import Frames
 from cosmos3_core.errors import NotFinite
 from cosmos3_core.media.join import join_mp4
 from cosmos3_core.media.mp4 import encode_mp4
-from cosmos3_core.media.sound import decode_audio, fitted
+from cosmos3_core.media.sound import fitted
 from cosmos3_core.media.stills import encode_image
 from cosmos3_core.model.layout import Modality
 from cosmos3_core.model.sequence import Latents
@@ -29,6 +29,7 @@ from cosmos3_core.outputs import action_object
 from cosmos3_core.stages.decoder import Decoder as CoreDecoder
 from cosmos3_core.stages.decoder import Tail
 from deployments.compute import ComputeThread
+from deployments.decoding.decoder import MediaDecoder
 from deployments.logs import log, logs_for
 from deployments.settings import DecoderSettings
 from deployments.wire.calls import DecodeCall, DecodedFile, JoinCall
@@ -50,6 +51,7 @@ class Decoder:
     def __init__(self, settings: DecoderSettings) -> None:
         self.compute = ComputeThread(settings)
         self.core = CoreDecoder(Checkpoint.find(settings.checkpoint, settings.revision), self.compute.execution)
+        self._decoder = MediaDecoder(settings.decoding)
         self._requests = self._frames = self._bytes_in = self._bytes_out = 0
         warm_up = torch.zeros(WARM_UP_LATENTS, device=self.compute.execution.torch_device)
         for _ in self.core.decode_frames(warm_up):
@@ -99,7 +101,8 @@ class Decoder:
         if Modality.SOUND not in latents:
             return None
         if call.soundtrack is not None:
-            return fitted(decode_audio(read_media(call.soundtrack), clip.sampling_rate), clip.sound_samples)
+            given = self._decoder.sound(read_media(call.soundtrack), clip.sampling_rate)
+            return fitted(given, clip.sound_samples)
         return self.core.decode_sound(latents[Modality.SOUND], clip.sound_samples)
 
     async def join(self, call: JoinCall) -> DecodedFile:

@@ -17,7 +17,7 @@ from cosmos3_core.byte_cache import ByteCache
 from cosmos3_core.codecs.preview import fit_preview_map
 from cosmos3_core.codecs.preview_map import PreviewMap
 from cosmos3_core.codecs.vision import VisionEncoder
-from cosmos3_core.inputs import MediaInputs, read_inputs
+from cosmos3_core.inputs import MediaInputs
 from cosmos3_core.planning.cost import step_flops
 from cosmos3_core.provenance import CheckpointFacts, EncodeFacts, Prompt
 from cosmos3_core.request import GenerationRequest
@@ -26,6 +26,7 @@ from cosmos3_core.resolving.resolved import ActionPlan, ResolvedRequest, part_of
 from cosmos3_core.stages.encoder import Encoder as CoreEncoder
 from cosmos3_core.stages.understanding import key_of
 from deployments.compute import ComputeThread
+from deployments.decoding.decoder import MediaDecoder
 from deployments.logs import log, logs_for
 from deployments.settings import ModelSettings
 from deployments.visual_queue import VisualQueue
@@ -70,7 +71,8 @@ class Encoder:
         self._prompts: ByteCache[str, KeyValuesReference] = ByteCache(
             budget.key_value_bytes, lambda entry: entry.values.nbytes
         )
-        self._visuals = VisualQueue(self.compute, lambda: self.vision, budget.embedding_bytes)
+        self._decoder = MediaDecoder(settings.decoding, ready=True)
+        self._visuals = VisualQueue(self.compute, self._decoder, lambda: self.vision, budget.embedding_bytes)
         self._requests = {"encode": 0, "embed": 0}
         self._publish_seconds = 0.0
         self._read: _ReadRequest | None = None
@@ -159,7 +161,7 @@ class Encoder:
         read = self._read
         if read is None or read.call != call:
             request = call.to_request()
-            inputs = read_inputs(request)
+            inputs = self._decoder.inputs(request)
             read = _ReadRequest(call, request, inputs, resolve(request, self.facts, inputs))
         self._read = read if part + 1 < len(read.resolved.parts) else None
         return read

@@ -62,6 +62,23 @@ class StageSettings(Settings):
         return ExecutionSettings(**own, text_cache_bytes=0)
 
 
+class DecodingSettings(Settings):
+    """The processes in which a replica decodes media files; see `deployments.decoding`.
+
+    Attributes:
+        processes: how many work at a time.
+        memory_bytes: what each may use beyond what it needs without a file, so it bounds a decoded clip as well.
+        seconds: CPU time for a file before the time that is granted for each pixel that it turns out to hold.
+        confined: refuse them the system calls that open files and connections; only where the kernel or the container
+            does not allow such a filter may it be off.
+    """
+
+    processes: Annotated[int, Field(ge=1)] = 2
+    memory_bytes: Annotated[int, Field(ge=64 * MEGABYTE)] = 4096 * MEGABYTE
+    seconds: Annotated[float, Field(gt=0)] = 2.0
+    confined: bool = True
+
+
 class EncoderSettings(StageSettings):
     """The Encoder.
 
@@ -226,6 +243,7 @@ class ModelSettings(Settings):
         action_statistics: statistics of actions by the name or the id of their embodiment, each a file or
             `{path: ..., method: ...}`; or one of these for all embodiments.
         upsampling: how its Reasoner writes structured prompts.
+        decoding: how its stages decode media.
     """
 
     name: str
@@ -238,6 +256,7 @@ class ModelSettings(Settings):
     reasoner: ReasonerSettings | None = ReasonerSettings()
     generator: GeneratorSettings | None = GeneratorSettings()
     upsampling: UpsamplingSettings = UpsamplingSettings()
+    decoding: DecodingSettings = DecodingSettings()
 
     @field_validator("action_statistics", mode="before")
     @classmethod
@@ -286,10 +305,16 @@ class ModelSettings(Settings):
 
 
 class DecoderSettings(StageSettings):
-    """The shared Decoder: any checkpoint with the codecs to decode with."""
+    """The shared Decoder: any checkpoint with the codecs to decode with.
+
+    Attributes:
+        checkpoint, revision: see `ModelSettings`.
+        decoding: how it decodes soundtracks that requests carry.
+    """
 
     checkpoint: str
     revision: str | None = None
+    decoding: DecodingSettings = DecodingSettings(processes=1)
 
 
 class BoundSettings(Settings):
@@ -389,6 +414,7 @@ class FrontSettings(Settings):
         lease_s: how long a job stays with a Jobs replica that no longer responds before another one takes it over.
         retention: how long jobs and files are kept.
         webhooks: how webhooks are called; null refuses requests that name one.
+        decoding: how the Ingress decodes media to check them.
         failed_job_answer: `ok` answers 200 for a failed job, as OpenAI does; `error` answers the job's error code, as
             vLLM-Omni does.
     """
@@ -407,6 +433,7 @@ class FrontSettings(Settings):
     lease_s: Annotated[float, Field(ge=1)] = 15.0
     retention: RetentionSettings = RetentionSettings()
     webhooks: WebhookSettings | None = None
+    decoding: DecodingSettings = DecodingSettings()
     failed_job_answer: Literal["ok", "error"] = "ok"
 
     @field_validator("keys")

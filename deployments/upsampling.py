@@ -18,6 +18,7 @@ from cosmos3_core.media.checks import MediaError
 from cosmos3_core.modes import Mode
 from cosmos3_core.upsampling.prompt import PlainPrompt, UnusableAnswer, Upsampling, prompt_of
 from cosmos3_core.upsampling.template import NAMES, OWN_TEMPLATES, Template
+from deployments.decoding.decoder import MediaDecoder
 from deployments.logs import log, logs_for
 from deployments.settings import ModelSettings
 from deployments.single_flight import SingleFlight
@@ -52,6 +53,7 @@ class Upsampler:
         folder = own.templates or OWN_TEMPLATES
         self.requests = 0
         self._model = settings.name
+        self._decoder = MediaDecoder(settings.decoding)
         self._timeout_s = own.timeout_s
         self._reasoner = reasoner
         self._upsamplings = {
@@ -71,7 +73,7 @@ class Upsampler:
         self.requests += 1
         started = time.perf_counter()
         upsampling = self._upsamplings[Mode(call.mode)]
-        body = {"model": self._model, **await asyncio.to_thread(_chat_body, upsampling, call)}
+        body = {"model": self._model, **await asyncio.to_thread(self._chat_body, upsampling, call)}
         # Whatever the Reasoner is told is in the body: the template's hash, the picture's content, and of the
         # request's numbers those that the template names.
         key = hashlib.sha256(json.dumps([call.mode, body]).encode()).hexdigest()
@@ -119,6 +121,15 @@ class Upsampler:
                 log.error("the Reasoner failed: %s", error)
                 raise UpsamplingFailed("the Reasoner failed while it wrote the prompt", again=False) from error
 
+    def _chat_body(self, upsampling: Upsampling, call: UpsampleCall) -> dict[str, Any]:
+        image = None
+        if call.image is not None:
+            try:
+                image = self._decoder.picture(read_media(call.image), call.clip.canvas)
+            except MediaError as error:
+                raise UpsamplingFailed(f"the image cannot be shown to the Reasoner: {error}", again=False) from error
+        return upsampling.chat(PlainPrompt(call.prompt, call.clip, call.seed, image))
+
     def stats(self) -> dict[str, float]:
         """Counters and gauges for `/metrics`."""
         return {
@@ -127,14 +138,6 @@ class Upsampler:
             "upsample_cache_hits": self._captions.hits,
             "upsample_cached_prompts": len(self._captions),
         }
-
-
-def _chat_body(upsampling: Upsampling, call: UpsampleCall) -> dict[str, Any]:
-    image = None if call.image is None else read_media(call.image)
-    try:
-        return upsampling.chat(PlainPrompt(call.prompt, call.clip, call.seed, image))
-    except MediaError as error:
-        raise UpsamplingFailed(f"the image cannot be shown to the Reasoner: {error}", again=False) from error
 
 
 def _text_of(answer: ReasonerAnswer, max_tokens: int) -> str:

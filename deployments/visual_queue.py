@@ -1,24 +1,21 @@
 """The ViT behind a queue: each medium is embedded once, and small images that wait are embedded together.
 
-Files are decoded beside the compute thread, so that a long video holds up neither images nor generations.
+Files are decoded in processes of their own, so that a long video holds up neither images nor generations.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
 
 from cosmos3_core.byte_cache import ByteCache
 from cosmos3_core.codecs.vision import PixelBounds, VisionEncoder, VisualEmbeddings
+from cosmos3_core.media.clips import SampledFrames
 from cosmos3_core.media.frame_sampling import timestamps
-from cosmos3_core.media.visual import read_frames, read_still, read_video
 from deployments.background import Background, in_background
 from deployments.compute import ComputeThread
+from deployments.decoding.decoder import MediaDecoder
 from deployments.wire.handoff import publish
 from deployments.wire.messages import EmbeddingsReference
 from deployments.wire.visual_input import VisualInput, VisualKind
@@ -26,23 +23,8 @@ from deployments.wire.visual_input import VisualInput, VisualKind
 MAX_BATCH_FILES = 16
 MAX_BATCH_PIXELS = 2**20
 """Images share a pass of the ViT while their pixels stay below this; beyond it a pass gains nothing by sharing."""
-DECODERS = 2
 MAX_DECODED_VIDEOS = 2
 """Videos that are held decoded at once."""
-
-
-@dataclass(frozen=True)
-class _Pixels:
-    """A decoded medium.
-
-    Attributes:
-        frames: an image `[height, width, 3]`, or the frames of a video `[T, height, width, 3]`, uint8.
-        indices, fps: of a video's frames.
-    """
-
-    frames: NDArray[np.uint8]
-    indices: tuple[int, ...] = ()
-    fps: float = 1.0
 
 
 @dataclass(eq=False)
@@ -59,7 +41,7 @@ class _Waiting:
     visual: VisualInput
     result: asyncio.Future[EmbeddingsReference]
     callers: int = 0
-    pixels: _Pixels | None = None
+    pixels: SampledFrames | None = None
 
 
 class VisualQueue:
@@ -71,7 +53,9 @@ class VisualQueue:
         embedded: media that went through it.
     """
 
-    def __init__(self, compute: ComputeThread, vision: Callable[[], VisionEncoder], budget: int) -> None:
+    def __init__(
+        self, compute: ComputeThread, decoder: MediaDecoder, vision: Callable[[], VisionEncoder], budget: int
+    ) -> None:
         self.cache: ByteCache[str, EmbeddingsReference] = ByteCache(budget, lambda entry: entry.embeddings.nbytes)
         self.passes = self.embedded = 0
         self._compute = compute
@@ -81,7 +65,7 @@ class VisualQueue:
         self._reading: set[asyncio.Task[None]] = set()
         self._queue: list[_Waiting] = []
         self._worker: asyncio.Task[None] | None = None
-        self._decoders = ThreadPoolExecutor(DECODERS, thread_name_prefix="decode")
+        self._decoder = decoder
         self._videos = asyncio.Semaphore(MAX_DECODED_VIDEOS)
 
     async def embed(self, visual: VisualInput) -> EmbeddingsReference:
@@ -119,12 +103,12 @@ class VisualQueue:
             await asyncio.wait([entry.result])
 
     async def _decode(self, entry: _Waiting) -> None:
-        loop = asyncio.get_running_loop()
         if not entry.callers:
             self._leave(entry)
             return
+        decoder = self._decoder
         try:
-            entry.pixels = await loop.run_in_executor(self._decoders, _decoded, entry.visual, lambda: entry.callers > 0)
+            entry.pixels = await decoder.apart(decoder.visual, entry.visual, wanted=lambda: entry.callers > 0)
         except Exception as error:
             self._fail(entry, error)
             return
@@ -190,7 +174,7 @@ class VisualQueue:
             result = vision.encode_video(pixels.frames, _bounds(visual))
             times = timestamps(pixels.indices, pixels.fps, vision.frames_per_patch)
             return [_reference(visual.key, result, tuple(times))]
-        images = [entry.pixels.frames for entry in batch if entry.pixels is not None]
+        images = [entry.pixels.frames[0] for entry in batch if entry.pixels is not None]
         results = vision.encode_together(images, _bounds(visual))
         return [_reference(entry.visual.key, result, None) for entry, result in zip(batch, results, strict=True)]
 
@@ -205,16 +189,6 @@ class VisualQueue:
             entry.result.set_exception(error)
         else:
             self._leave(entry)
-
-
-def _decoded(visual: VisualInput, wanted: Callable[[], bool]) -> _Pixels:
-    if visual.kind is VisualKind.IMAGE:
-        return _Pixels(read_still(visual.files[0]))
-    if visual.kind is VisualKind.FRAMES:
-        clip = read_frames(visual.files, visual.reading.chosen_fps)
-    else:
-        clip = read_video(visual.files[0], visual.reading.sampling, wanted=wanted)
-    return _Pixels(clip.frames, tuple(clip.indices), clip.fps)
 
 
 def _alike(visual: VisualInput, first: VisualInput) -> bool:

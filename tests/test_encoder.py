@@ -12,9 +12,9 @@ import ray
 import torch
 
 from cosmos3_core.action_statistics import StatisticsError
-from cosmos3_core.inputs import read_inputs
 from cosmos3_core.media.stills import encode_image
 from cosmos3_core.request import GenerationRequest
+from deployments.decoding.decoder import MediaDecoder
 from deployments.encoder import Encoder
 from deployments.settings import EncoderSettings, ModelSettings
 from deployments.wire.calls import GenerationCall
@@ -56,11 +56,12 @@ def call(image: str, job: str = "video_gen_1", **fields: Any) -> GenerationCall:
 def test_the_media_of_a_request_in_parts_are_read_once(nano: Path, image: str, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[GenerationRequest] = []
 
-    def counted(request: GenerationRequest) -> Any:
+    def counted(self: MediaDecoder, request: GenerationRequest) -> Any:
         read.append(request)
-        return read_inputs(request)
+        return decode(self, request)
 
-    monkeypatch.setattr("deployments.encoder.read_inputs", counted)
+    decode = MediaDecoder.inputs
+    monkeypatch.setattr(MediaDecoder, "inputs", counted)
     encoder = encoder_of(nano)
     rollout = call(image, **ROLLOUT, action=np.zeros((12, 9)))
     tail = publish(torch.zeros(1, 3, 1, 64, 64))

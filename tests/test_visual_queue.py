@@ -25,6 +25,7 @@ from deployments.settings import EncoderSettings
 from deployments.visual_queue import MAX_BATCH_PIXELS, VisualQueue
 from deployments.wire.messages import EmbeddingsReference
 from deployments.wire.visual_input import VisualInput, VisualKind, VisualReading
+from tests.media_decoder import media_decoder
 from tests.parity.cases import drifting, picture
 
 READING = VisualReading()
@@ -43,7 +44,7 @@ def vision(nano: Path) -> VisionEncoder:
 @pytest.fixture
 def queue(vision: VisionEncoder) -> VisualQueue:
     stage = EncoderSettings(device="cpu", dtype="float32", threads=torch.get_num_threads())
-    return VisualQueue(ComputeThread(stage), lambda: vision, budget=2**24)
+    return VisualQueue(ComputeThread(stage), media_decoder(), lambda: vision, budget=2**24)
 
 
 def image(seed: int, height: int = 64, width: int = 96) -> VisualInput:
@@ -157,9 +158,9 @@ def test_a_transparent_image_is_seen_on_white(queue: VisualQueue) -> None:
 def test_the_cache_stays_below_its_bound_and_eviction_changes_nothing(vision: VisionEncoder) -> None:
     stage = EncoderSettings(device="cpu", dtype="float32", threads=torch.get_num_threads())
     compute = ComputeThread(stage)
-    roomy = VisualQueue(compute, lambda: vision, budget=2**24)
+    roomy = VisualQueue(compute, media_decoder(), lambda: vision, budget=2**24)
     one = embedded(roomy, image(0))[0].embeddings.nbytes
-    tight = VisualQueue(compute, lambda: vision, budget=2 * one)
+    tight = VisualQueue(compute, media_decoder(), lambda: vision, budget=2 * one)
     for seed in (0, 1, 2, 3, 0, 1, 2, 3):
         (kept,), (again,) = embedded(roomy, image(seed)), embedded(tight, image(seed))
         assert torch.equal(values(kept), values(again))

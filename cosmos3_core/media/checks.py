@@ -9,8 +9,10 @@ from cosmos3_core.errors import CosmosError
 
 DEFAULT_QUALITY = 95
 """Quality of lossy files where the caller names none, from 1 to 100."""
-MAX_PIXELS = 178_956_970
-"""Largest image or video frame accepted, in pixels (width times height)."""
+MAX_PIXELS = 50_000_000
+"""Largest image or video frame accepted, in pixels (width times height): twice what a model can look at."""
+MAX_REDUCIBLE_PIXELS = 250_000_000
+"""Largest JPEG image accepted; above `MAX_PIXELS` it is decoded at a half, a quarter or an eighth of its sides."""
 
 MAX_CLIP_BYTES = 4 * 2**30
 """Largest clip that is held decoded, in bytes of RGB."""
@@ -21,17 +23,18 @@ class MediaError(CosmosError, ValueError):
 
 
 class TooManyPixels(MediaError):
-    """A picture above `MAX_PIXELS`, refused before any of it is decoded."""
+    """A picture above its limit of pixels, refused before any of it is decoded."""
 
 
-def check_size(width: int, height: int) -> None:
-    """Refuse more pixels than `MAX_PIXELS`.
+def check_size(width: int, height: int, most: int | None = None) -> None:
+    """Refuse more pixels than `most`, or `MAX_PIXELS`.
 
     Raises:
         TooManyPixels: with the size and the limit.
     """
-    if width * height > MAX_PIXELS:
-        raise TooManyPixels(f"{width}x{height} is above the limit of {MAX_PIXELS} pixels")
+    limit = MAX_PIXELS if most is None else most
+    if width * height > limit:
+        raise TooManyPixels(f"{width}x{height} is above the limit of {limit} pixels")
 
 
 def check_frame(pixels: NDArray[np.uint8], name: str) -> None:

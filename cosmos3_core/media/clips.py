@@ -5,6 +5,7 @@ Frames come as stored: no HDR tone mapping, no deinterlacing, and no correction 
 
 from __future__ import annotations
 
+import heapq
 import math
 import sys
 from collections import deque
@@ -23,6 +24,7 @@ from av.video.reformatter import Interpolation as Scaler
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
+from cosmos3_core.media.allowance import announce
 from cosmos3_core.media.checks import MAX_CLIP_BYTES, MAX_PIXELS, MediaError, check_range, check_size
 from cosmos3_core.media.source import Source, demuxed
 
@@ -30,6 +32,8 @@ from cosmos3_core.media.source import Source, demuxed
 SCALING = Scaler.BILINEAR | Scaler.FULL_CHR_H_INP | Scaler.FULL_CHR_H_INT | Scaler.ACCURATE_RND | Scaler.BITEXACT
 # The matrices 0, 2 and 3 of ISO/IEC 23091-2 (RGB, unspecified, reserved) say nothing about YUV.
 _NO_MATRIX = (0, 2, 3)
+# Of these every packet shows one frame, so that a frame that a decoder passed over is missed.
+_ONE_FRAME_A_PACKET = ("vp9", "libvpx-vp9", "libdav1d", "av1", "h264", "hevc")
 
 
 @dataclass(frozen=True)
@@ -77,15 +81,13 @@ def decode_video(source: Source, *, first: int | None = None, last: int | None =
     with demuxed("video", source) as container:
         stream = _video_stream(container)
         rate = _rate(stream)
-        decoded: Iterable[av.VideoFrame] = container.decode(stream)
+        decoded = _decoded(container, stream)
         # The deque holds the decoder's own frames, so that those which fall out of it are never converted.
         chosen = islice(decoded, first) if last is None else deque(decoded, last)
         return VideoClip(stacked(_upright(chosen)), float(rate))
 
 
-def decode_frames(
-    source: Source, choose: Callable[[int, float], Sequence[int]], wanted: Callable[[], bool] = lambda: True
-) -> SampledFrames:
+def decode_frames(source: Source, choose: Callable[[int, float], Sequence[int]]) -> SampledFrames:
     """Decode chosen frames of a video, with the colours that OpenCV gives them, as vLLM does.
 
     The display matrix (rotation, mirroring) is applied. Memory is bounded by the frames returned.
@@ -93,10 +95,9 @@ def decode_frames(
     Args:
         source: as in `decode_video`.
         choose: from the number of frames and the frame rate in Hz to ascending frame numbers.
-        wanted: asked at each frame whether to go on.
 
     Raises:
-        MediaError: as in `decode_video`; or none of the chosen frames can be read, or they are no longer wanted.
+        MediaError: as in `decode_video`; or none of the chosen frames can be read.
     """
     with demuxed("video", source) as container:
         stream = _video_stream(container)
@@ -106,13 +107,8 @@ def decode_frames(
         total = stream.frames or _frames_by_duration(container, stream, float(rate))
         numbers = set(choose(total, float(rate)))
         found: list[int] = []
-        frames = _while_wanted(container.decode(stream), wanted)
-        return SampledFrames(
-            stacked(_upright(_chosen(frames, numbers, found), opencv=True)),
-            found,
-            float(rate),
-            total,
-        )
+        frames = _chosen(_decoded(container, stream), numbers, found)
+        return SampledFrames(stacked(_upright(frames, opencv=True)), found, float(rate), total)
 
 
 def _frames_by_duration(container: InputContainer, stream: VideoStream, fps: float) -> int:
@@ -124,13 +120,6 @@ def _frames_by_duration(container: InputContainer, stream: VideoStream, fps: flo
     else:
         raise MediaError("the number of frames is not known")
     return max(1, math.floor(seconds * fps + 0.5))
-
-
-def _while_wanted(frames: Iterable[av.VideoFrame], wanted: Callable[[], bool]) -> Iterator[av.VideoFrame]:
-    for frame in frames:
-        if not wanted():
-            raise MediaError("nobody waits for the video any more")
-        yield frame
 
 
 def _chosen(frames: Iterable[av.VideoFrame], wanted: set[int], found: list[int]) -> Iterator[av.VideoFrame]:
@@ -153,6 +142,28 @@ def _video_stream(container: InputContainer) -> VideoStream:
             stream.thread_type = "AUTO"
             return stream
     raise MediaError("there is no video track")
+
+
+def _decoded(container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:
+    """The frames of a track in display order.
+
+    Raises:
+        MediaError: a frame behind the first one is lost: some of FFmpeg's decoders pass over what they cannot read.
+    """
+    complete, begun = stream.codec_context.name in _ONE_FRAME_A_PACKET, False
+    expected: list[int] = []
+    for packet in container.demux(stream):
+        if complete and packet.pts is not None and not packet.is_discard:
+            heapq.heappush(expected, packet.pts)
+        for frame in packet.decode():
+            announce(frame.width * frame.height)
+            while expected and frame.pts is not None and expected[0] <= frame.pts:
+                if heapq.heappop(expected) != frame.pts and begun:
+                    raise MediaError("a frame is damaged")
+            begun = True
+            yield frame
+    if expected:
+        raise MediaError("a frame is damaged")
 
 
 def _upright(frames: Iterable[av.VideoFrame], *, opencv: bool = False) -> Iterator[NDArray[np.uint8]]:
@@ -230,7 +241,7 @@ def frames_at(source: Source, times: list[float]) -> VideoClip:
     with demuxed("video", source) as container:
         stream = _video_stream(container)
         rate = _rate(stream)
-        return VideoClip(stacked(_upright(_shown_at(container.decode(stream), times, rate))), rate)
+        return VideoClip(stacked(_upright(_shown_at(_decoded(container, stream), times, rate))), rate)
 
 
 def video_seconds(source: Source) -> float:

@@ -10,6 +10,7 @@ from av.audio.resampler import AudioResampler
 from av.container import InputContainer
 from numpy.typing import NDArray
 
+from cosmos3_core.media.allowance import announce
 from cosmos3_core.media.checks import MediaError, check_range
 from cosmos3_core.media.source import Source, demuxed
 
@@ -45,6 +46,7 @@ def _resampled(container: InputContainer, sampling_rate: int) -> Iterator[NDArra
             resampler = AudioResampler("fltp", layout, sampling_rate, options={"rematrix_maxval": "1.0"})
         # Where there is nothing to convert, PyAV returns the flushing None itself.
         for chunk in filter(None, resampler.resample(frame)):
+            announce(chunk.samples)
             yield np.asarray(chunk.to_ndarray(), np.float32)
 
 

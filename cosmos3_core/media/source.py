@@ -12,16 +12,21 @@ from contextlib import contextmanager
 from typing import IO
 
 import av
+import pillow_heif
 from av.container import InputContainer
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from cosmos3_core.media.checks import MAX_PIXELS, MediaError, TooManyPixels
 
 Source = str | os.PathLike[str] | bytes
 """A file path (str or PathLike) or a file's whole content (bytes)."""
 
-IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
+IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "HEIF")
 """Formats of stills that are decoded, by Pillow's names."""
+# Its own limit on pixels would count the tiles of a picture; `check_size` counts the picture.
+pillow_heif.register_heif_opener(thumbnails=False)
+# `check_size` has the limit; Pillow's own would warn below it.
+Image.MAX_IMAGE_PIXELS = None
 
 # Playlist and concatenation formats (HLS, DASH, ffconcat, image sequences) name other files and hosts, so an upload in
 # one of them could read this machine's files.
@@ -50,8 +55,11 @@ def opened(kind: str, source: Source) -> Iterator[IO[bytes]]:
             yield stream
     except TooManyPixels:
         raise
-    except Image.DecompressionBombError as error:
-        raise TooManyPixels(f"the {kind} is above the limit of {MAX_PIXELS} pixels") from error
+    except UnidentifiedImageError as error:
+        # Its text is the address of our stream.
+        raise MediaError(f"cannot decode {kind} from {name}: expected {_EXPECTED[kind]}") from error
+    except MemoryError as error:
+        raise MediaError(f"cannot decode {kind} from {name}: it takes too much memory; use a smaller one") from error
     except Exception as error:
         # Damage shows in too many ways (struct.error, SyntaxError, zlib.error, ...) for a complete list.
         reason = str(error) or type(error).__name__

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,16 +29,15 @@ def read_still(file: bytes) -> NDArray[np.uint8]:
     return image
 
 
-def read_video(file: bytes, sampling: FrameSampling, *, wanted: Callable[[], bool] = lambda: True) -> SampledFrames:
+def read_video(file: bytes, sampling: FrameSampling) -> SampledFrames:
     """The frames of a video that are read; no others are kept.
 
     Args:
         file: a video.
         sampling: which frames.
-        wanted: asked at each frame whether anybody waits for them still.
 
     Raises:
-        MediaError: unreadable, far longer than wide, of more than `MAX_TOTAL_FRAMES`, or no longer wanted.
+        MediaError: unreadable, far longer than wide, or of more than `MAX_TOTAL_FRAMES`.
     """
 
     def chosen(total: int, fps: float) -> list[int]:
@@ -46,7 +45,7 @@ def read_video(file: bytes, sampling: FrameSampling, *, wanted: Callable[[], boo
             raise MediaError(f"the video has {total} frames; use one of at most {MAX_TOTAL_FRAMES}")
         return sampling.indices(total, fps)
 
-    clip = decode_frames(file, chosen, wanted)
+    clip = decode_frames(file, chosen)
     _check_aspect(clip.frames[0])
     return clip
 

@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from numpy.typing import NDArray
 
 from cosmos3_core.errors import CosmosError
-from cosmos3_core.geometry import Canvas, fit_inside
-from cosmos3_core.media.stills import decode_image, encode_image
+from cosmos3_core.media.stills import encode_image
 from cosmos3_core.prompt import ClipFacts, clip_keys
 from cosmos3_core.request import MAX_PROMPT_CHARACTERS
 from cosmos3_core.upsampling.schema import MAX_TOKENS, JsonSchema, problem_in, schema_of
@@ -39,13 +38,13 @@ class PlainPrompt:
         text: the caller's words.
         clip: size, length and rate of the image or video.
         seed: of the Reasoner's sampling.
-        image: the encoded picture that a video starts with, if it starts with one.
+        image: the picture that a video starts with, if it starts with one, as `picture_for_chat` gives it.
     """
 
     text: str
     clip: ClipFacts
     seed: int
-    image: bytes | None = None
+    image: NDArray[np.uint8] | None = None
 
 
 @dataclass(frozen=True)
@@ -72,17 +71,14 @@ class Upsampling:
         return cls(template, schema_of(template.form, max_tokens), max_tokens)
 
     def chat(self, prompt: PlainPrompt) -> dict[str, Any]:
-        """The body of the chat request, without a model's name. It decodes the picture, so call it in a thread.
+        """The body of the chat request, without a model's name. It encodes the picture, so call it in a thread.
 
         Constrained decoding goes by vLLM's structural tag instead of a plain `json_schema`: only that bounds the blanks
         between fields.
-
-        Raises:
-            MediaError: the picture cannot be read.
         """
         content: list[dict[str, Any]] = [{"type": "text", "text": self.template.filled(prompt.text, prompt.clip)}]
         if prompt.image is not None:
-            content.insert(0, {"type": "image_url", "image_url": {"url": _data_uri(prompt.image, prompt.clip.canvas)}})
+            content.insert(0, {"type": "image_url", "image_url": {"url": _data_uri(prompt.image)}})
         form = {"type": "json_schema", "json_schema": self.schema, "max_whitespace_cnt": MAX_BLANKS}
         return {
             "messages": [{"role": "user", "content": content}],
@@ -123,12 +119,5 @@ def prompt_of(caption: dict[str, Any], clip: ClipFacts) -> str:
     return text
 
 
-def _data_uri(image: bytes, canvas: Canvas) -> str:
-    """A picture as PNG, no larger than the video that starts with it: more pixels are only more tokens."""
-    pixels = decode_image(image, on_white=True)
-    height, width, _ = pixels.shape
-    fitted = fit_inside(canvas, width, height)
-    if (fitted.width, fitted.height) != (width, height):
-        size = (fitted.width, fitted.height)
-        pixels = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS))
+def _data_uri(pixels: NDArray[np.uint8]) -> str:
     return f"data:image/png;base64,{base64.b64encode(encode_image(pixels, 'png')).decode()}"

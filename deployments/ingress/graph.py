@@ -10,6 +10,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
+from deployments.decoding.decoder import MediaDecoder
 from deployments.ingress.errors import as_api_error
 from deployments.ingress.jobs_client import JobsClient
 from deployments.local.status import ApplicationStatus
@@ -38,11 +39,12 @@ class ServedCard:
 
 
 class Graph:
-    """The other deployments, and the cards of the models that they serve."""
+    """The other deployments, the cards of the models that they serve, and what requests are checked with."""
 
     def __init__(self, settings: FrontSettings, jobs: Any) -> None:
         self.settings = settings
         self.media = MediaStore(settings.media_url)
+        self.decoder = MediaDecoder(settings.decoding, ready=True)
         self.jobs = JobsClient(jobs)
         self.configured = ServedModels()
         self._cards: dict[str, ServedCard] = {}

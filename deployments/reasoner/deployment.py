@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import AbstractContextManager, aclosing
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
 from cosmos3_core.checkpoint import Checkpoint
 from cosmos3_core.errors import RequestError
 from cosmos3_core.media.checks import MediaError
+from cosmos3_core.media.clips import SampledFrames
 from cosmos3_core.model.names import reasoner_shapes
 from cosmos3_core.weights import stored_tensors
 from deployments.background import in_background
+from deployments.decoding.decoder import MediaDecoder
 from deployments.logs import log, logs_for
 from deployments.reasoner.refusals import refusal
 from deployments.settings import ModelSettings
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from deployments.reasoner.engine import ReasonerEngine
     from deployments.reasoner.media import Embedded
 
+Value = TypeVar("Value")
 VISION = "vision_encoder"
 CONNECTOR_VARIABLE = "VLLM_MEDIA_CONNECTOR"
 WARM_UP: dict[str, Any] = {"messages": [{"role": "user", "content": "hello"}], "max_tokens": 2, "temperature": 0}
@@ -46,6 +49,7 @@ class Reasoner:
         self.settings = settings
         self.encoder = encoder
         self.checkpoint = settings.find_checkpoint()
+        self.decoder = MediaDecoder(settings.decoding)
         # Before the import: vLLM reads its variables then, and the processes of its engine inherit them.
         os.environ.update(settings.reasoner.environment | {CONNECTOR_VARIABLE: "cosmos3"})
         from deployments.reasoner.engine import ReasonerEngine
@@ -107,38 +111,27 @@ class Reasoner:
             self._active -= 1
 
     async def _prepared(self, call: ReasonerCall) -> AbstractContextManager[dict[str, Any]]:
-        """The body for vLLM, which can read the call's media while the block runs.
+        """The body for vLLM, which can ask for the call's media while the block runs.
 
         Raises:
             RequestError: a medium cannot be read.
         """
-        from deployments.reasoner.media import with_embeddings, with_files
+        from deployments.reasoner.media import with_embeddings, with_pixels
 
         body = {**call.body, "request_id": call.request_id} if call.operation in STREAMED else call.body
         if self.encoder is None or call.operation is not Operation.CHAT:
-            return with_files(body, call.media)
-        return with_embeddings(body, call.media, await self._embedded(call))
+            return with_pixels(body, call.media, await _of_each(self._decode, call))
+        return with_embeddings(body, call.media, await _of_each(self._embed, call))
 
-    async def _embedded(self, call: ReasonerCall) -> list[Embedded]:
-        # Each in a context of its own: Serve gives all calls of one request the same internal id, and a router that
-        # does not go by their order loses all but one of the calls that wait under one id.
-        tasks = [in_background(self._embed(call.request_id, medium)) for medium in call.media]
-        try:
-            return await asyncio.gather(*tasks)
-        finally:
-            for task in tasks:
-                task.cancel()
+    async def _decode(self, request_id: str, medium: AttachedMedium) -> SampledFrames:
+        return await self.decoder.apart(self.decoder.visual, medium.visual)
 
     async def _embed(self, request_id: str, medium: AttachedMedium) -> Embedded:
         from deployments.reasoner.media import Embedded
 
         assert self.encoder is not None
-        try:
-            with logs_for(request_id):
-                found: EmbeddingsReference = await answer_of(self.encoder.embed.remote(request_id, medium.visual))
-        except MediaError as error:
-            # Ray's own exception, whose text is a traceback, is one of the cause's class too.
-            raise RequestError(medium.field, f"cannot be read: {getattr(error, 'cause', error)}") from error
+        with logs_for(request_id):
+            found: EmbeddingsReference = await answer_of(self.encoder.embed.remote(request_id, medium.visual))
         array = await found.embeddings.reference
         tensor = await asyncio.to_thread(to_tensor, array, found.embeddings.dtype, torch.device("cpu"))
         return Embedded(tensor, found.grid, found.timestamps)
@@ -168,6 +161,32 @@ class Reasoner:
         engine = getattr(self, "engine", None)
         if engine is not None:
             engine.shutdown()
+
+
+async def _of_each(
+    read: Callable[[str, AttachedMedium], Coroutine[Any, Any, Value]], call: ReasonerCall
+) -> list[Value]:
+    """Read the media of a call beside each other.
+
+    Raises:
+        RequestError: one cannot be read.
+    """
+
+    async def named(medium: AttachedMedium) -> Value:
+        try:
+            return await read(call.request_id, medium)
+        except MediaError as error:
+            # Ray's own exception, whose text is a traceback, is one of the cause's class too.
+            raise RequestError(medium.field, f"cannot be read: {getattr(error, 'cause', error)}") from error
+
+    # Each in a context of its own: Serve gives all calls of one request the same internal id, and a router that
+    # does not go by their order loses all but one of the calls that wait under one id.
+    tasks = [in_background(named(medium)) for medium in call.media]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
 
 
 def _bytes_read(checkpoint: Checkpoint) -> dict[str, float]:

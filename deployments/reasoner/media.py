@@ -1,15 +1,13 @@
-"""How media reach vLLM: as embeddings made by our Encoder, or as files that vLLM's own ViT is to read.
+"""How media reach vLLM: as embeddings made by our Encoder, or as pixels that vLLM's own ViT is to read.
 
 vLLM asks a "media connector" for all media that a request names. Ours knows the media of running requests and nothing
-else, so no request can make the engine fetch anything, even if the ingress accepted it. It reads files with the
-Encoder's own readers, so that both ways see the same pixels.
+else, so no request can make the engine fetch anything, even if the ingress accepted it. It hands out what the
+Encoder's own readers make of a file, so that both ways see the same pixels.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -19,19 +17,27 @@ from PIL import Image
 from torch import Tensor
 from vllm.multimodal.media import MEDIA_CONNECTOR_REGISTRY, MediaConnector, MediaWithBytes
 
-from cosmos3_core.media.visual import read_frames, read_still, read_video
+from cosmos3_core.media.clips import SampledFrames
 from deployments.wire.chat_media import with_parts
 from deployments.wire.reasoner_calls import AttachedMedium
-from deployments.wire.visual_input import VisualInput, VisualKind, VisualReading
+from deployments.wire.visual_input import VisualReading
 
 CONNECTOR = "cosmos3"
 # What the engine tells the connector, among vLLM's settings of how videos are read.
 FRAMES_PER_PATCH = "frames_per_patch"
 Value = TypeVar("Value")
-_media: dict[str, VisualInput] = {}
-# Each may hold a decoded clip.
-_decoding = ThreadPoolExecutor(2, thread_name_prefix="decode")
 _embeddings: dict[str, Tensor] = {}
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    """The pixels of a medium, and the key by which vLLM's caches know them."""
+
+    clip: SampledFrames
+    key: str
+
+
+_media: dict[str, _Decoded] = {}
 
 
 @dataclass(frozen=True)
@@ -63,27 +69,27 @@ class AttachedMediaConnector(MediaConnector):
         """The pixels of an image.
 
         Raises:
-            ValueError: no running request has it, or it cannot be decoded.
+            ValueError: no running request has it.
         """
-        visual = _of(_media, image_url)
-        return MediaWithBytes(Image.fromarray(read_still(visual.files[0])), visual.key.encode())
+        medium = _of(_media, image_url)
+        return MediaWithBytes(Image.fromarray(medium.clip.frames[0]), medium.key.encode())
 
     async def fetch_image_async(self, image_url: str, **options: Any) -> Any:
-        """The same without holding up the event loop."""
-        return await asyncio.get_running_loop().run_in_executor(_decoding, self.fetch_image, image_url)
+        """The pixels of an image."""
+        return self.fetch_image(image_url)
 
     def fetch_video(self, video_url: str, **options: Any) -> Any:
         """The frames of a video that are read, and what vLLM wants to know of them.
 
         Raises:
-            ValueError: no running request has it, or it cannot be decoded.
+            ValueError: no running request has it.
         """
         frames_per_patch = self.media_io_kwargs.get("video", {}).get(FRAMES_PER_PATCH, 1)
         return _sampled(_of(_media, video_url), frames_per_patch)
 
     async def fetch_video_async(self, video_url: str, **options: Any) -> Any:
-        """The same without holding up the event loop."""
-        return await asyncio.get_running_loop().run_in_executor(_decoding, self.fetch_video, video_url)
+        """The frames of a video."""
+        return self.fetch_video(video_url)
 
     def fetch_image_embedding(self, data: str) -> Tensor:
         """The embeddings of a running request; a client's own data is never unpickled.
@@ -123,12 +129,9 @@ def _of(known: dict[str, Value], name: str) -> Value:
     return known[name]
 
 
-def _sampled(visual: VisualInput, frames_per_patch: int) -> MediaWithBytes[Any]:
+def _sampled(medium: _Decoded, frames_per_patch: int) -> MediaWithBytes[Any]:
     """A video as vLLM's own loaders return it, sampled for good."""
-    if visual.kind is VisualKind.FRAMES:
-        clip = read_frames(visual.files, visual.reading.chosen_fps)
-    else:
-        clip = read_video(visual.files[0], visual.reading.sampling)
+    clip = medium.clip
     frames, indices = clip.frames, clip.indices
     if len(indices) == 1:
         # A processor that takes frames by twos refuses one.
@@ -142,17 +145,20 @@ def _sampled(visual: VisualInput, frames_per_patch: int) -> MediaWithBytes[Any]:
         "do_sample_frames": False,
     }
     # vLLM's caches go by these bytes.
-    return MediaWithBytes((frames, metadata), visual.key.encode())
+    return MediaWithBytes((frames, metadata), medium.key.encode())
 
 
 @contextmanager
-def with_files(body: dict[str, Any], media: Sequence[AttachedMedium]) -> Iterator[dict[str, Any]]:
+def with_pixels(
+    body: dict[str, Any], media: Sequence[AttachedMedium], clips: Sequence[SampledFrames]
+) -> Iterator[dict[str, Any]]:
     """The body with which vLLM's own ViT reads the media of a request, while the block runs."""
     # One request reads all of its media alike.
     reading = media[0].visual.reading if media else VisualReading()
     edges = {"shortest_edge": reading.least_pixels, "longest_edge": reading.most_pixels}
     size = {edge: pixels for edge, pixels in edges.items() if pixels is not None}
-    _media.update((medium.name, medium.visual) for medium in media)
+    decoded = (_Decoded(clip, medium.visual.key) for medium, clip in zip(media, clips, strict=True))
+    _media.update(zip((medium.name for medium in media), decoded, strict=True))
     try:
         yield {**body, "mm_processor_kwargs": {"size": size}} if size else body
     finally:

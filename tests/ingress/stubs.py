@@ -13,12 +13,14 @@ from starlette.applications import Starlette
 
 from cosmos3_core.outputs import action_object
 from cosmos3_core.resolving.facts import ModelFacts
+from deployments.decoding.decoder import MediaDecoder
 from deployments.ingress.app import create_app
 from deployments.ingress.graph import Graph, ServedCard
 from deployments.jobs.job import Job, JobEvent
 from deployments.model import ModelCard
 from deployments.settings import FrontSettings
 from deployments.wire.media_store import MediaStore, local_path, read_media
+from tests.media_decoder import media_decoder
 
 
 def served_card(facts: ModelFacts, name: str = "nano", **changes: Any) -> ServedCard:
@@ -40,6 +42,7 @@ class StubGraph:
         settings: the front's settings.
         media: the media store.
         jobs: the client of Jobs.
+        decoder: decodes media, in processes of its own.
     """
 
     served: list[ServedCard] = field(default_factory=list)
@@ -49,6 +52,7 @@ class StubGraph:
     settings: FrontSettings = field(default_factory=lambda: FrontSettings(guardrails="off"))
     media: MediaStore | None = None
     jobs: Any = None
+    decoder: MediaDecoder = field(default_factory=media_decoder)
 
     def models(self) -> list[ServedCard]:
         return self.served

@@ -9,9 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from cosmos3_core.media.checks import MediaError, TooManyPixels
-from cosmos3_core.media.clips import decode_video
-from cosmos3_core.media.stills import decode_image
+from cosmos3_core.media.signature import media_kind
 from cosmos3_core.modes import MediaKind
 from deployments.ingress.requests.body import Upload, json_type
 from deployments.ingress.requests.strict_json import JsonError, parse_json
@@ -57,7 +55,7 @@ def read_reference(value: Any, kind: MediaKind | None = None) -> Media | None:
 
     Args:
         value: the value that the client sent.
-        kind: the kind that the field takes; None takes both, and tells them apart by decoding the file.
+        kind: the kind that the field takes; None takes both, and tells them apart by their first bytes.
 
     Raises:
         ValueError: the rest of a sentence that begins with the field's name.
@@ -67,7 +65,7 @@ def read_reference(value: Any, kind: MediaKind | None = None) -> Media | None:
         return None
     if found.kind == "image" or found.kind == "video":
         return Media(found.kind, found.content)
-    return Media(detect_kind(found.content), found.content)
+    return Media(media_kind(found.content), found.content)
 
 
 def read_sound(value: Any) -> bytes | None:
@@ -115,27 +113,6 @@ def _content_of(text: str, kinds: Sequence[FileKind], bare: bool) -> bytes:
         wanted = " or ".join(_ARTICLES[kind] for kind in kinds)
         raise ValueError(f"holds {_ARTICLES[uri.family]}; expected {wanted}")
     return uri.content
-
-
-def detect_kind(content: bytes) -> MediaKind:
-    """Find out whether a file is an image or a video by decoding it: clients' file names and types are often wrong.
-
-    Raises:
-        ValueError: it is neither.
-    """
-    try:
-        decode_image(content)
-        return "image"
-    except TooManyPixels as error:
-        raise ValueError(f"cannot be read: {error}") from None
-    except MediaError:
-        pass
-    try:
-        decode_video(content, first=1)
-        return "video"
-    except MediaError:
-        formats = "JPEG, PNG, WEBP, BMP, GIF, TIFF, MP4, MOV, WebM, Matroska or AVI"
-        raise ValueError(f"cannot be read as an image or a video; expected a complete {formats} file") from None
 
 
 def _unwrapped(value: Any) -> Any:

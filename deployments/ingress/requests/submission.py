@@ -13,9 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from cosmos3_core.errors import RequestError
-from cosmos3_core.inputs import read_inputs
 from cosmos3_core.media.checks import DEFAULT_QUALITY
-from cosmos3_core.request import GenerationRequest
 from cosmos3_core.resolving.resolve import resolve
 from cosmos3_core.resolving.resolved import ResolvedRequest
 from deployments.addresses import check_url
@@ -55,7 +53,7 @@ class CheckedGeneration:
 
 
 async def check(graph: Graph, generation: Generation, detached: bool = False) -> CheckedGeneration:
-    """Find a request's model and resolve every number; in a thread, because media are decoded.
+    """Find a request's model, decode its media to see whether they can be, and resolve every number.
 
     Args:
         graph: the deployments and their models.
@@ -70,8 +68,10 @@ async def check(graph: Graph, generation: Generation, detached: bool = False) ->
         message = "guardrails are requested but none is loaded here; send guardrails: false"
         raise ApiError(400, message, param="guardrails")
     _check_webhook(graph, generation, detached)
+    request, decoder = generation.request, graph.decoder
     try:
-        resolved = await asyncio.to_thread(_resolve, generation.request, served)
+        inputs = await decoder.apart(decoder.check, request)
+        resolved = await asyncio.to_thread(resolve, request, served.card.facts, inputs)
     except RequestError as error:
         raise generation.refusal(error) from error
     return CheckedGeneration(generation, served, resolved)
@@ -92,10 +92,6 @@ def _check_webhook(graph: Graph, generation: Generation, detached: bool) -> None
         check_url(url, webhooks.allow_private)
     except ValueError as error:
         raise ApiError(400, f"{name} {error}", param=name) from None
-
-
-def _resolve(request: GenerationRequest, served: ServedCard) -> ResolvedRequest:
-    return resolve(request, served.card.facts, read_inputs(request))
 
 
 def shown_of_video(checked: CheckedGeneration, guardrails: str, request_id: str) -> dict[str, Any]:

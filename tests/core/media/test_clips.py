@@ -29,6 +29,7 @@ from tests.core.media.samples import (
     refuses,
     tone,
 )
+from tests.hostile_files import clip
 from tests.parity.cases import drifting
 
 
@@ -175,3 +176,19 @@ def test_chosen_frames_that_a_file_does_not_have_are_left_out() -> None:
     assert decode_frames(target.getvalue(), lambda total, fps: [1, 3, 50]).indices == [1, 3]
     with pytest.raises(MediaError, match="no frames"):
         decode_frames(target.getvalue(), lambda total, fps: [50])
+
+
+@pytest.mark.parametrize(
+    ("codec", "container"),
+    [("libvpx-vp9", "webm"), ("libvpx-vp9", "mp4"), ("libsvtav1", "mp4"), ("libsvtav1", "matroska")],
+)
+def test_a_frame_that_a_decoder_passes_over_is_missed(codec: str, container: str) -> None:
+    content = clip(codec, container, frames=12)
+    assert len(decode_video(content).frames) == 12
+    with av.open(io.BytesIO(content), "r") as opened:
+        places = [(packet.pos, packet.size) for packet in opened.demux(video=0) if packet.pos is not None]
+    for position, size in [place for place in places[2:-2] if place[1] > 15]:
+        # Behind the sizes and the header of a block.
+        start = position + min(8, size // 2)
+        damaged = content[:start] + b"\xff" * (position + size - start) + content[position + size :]
+        refuses("cannot decode video", decode_video, damaged)

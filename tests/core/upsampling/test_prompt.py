@@ -17,6 +17,7 @@ from cosmos3_core.modes import Mode
 from cosmos3_core.presets import find_preset
 from cosmos3_core.prompt import ClipFacts, parse_structured
 from cosmos3_core.resolving.texts import texts_of
+from cosmos3_core.upsampling.picture import picture_for_chat
 from cosmos3_core.upsampling.prompt import NOTES, SAMPLING, PlainPrompt, UnusableAnswer, Upsampling, prompt_of
 from cosmos3_core.upsampling.schema import MAX_TOKENS
 from cosmos3_core.upsampling.template import NAMES, OWN_TEMPLATES, Template
@@ -27,7 +28,8 @@ UPSAMPLING = Upsampling.of(Template("Describe $nl_description for {fps} fps.\n$j
 
 
 def chat(image: bytes | None = None, clip: ClipFacts = CLIP, seed: int = 7) -> dict[str, Any]:
-    return UPSAMPLING.chat(PlainPrompt("a robot", clip, seed, image))
+    pixels = None if image is None else picture_for_chat(image, clip.canvas)
+    return UPSAMPLING.chat(PlainPrompt("a robot", clip, seed, pixels))
 
 
 def shown(image: bytes, clip: ClipFacts) -> Any:

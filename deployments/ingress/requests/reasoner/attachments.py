@@ -8,8 +8,7 @@ from typing import Any
 
 from cosmos3_core.errors import RequestError
 from cosmos3_core.media.checks import MediaError
-from cosmos3_core.media.frame_sampling import FrameSampling
-from cosmos3_core.media.visual import read_still, read_video
+from cosmos3_core.media.signature import media_kind
 from deployments.wire.chat_media import MAX_IMAGES, MAX_VIDEOS, read_medium
 from deployments.wire.reasoner_calls import AttachedMedium
 from deployments.wire.visual_input import VisualInput, VisualKind, VisualReading
@@ -56,11 +55,10 @@ class Attachments:
 
 
 def _check(visual: VisualInput, field: str) -> None:
-    """Decode an image, or a video's first frame; whoever reads the others says what is wrong with them."""
+    """Refuse what is no image or video by its first bytes; whoever decodes it says what else is wrong with it."""
     try:
-        if visual.kind is VisualKind.IMAGE or visual.kind is VisualKind.FRAMES:
-            read_still(visual.files[0])
-        else:
-            read_video(visual.files[0], FrameSampling(num_frames=1))
+        kind = media_kind(visual.files[0])
     except MediaError as error:
-        raise RequestError(field, f"cannot be read: {error}") from error
+        raise RequestError(field, str(error)) from error
+    if visual.kind is VisualKind.IMAGE and kind == "video":
+        raise RequestError(field, "is a video; expected an image, or video_url")

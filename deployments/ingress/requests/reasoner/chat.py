@@ -28,7 +28,7 @@ INPUT_IMAGE = "input_image"
 
 
 def read_chat(body: dict[str, Any]) -> ReadRequest:
-    """The request for vLLM. It decodes images, so call it in a thread.
+    """The request for vLLM. It decodes base64, so call it in a thread.
 
     Raises:
         ApiError: 400, with the name of the field.

@@ -1,4 +1,4 @@
-"""Makes requests of OpenAI's Responses API safe for vLLM: images in their input are decoded here first.
+"""Makes requests of OpenAI's Responses API safe for vLLM: images in their input come with them.
 
 vLLM reads these images with its own ViT, because its types for this API know no embeddings.
 """
@@ -24,7 +24,7 @@ _FORBIDDEN = ("image_embeds", "video_embeds", "audio_embeds", "prompt_embeds")
 
 
 def read_responses(body: dict[str, Any]) -> ReadRequest:
-    """The request for vLLM. It decodes images, so call it in a thread.
+    """The request for vLLM. It decodes base64, so call it in a thread.
 
     Raises:
         ApiError: 400, with the name of the field.

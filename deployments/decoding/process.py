@@ -1,0 +1,93 @@
+"""A process that decodes: it reads calls from its socket and answers them, one after another, until the socket closes.
+
+Run as `python -m deployments.decoding.process` by `deployments.decoding.worker`. It trusts its caller and nothing else.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import io
+import json
+import sys
+from multiprocessing.connection import Connection
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from cosmos3_core.errors import RequestError
+from cosmos3_core.media.allowance import on_work
+from cosmos3_core.media.checks import MediaError, TooManyPixels
+from cosmos3_core.media.clips import decode_video
+from cosmos3_core.media.mp4 import encode_mp4
+from cosmos3_core.media.sound import decode_audio
+from cosmos3_core.media.source import IMAGE_FORMATS
+from cosmos3_core.media.stills import decode_image
+from deployments.decoding import packing
+from deployments.decoding.confinement import CpuTimer, limit, refuse_system_calls
+from deployments.decoding.operations import WORK, Operation
+
+# Three times what the slowest of the usual codecs takes for a pixel on a slow processor.
+SECONDS_PER_VALUE = 6e-8
+READY = b"ready"
+
+
+def main() -> None:
+    """Confine this process, say so, and serve."""
+    settings: dict[str, Any] = json.loads(sys.argv[1])
+    connection = Connection(settings["socket"])
+    _load_decoders()
+    limit(settings["memory_bytes"], settings["output_bytes"])
+    if settings["confined"]:
+        refuse_system_calls()
+    connection.send_bytes(READY)
+    _serve(connection, settings["output"], settings["seconds"])
+
+
+def _load_decoders() -> None:
+    """Decode a file of each kind, because modules that are loaded at their first use cannot be loaded later."""
+    Image.init()
+    for name in IMAGE_FORMATS:
+        Image.new("RGB", (16, 16)).save(still := io.BytesIO(), name)
+        decode_image(still.getvalue(), on_white=True)
+    encode_mp4(clip := io.BytesIO(), [np.zeros((16, 16, 3), np.uint8)] * 2, 24, np.zeros((2, 4800), np.float32))
+    decode_video(clip.getvalue())
+    decode_audio(clip.getvalue())
+
+
+def _serve(connection: Connection, output: int, seconds: float) -> None:
+    timer = CpuTimer()
+    on_work(lambda values: timer.extend(values * SECONDS_PER_VALUE))
+    while True:
+        try:
+            operation, arguments = connection.recv()
+        except EOFError:
+            return
+        timer.start(seconds)
+        answer = _answer(operation, arguments, output)
+        timer.stop()
+        connection.send_bytes(answer)
+        del arguments
+        _give_memory_back()
+
+
+def _answer(operation: Operation, arguments: tuple[Any, ...], output: int) -> bytes:
+    refusal: dict[str, Any]
+    try:
+        return packing.write(WORK[operation](*arguments), output)
+    except RequestError as error:
+        refusal = {"field": error.field, "reason": error.reason}
+    except MediaError as error:
+        refusal = {"reason": str(error), "size": isinstance(error, TooManyPixels)}
+    except MemoryError:
+        refusal = {"reason": "it takes too much memory to decode; use a smaller one", "size": False}
+    return json.dumps({"refused": refusal}).encode()
+
+
+def _give_memory_back() -> None:
+    """Return freed memory to the machine: the C library keeps it otherwise."""
+    ctypes.CDLL(None).malloc_trim(0)
+
+
+if __name__ == "__main__":
+    main()
