@@ -38,7 +38,7 @@ export VLLM_NO_USAGE_STATS := 1
 export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test test-slow test-chaos test-chaos-long lint parity bench bench-gpu gpu-bundle clean
+.PHONY: help setup demo serve test test-slow test-chaos test-long lint parity bench bench-gpu gpu-bundle clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -70,13 +70,13 @@ test: setup  ## run the fast tests
 
 test-slow: setup  ## run the tests that need minutes: parity sweeps, other engines
 	$(VENV)/bin/python -m pytest -m "slow and not graph" $(SIDE_BY_SIDE) --durations=10
-	$(VENV)/bin/python -m pytest $(GRAPHS) -m slow --durations=20
+	$(VENV)/bin/python -m pytest $(GRAPHS) -m "slow and not long" --durations=20
 
 test-chaos: setup  ## run the tests that kill processes of running graphs
 	$(VENV)/bin/python -m pytest tests/chaos -m "chaos and not long" --durations=20 -s
 
-test-chaos-long: setup  ## run two hundred jobs through ten kills, which CI leaves out
-	$(VENV)/bin/python -m pytest tests/chaos -m long --durations=20 -s
+test-long: setup  ## run what CI leaves out for its length: two hundred jobs through ten kills, a second Reasoner
+	$(VENV)/bin/python -m pytest $(GRAPHS) -m long --durations=20 -s
 
 lint: setup  ## check style, formatting and types
 	$(VENV)/bin/ruff check

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from deployments.local.launch import RunningGraph
-from tests.graph.starting import started, tiny_recipe
+from tests.graph.starting import started, tiny_recipe, without_chat
 
 QUICK = {"upscale_delay_s": 1, "downscale_delay_s": 4, "look_back_period_s": 4}
 
@@ -20,15 +23,29 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def roomy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGraph]:
-    """The recipe tiny-cpu with room to grow: eight logical CPUs, however many the machine has.
+    """The recipe tiny-cpu with room to grow and without chat; see `_roomy`."""
+    data = tmp_path_factory.mktemp("roomy")
+    with _roomy(without_chat(tiny_recipe(data)), data / "log") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def roomy_with_chat(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGraph]:
+    """The recipe tiny-cpu with room to grow; see `_roomy`."""
+    data = tmp_path_factory.mktemp("chatting")
+    with _roomy(tiny_recipe(data), data / "log") as running:
+        yield running
+
+
+@contextmanager
+def _roomy(config: dict[str, Any], log: Path) -> Iterator[RunningGraph]:
+    """A graph on eight logical CPUs, however many the machine has.
 
     Its autoscaling decides within seconds; targets and bounds are the recipe's.
     """
-    data = tmp_path_factory.mktemp("roomy")
-    config = tiny_recipe(data)
     for application in config["applications"]:
         for deployment in application["deployments"]:
             if "autoscaling_config" in deployment:
                 deployment["autoscaling_config"] |= QUICK
-    with started(config, data / "log", cpus=8) as running:
+    with started(config, log, cpus=8) as running:
         yield running

@@ -72,8 +72,9 @@ def test_a_burst_of_videos_grows_the_generator_alone(roomy: RunningGraph) -> Non
     burst(roomy, film, VIDEOS, "Generator")
 
 
-def test_a_burst_of_chats_grows_the_reasoner_alone(roomy: RunningGraph) -> None:
-    burst(roomy, talk, CHATS, "Reasoner")
+@pytest.mark.long
+def test_a_burst_of_chats_grows_the_reasoner_alone(roomy_with_chat: RunningGraph) -> None:
+    burst(roomy_with_chat, talk, CHATS, "Reasoner")
 
 
 def burst(graph: RunningGraph, client: Callable[[str, threading.Event], int], clients: int, stage: str) -> None:
@@ -94,7 +95,8 @@ def burst(graph: RunningGraph, client: Callable[[str, threading.Event], int], cl
         done = time.monotonic()
         assert until(watch.minimal, SHRINK_S), watch.replicas("RUNNING", "STOPPING")
     print(f"\n2 of {stage} after {grown:.1f} s, 1 again {time.monotonic() - done:.1f} s after the last answer")
-    assert watch.most == {"Encoder": 1, "Reasoner": 1, "Generator": 1, "Decoder": 1, stage: 2}
+    stages = watch.replicas("RUNNING").keys()
+    assert stage in stages and watch.most == dict.fromkeys(stages, 1) | {stage: 2}
 
 
 def film(url: str, over: threading.Event) -> int:

@@ -24,9 +24,9 @@ import yaml
 from deployments.local.errors import GraphError
 from deployments.local.launch import Launch, RunningGraph
 from deployments.local.ports import DEFAULT_PORT, free_port
-from deployments.local.recipes import find_recipe, load_recipe
-from tests.graph.processes import Foreground, foreground, healthy, lives, placement_groups, until
-from tests.graph.starting import START_TIMEOUT_S, without_chat
+from tests.graph.echo_config import echo
+from tests.graph.processes import Foreground, foreground, lives, placement_groups, until
+from tests.graph.starting import START_TIMEOUT_S
 
 pytestmark = pytest.mark.slow
 
@@ -35,7 +35,6 @@ MOMENTS = int(os.environ.get("COSMOS3_INTERRUPTS") or 0)
 # Without the variable only moments of the start; with it also of the time after, which two cores reach in a minute.
 FEW, EARLY_S, LATE_S = 2, 25.0, 80.0
 STOP_S = 40.0
-IMAGE = {"prompt": "a robot", "size": "64x64", "num_inference_steps": 2}
 
 
 @pytest.fixture
@@ -107,19 +106,16 @@ def test_graphs_run_beside_each_other_and_beside_another_ray(short: Path, tmp_pa
         )
         assert until(lambda: "Ray runtime started" in other.output(), 60), other.output()
         others = other.family()
-        small = tmp_path / "small.yaml"
-        small.write_text(yaml.safe_dump(without_chat(load_recipe(find_recipe("tiny-cpu")))))
-        commands = [serve_command(short, recipe=str(small), data=name) for name in ("first", "second")]
-        graphs = [
-            stack.enter_context(foreground(command, tmp_path / command[-1].rpartition("/")[2], environment))
-            for command in commands
-        ]
+        graphs = []
+        for name in ("first", "second"):
+            recipe = tmp_path / f"{name}.yaml"
+            recipe.write_text(yaml.safe_dump(echo(who=name, child=True)))
+            command = serve_command(short, recipe=str(recipe), data=name)
+            graphs.append(stack.enter_context(foreground(command, tmp_path / name, environment)))
         urls = [url(graph, "curl ") for graph in graphs]
-        assert urls[0] != urls[1]
-        for each in urls:
-            assert image(each) == 200
+        assert urls[0] != urls[1] and [who(each) for each in urls] == ["first", "second"]
         end(graphs[1])
-        assert image(urls[0]) == 200
+        assert who(urls[0]) == "first"
         end(graphs[0])
         assert others <= other.family(), other.output()
         with placement_groups(environment["RAY_ADDRESS"], environment) as groups:
@@ -135,9 +131,9 @@ def url(running: Foreground, words: str) -> str:
     return found[1]
 
 
-def image(url: str) -> int:
-    assert until(lambda: healthy(url), START_TIMEOUT_S)
-    return httpx.post(f"{url}/v1/images/generations", json=IMAGE, timeout=120).status_code
+def who(url: str) -> str:
+    answer: str = httpx.get(url, timeout=30).json()["args"]["who"]
+    return answer
 
 
 def end(running: Foreground) -> None:

@@ -11,7 +11,6 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -49,27 +48,17 @@ def answer(url: str) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-def test_two_graphs_serve_beside_each_other_and_end_alone(temporary: Path) -> None:
-    with ExitStack() as second_stack:
-        with ExitStack() as first_stack:
-            args = {"child": True, "subprocess": True}
-            launches = [Launch(echo(who=who, **args), 4, object_store_bytes=OBJECT_STORE) for who in range(2)]
-            first = first_stack.enter_context(running_graph(launches[0]))
-            second = second_stack.enter_context(running_graph(launches[1]))
-            answers = []
-            for who, graph in enumerate((first, second)):
-                graph.wait_ready(START_SECONDS)
-                answers.append(answer(graph.url))
-                assert answers[who]["args"] == {"who": who, **args}
-                assert answers[who]["graph"] == graph.identity
-            assert first.ray_address != second.ray_address
-            assert all(map(lives, answers[0]["pids"] + answers[1]["pids"]))
-        assert first.processes() == []
-        assert not any(map(lives, answers[0]["pids"]))
-        assert answer(second.url) == answers[1]
-        second.check()
-    assert second.processes() == []
-    assert not any(map(lives, answers[1]["pids"]))
+def test_a_graph_serves_and_leaves_nothing(temporary: Path) -> None:
+    """Two beside each other are in test_interrupts.py."""
+    args = {"who": 0, "child": True, "subprocess": True}
+    with running_graph(Launch(echo(**args), 4, object_store_bytes=OBJECT_STORE)) as graph:
+        graph.wait_ready(START_SECONDS)
+        said = answer(graph.url)
+        assert (said["args"], said["graph"]) == (args, graph.identity)
+        assert all(map(lives, said["pids"]))
+        graph.check()
+    assert graph.processes() == []
+    assert not any(map(lives, said["pids"]))
 
 
 @pytest.mark.slow

@@ -15,9 +15,10 @@ from tests.surface.reading import completed
 
 
 @pytest.mark.slow
-def test_a_reasoner_fills_in_the_own_form(roomy: RunningGraph) -> None:
+@pytest.mark.long
+def test_a_reasoner_fills_in_the_own_form(roomy_with_chat: RunningGraph) -> None:
     form = Template.read(OWN_TEMPLATES, Mode.TEXT_TO_VIDEO).form
-    with httpx.Client(base_url=roomy.url, timeout=120) as http:
+    with httpx.Client(base_url=roomy_with_chat.url, timeout=120) as http:
         created = http.post("/v1/videos", json=TINY | {"upsample_prompt": True})
         caption = json.loads(completed(http, created.json()["id"], timeout_s=240)["upsampled_prompt"])
     assert list(caption) == [*list(form)[1:], "duration", "fps", "resolution", "aspect_ratio"]
