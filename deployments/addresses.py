@@ -205,7 +205,11 @@ async def _send(
         # The certificate must be for the name, although the connection goes to an address.
         extensions={"sni_hostname": target.host.removesuffix(".")},
     )
-    return await client.send(pinned, stream=True)
+    try:
+        return await client.send(pinned, stream=True)
+    except httpx.InvalidURL:
+        # A redirect to what is no URL: httpx reads it although it does not follow.
+        raise httpx.RemoteProtocolError("the answer redirects to an invalid URL") from None
 
 
 def _read_url(url: str) -> Target:

@@ -83,7 +83,7 @@ async def _one_hop(
         raise FetchError("names a host that cannot be reached from here", detail=str(error)) from None
     except httpx.TimeoutException:
         raise took_too_long(limits.timeout_s) from None
-    except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+    except (httpx.HTTPError, OSError) as error:
         # The log has only the error's name, because its text may quote what the host sent.
         reason = "leads to a host whose answer broke off or is not valid HTTP"
         raise FetchError(reason, detail=type(error).__name__) from None
