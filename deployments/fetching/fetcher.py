@@ -66,9 +66,10 @@ class Fetcher:
         Raises:
             FetchError: it cannot or may not be fetched, or not now.
         """
-        started, where = time.monotonic(), "this machine"
+        started, local = time.monotonic(), is_local(address)
+        where = "this machine" if local else "a host that was not asked"
         try:
-            if is_local(address):
+            if local:
                 content, outcome = await self._read(address, timeout_s), Outcome.READ
             else:
                 target = self._policy.check(address)
