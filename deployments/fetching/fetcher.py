@@ -85,7 +85,8 @@ class Fetcher:
 
     async def _read(self, address: str, timeout_s: float) -> bytes:
         async with self._turn(timeout_s):
-            return await asyncio.to_thread(read_local, address, self.settings.roots, self.settings.max_bytes)
+            with self._budget.share() as take:
+                return await asyncio.to_thread(read_local, address, self.settings.roots, self.settings.max_bytes, take)
 
     async def _find(self, target: Target, timeout_s: float) -> tuple[bytes, Outcome]:
         kept = self._cache.find(target.url)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import unquote_to_bytes, urlsplit
 
@@ -21,13 +21,14 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
-def read_local(address: str, roots: Sequence[Path], max_bytes: int) -> bytes:
+def read_local(address: str, roots: Sequence[Path], max_bytes: int, take: Callable[[int], None]) -> bytes:
     """The content of a file below one of the roots; in a thread, because a disk may be slow.
 
     Args:
         address: a `file://` URL or an absolute path.
         roots: folders that clients may name files in.
         max_bytes: the most that the file may have.
+        take: called with the number of bytes before they are read; it may refuse them.
 
     Raises:
         FetchError: there is no such file that may be read, or it is too large.
@@ -44,7 +45,7 @@ def read_local(address: str, roots: Sequence[Path], max_bytes: int) -> bytes:
             real_root = Path(os.path.realpath(root, strict=True))
             inside = _below(real_root, root, path)
             if inside:
-                return _read(real_root, inside, max_bytes)
+                return _read(real_root, inside, max_bytes, take)
         except (OSError, ValueError):
             # Missing, a link, unreadable: the reason would tell a client what there is.
             continue
@@ -83,12 +84,12 @@ def _below(real_root: Path, root: Path, path: str) -> tuple[str, ...]:
     return real.relative_to(real_root).parts if real.is_relative_to(real_root) else ()
 
 
-def _read(real_root: Path, inside: tuple[str, ...], max_bytes: int) -> bytes:
+def _read(real_root: Path, inside: tuple[str, ...], max_bytes: int, take: Callable[[int], None]) -> bytes:
     """The content of a regular file.
 
     Raises:
         OSError: it is not one, or a link has taken the place of something on the way.
-        FetchError: it is too large, or it grows while it is read.
+        FetchError: it is too large, or changes while it is read.
     """
     *folders, name = inside
     folder = os.open(real_root, _FOLDER)
@@ -108,6 +109,7 @@ def _read(real_root: Path, inside: tuple[str, ...], max_bytes: int) -> bytes:
             raise OSError("not a regular file")
         if found.st_size > max_bytes:
             raise FetchError(f"names a file of more than {max_bytes} bytes; send a smaller one", Outcome.TOO_LARGE)
+        take(found.st_size)
         content = file.read(found.st_size + 1)
     if len(content) != found.st_size:
         raise FetchError("names a file that changed while it was read; try again")

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from deployments.fetching.errors import Outcome
+from deployments.fetching.byte_budget import ByteBudget
+from deployments.fetching.errors import FetchError, Outcome
 from deployments.logs import logs_for
 from tests.fetching.fetchers import CountingFetcher
 from tests.http_receiver import PRIVATE_BODY, Receiver, answers, hangs, run
@@ -109,6 +110,30 @@ def test_bytes_on_the_way_are_bounded_together() -> None:
         assert found._budget.held == 0
 
     run(test())
+
+
+def test_files_of_the_server_count_as_well(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(bytes(60))
+
+    async def test() -> None:
+        found = fetcher(max_bytes=60, held_bytes=100, roots=[tmp_path])
+        with found._budget.share() as take:
+            take(60)
+            assert (await found.refusal(f"file://{tmp_path}/a.png")).outcome is Outcome.BUSY
+        assert len(await found.fetch(f"file://{tmp_path}/a.png", 10)) == 60
+        assert found._budget.held == 0
+
+    run(test())
+
+
+def test_a_share_that_has_ended_takes_no_more() -> None:
+    budget = ByteBudget(100)
+    with budget.share() as take:
+        take(100)
+    assert budget.held == 0
+    with pytest.raises(FetchError):
+        take(1)
+    assert budget.held == 0
 
 
 def test_files_of_the_server_are_read_anew(tmp_path: Path) -> None:

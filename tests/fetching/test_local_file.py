@@ -31,8 +31,12 @@ def root(tmp_path: Path) -> Path:
     return folder
 
 
+def anything(count: int) -> None:
+    """Lets all bytes be read."""
+
+
 def read(address: str, root: Path) -> bytes:
-    return read_local(address, [root], LIMIT)
+    return read_local(address, [root], LIMIT, anything)
 
 
 def refusal(address: str, root: Path) -> str:
@@ -58,7 +62,9 @@ def test_files_below_a_root(name: str, content: bytes, root: Path) -> None:
         assert read(f"{start}{root}/{name}", root) == content
     if "%" not in name:
         assert read(f"{root}/{name}", root) == content
-    assert read_local(f"file://{root}/{name}", [root.parent / "absent", root / "inner", root], LIMIT) == content
+    assert (
+        read_local(f"file://{root}/{name}", [root.parent / "absent", root / "inner", root], LIMIT, anything) == content
+    )
 
 
 @pytest.mark.parametrize(
@@ -135,13 +141,13 @@ def test_a_root_may_be_a_link(root: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("swapped", ["inner", "inner/b c#?.png"])
 def test_a_link_that_is_swapped_in_after_the_check_is_not_followed(swapped: str, root: Path, tmp_path: Path) -> None:
     inside = _below(root, root, f"{root}/inner/b c#?.png")
-    assert _read(root, inside, LIMIT) == b"another"
+    assert _read(root, inside, LIMIT, anything) == b"another"
     (tmp_path / "secret" / "b c#?.png").write_bytes(b"secret")
     os.rename(root / swapped, tmp_path / "away")
     (root / swapped).symlink_to(tmp_path / "secret" / Path(swapped).relative_to("inner"))
     assert (root / "inner" / "b c#?.png").read_bytes() == b"secret"
     with pytest.raises(OSError):
-        _read(root, inside, LIMIT)
+        _read(root, inside, LIMIT, anything)
 
 
 def test_what_is_no_regular_file_is_not_opened(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,10 +184,10 @@ def test_the_size_of_a_file_is_bounded(root: Path) -> None:
 def test_a_file_whose_size_is_not_what_it_says(tmp_path: Path) -> None:
     # The kernel's files have a size of 0.
     with pytest.raises(FetchError, match="changed while it was read"):
-        read_local("/proc/self/status", [Path("/proc")], LIMIT)
+        read_local("/proc/self/status", [Path("/proc")], LIMIT, anything)
 
 
 def test_without_a_root_there_are_no_files(root: Path) -> None:
     with pytest.raises(FetchError, match="reads none for its clients") as caught:
-        read_local(f"{root}/a.png", [], LIMIT)
+        read_local(f"{root}/a.png", [], LIMIT, anything)
     assert caught.value.outcome is Outcome.REFUSED

@@ -65,9 +65,7 @@ async def fetch_media(request: Request, found: Callable[[], Iterable[AddressedMe
         return
     if len(media) > MAX_ADDRESSES:
         field = media[MAX_ADDRESSES].field
-        message = (
-            f"{field} is one more than the {MAX_ADDRESSES} addresses that a request may have; send media themselves"
-        )
+        message = f"{field} is one more than the {MAX_ADDRESSES} addresses that a request may have; send fewer"
         raise ApiError(400, message, param=field)
     fetcher: Fetcher = request.app.state.fetcher
     await while_connected(request, _fetch_all(fetcher, media, status))
@@ -91,8 +89,8 @@ async def _fetch_all(fetcher: Fetcher, media: list[AddressedMedium], status: int
         async with asyncio.TaskGroup() as group:
             for medium in media:
                 group.create_task(fetch(medium))
-    except* ApiError as errors:
-        raise errors.exceptions[0] from None
+    except ExceptionGroup as failed:
+        raise failed.exceptions[0] from None
 
 
 async def _fetch(fetcher: Fetcher, medium: AddressedMedium, status: int) -> bytes:
@@ -103,7 +101,8 @@ async def _fetch(fetcher: Fetcher, medium: AddressedMedium, status: int) -> byte
         message = f"{medium.field} {error.reason}"
         if error.outcome is Outcome.BUSY:
             raise ApiError(429, message, param=medium.field, headers=RETRY_AFTER) from None
-        # vLLM's name of this error, where the status is vLLM's.
-        local = is_local(medium.address) or status == 400
-        kind = None if local else "UnprocessableEntityError"
-        raise ApiError(400 if local else status, message, param=medium.field, kind=kind) from None
+        if is_local(medium.address):
+            status = 400
+        # vLLM's name of the error whose status is vLLM's.
+        kind = "UnprocessableEntityError" if status == 422 else None
+        raise ApiError(status, message, param=medium.field, kind=kind) from None
