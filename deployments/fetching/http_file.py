@@ -72,7 +72,7 @@ async def _one_hop(
             headers=HEADERS,
             proxy=limits.proxy,
         ) as response:
-            location = response.headers.get("location", "")
+            location: str = response.headers.get("location", "")
             if response.status_code in _REDIRECTS and location:
                 return location
             if response.status_code != httpx.codes.OK:
