@@ -6,6 +6,7 @@ import ipaddress
 import socket
 from typing import Any
 
+import httpx
 import pytest
 
 from deployments import addresses
@@ -193,7 +194,7 @@ def test_what_is_in_a_private_network_is_not_told(allow_private: bool, monkeypat
         return names[host]
 
     async def unreachable(*_: Any) -> Any:
-        raise addresses.httpx.ConnectError("refused")
+        raise httpx.ConnectError("refused")
 
     monkeypatch.setattr(addresses, "resolve", resolve)
     monkeypatch.setattr(addresses, "_send", unreachable)

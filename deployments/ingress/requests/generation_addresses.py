@@ -66,7 +66,8 @@ def _in_observation(part: dict[str, Any], prefix: str) -> Found:
 
 
 def _in_layer(layer: Any, schema: tables.Schema) -> Found:
-    for name in layer if isinstance(layer, dict) else ():
+    fields: dict[str, Any] = layer if isinstance(layer, dict) else {}
+    for name in fields:
         if schema.refusal(name) is not None or schema.coercion(name) is None:
             continue
         canonical = tables.ALIASES.get(name, name)
