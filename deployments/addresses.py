@@ -1,7 +1,8 @@
 """HTTP requests to URLs that clients name: which URLs may be requested, and a connection to nothing else.
 
 This server may reach hosts that its clients cannot. So a host's name is resolved once, every address that it resolves
-to is checked, and the connection goes to a checked address: through no proxy, and without following redirects.
+to is checked, and the connection goes to a checked address: through no proxy but the operator's, which resolves names
+itself, and without following redirects.
 """
 
 from __future__ import annotations
@@ -70,9 +71,14 @@ class Target:
             return None
 
     @property
+    def url(self) -> str:
+        """The whole URL, with its port."""
+        return self.at(self.host)
+
+    @property
     def host_header(self) -> str:
         """The host, with the port unless it is the scheme's default."""
-        return httpx.URL(self.at(self.host)).netloc.decode("ascii")
+        return httpx.URL(self.url).netloc.decode("ascii")
 
     def at(self, host: str) -> str:
         """The URL with another host."""
@@ -130,6 +136,7 @@ async def open_response(
     timeout_s: float,
     headers: Mapping[str, str],
     content: bytes | None = None,
+    proxy: str | None = None,
 ) -> AsyncIterator[httpx.Response]:
     """Send a request to the first checked address that accepts a connection; the answer's body is not read yet.
 
@@ -140,15 +147,19 @@ async def open_response(
         timeout_s: time limit of each step; the addresses share it for connecting. It does not limit the whole request.
         headers: headers besides `host`.
         content: the request's body.
+        proxy: URL of a proxy of the operator's, which then decides what the host's name means.
 
     Raises:
         Unreachable: the host has no address that may be connected to, or none accepts a connection.
         httpx.HTTPError, OSError: the connection broke.
     """
-    addresses = await _checked_addresses(target, allow_private)
+    # A proxy connects to names, so what they mean is not looked up here.
+    addresses = [target.host] if proxy else await _checked_addresses(target, allow_private)
     # The addresses share the time, or one that drops packets would leave none for the next.
     timeout = httpx.Timeout(timeout_s, connect=timeout_s / max(1, len(addresses)))
-    async with httpx.AsyncClient(verify=_tls(), trust_env=False, follow_redirects=False, timeout=timeout) as client:
+    async with httpx.AsyncClient(
+        verify=_tls(), trust_env=False, follow_redirects=False, timeout=timeout, proxy=proxy
+    ) as client:
         send = partial(_send, client, method, target, headers, content)
         response = await _first_response(send, addresses)
         try:
@@ -173,7 +184,7 @@ async def _first_response(send: Callable[[str], Awaitable[httpx.Response]], addr
     for address in addresses:
         try:
             return await send(address)
-        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
             failure = f"could not connect: {str(error) or 'no answer in time'}"
     raise Unreachable(failure)
 
@@ -194,7 +205,11 @@ async def _send(
         # The certificate must be for the name, although the connection goes to an address.
         extensions={"sni_hostname": target.host.removesuffix(".")},
     )
-    return await client.send(pinned, stream=True)
+    try:
+        return await client.send(pinned, stream=True)
+    except httpx.InvalidURL:
+        # A redirect to what is no URL: httpx reads it although it does not follow.
+        raise httpx.RemoteProtocolError("the answer redirects to an invalid URL") from None
 
 
 def _read_url(url: str) -> Target:

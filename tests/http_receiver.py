@@ -27,6 +27,10 @@ def answers(status: int, *headers: str, body: bytes = PRIVATE_BODY) -> Answer:
     return write
 
 
+def redirects(status: int, location: str) -> Answer:
+    return answers(status, f"location: {location}")
+
+
 async def hangs(writer: asyncio.StreamWriter, closing: asyncio.Event) -> None:
     await closing.wait()
 
@@ -95,7 +99,8 @@ class Receiver:
         try:
             line, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().rstrip("\r\n").split("\r\n")
             headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
-            self.received.append(Received(line, headers, await reader.readexactly(int(headers["content-length"]))))
+            body = await reader.readexactly(int(headers.get("content-length", "0")))
+            self.received.append(Received(line, headers, body))
             await self.answer(writer, self._closing)
             await writer.drain()
         except (OSError, asyncio.IncompleteReadError):

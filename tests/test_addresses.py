@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from deployments import addresses
 from deployments.addresses import Unreachable, check_url, open_response
-from tests.http_receiver import PRIVATE_BODY, Receiver, resolves, run, talks_nonsense
+from tests.http_receiver import PRIVATE_BODY, Receiver, redirects, resolves, run, talks_nonsense
 
 
 async def requested(url: str, *, allow_private: bool = True) -> int:
@@ -323,6 +323,16 @@ def test_what_was_sent_is_not_sent_to_a_second_address(monkeypatch: pytest.Monke
             with pytest.raises(httpx.RemoteProtocolError):
                 await requested(f"http://hook.test:{first.port}/hook")
         assert (first.connections, second.connections) == (1, 0)
+
+    run(test())
+
+
+@pytest.mark.parametrize("location", ["data:image/png;base64,AAAA", "http://[::1", "https://a:b"])
+def test_a_redirect_to_no_url_is_a_broken_answer(location: str) -> None:
+    async def test() -> None:
+        async with Receiver(redirects(302, location)) as receiver:
+            with pytest.raises(httpx.RemoteProtocolError):
+                await requested(receiver.url)
 
     run(test())
 

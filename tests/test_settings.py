@@ -17,6 +17,8 @@ from cosmos3_core.checkpoint import Checkpoint
 from deployments.settings import (
     DecoderSettings,
     EncoderSettings,
+    FetchSettings,
+    FetchTimeouts,
     FrontSettings,
     GeneratorSettings,
     ModelSettings,
@@ -34,6 +36,8 @@ NEEDED: dict[type[Settings], dict[str, Any]] = {
     ModelSettings: {"name": "m", "checkpoint": "tiny:nano"},
     DecoderSettings: {"checkpoint": "tiny:nano"},
     FrontSettings: {},
+    FetchSettings: {},
+    FetchTimeouts: {},
     ServedModel: {"application": "nano"},
     ServedModels: {},
 }

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from deployments.fetching.fetcher import Fetcher
 from deployments.ingress.api_keys import ApiKeys
 from deployments.ingress.documentation import openapi, page
 from deployments.ingress.errors import ApiError, as_api_error
@@ -66,6 +67,7 @@ def create_app(graph: Graph, echo_request_id: bool = True) -> Starlette:
     )
     app.state.graph = graph
     app.state.metrics = metrics.HttpMetrics()
+    app.state.fetcher = Fetcher(graph.settings.fetch, app.state.metrics.count_fetch)
     return app
 
 

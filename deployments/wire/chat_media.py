@@ -44,11 +44,13 @@ def url_of(part: Mapping[str, Any], kind: str) -> Any:
 
 
 def read_medium(url: Any, kind: str, field: str, reading: VisualReading) -> VisualInput:
-    """The medium in a base64 data URI.
+    """The medium in a base64 data URI, or the medium itself where its URL has been fetched.
 
     Raises:
         RequestError: the URL has another scheme or is not valid base64.
     """
+    if isinstance(url, bytes):
+        return VisualInput.of(VisualKind.IMAGE if kind == IMAGE else VisualKind.VIDEO, (url,), reading)
     text = url if isinstance(url, str) else ""
     try:
         if kind == VIDEO and text[: len(FRAMES_HEADER)].lower() == FRAMES_HEADER:

@@ -1,4 +1,4 @@
-"""Base64 and data URIs of it, the only forms of media in JSON. Other URIs are refused; nothing is fetched."""
+"""Base64 and data URIs of it. Other URIs are refused: what is fetched has been, before a request is read."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def read_data_uri(text: str) -> DataUri:
     scheme, colon, _ = text[:_SCHEME_CHARACTERS].partition(":")
     if scheme.lower() != "data" or not colon:
         if colon and scheme.replace("+", "").isalnum():
-            raise ValueError(f"is a URL; references by URL are not fetched by this server, send {EXAMPLE}")
+            raise ValueError(f"is a URL of a kind that is not fetched by this server; send {EXAMPLE}")
         raise ValueError(f"is not a data URI; send {EXAMPLE}")
     head, comma, encoded = text.partition(",")
     if not comma or not head.lower().endswith(";base64"):

@@ -85,7 +85,7 @@ CHATS: dict[str, tuple[dict[str, Any], int, str]] = {
     "no messages": ({}, 400, "messages"),
     "usage without stream": (CHAT | {"stream_options": {"include_usage": True}}, 400, "stream_options"),
     "guided_json": (CHAT | {"guided_json": {}}, 400, "guided_json"),
-    "image over HTTP": (image_chat("http://127.0.0.1:1/x.png"), 400, "messages.0.content.0.image_url"),
+    "image over HTTP": (image_chat("http://127.0.0.1:1/x.png"), 422, "messages.0.content.0.image_url"),
     "image from a file": (image_chat("file:///etc/passwd"), 400, "messages.0.content.0.image_url"),
     "image no base64": (image_chat("data:image/png,abc"), 400, "messages.0.content.0.image_url"),
     "text as image": (image_chat(data_uri(b"hello")), 400, "messages.0.content.0.image_url"),

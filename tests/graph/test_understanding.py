@@ -385,10 +385,12 @@ def test_generations_are_refused(understanding: RunningGraph) -> None:
     assert entry["abilities"] == {"chat": True, "modes": [], "sound": False}
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:9/x.png", "file:///etc/hostname", "ftp://x/y"])
+@pytest.mark.parametrize(
+    ("url", "status"), [("http://127.0.0.1:9/x.png", 422), ("file:///etc/hostname", 400), ("ftp://x/y", 400)]
+)
 @pytest.mark.parametrize("kind", ["image_url", "video_url"])
-def test_nothing_is_fetched(url: str, kind: str, understanding: RunningGraph) -> None:
+def test_what_may_not_be_fetched(url: str, status: int, kind: str, understanding: RunningGraph) -> None:
     for model in (*WAYS, EDGE):
         body = {"model": model, "messages": asked({"type": kind, kind: {"url": url}})}
         answer = httpx.post(f"{understanding.url}/v1/chat/completions", json=body)
-        assert (answer.status_code, answer.json()["error"]["param"]) == (400, f"messages.0.content.0.{kind}")
+        assert (answer.status_code, answer.json()["error"]["param"]) == (status, f"messages.0.content.0.{kind}")

@@ -58,10 +58,10 @@ def test_a_video_follows_a_soundtrack(http: httpx.Client) -> None:
     ("fields", "param"),
     [
         ({"audio_reference": "http://127.0.0.1/sound.wav"}, "audio_reference"),
-        ({"sound_reference": {"audio_url": "https://example.com/sound.wav"}}, "sound_reference"),
+        ({"sound_reference": {"audio_url": "http://[::1]/sound.wav"}}, "sound_reference"),
         ({"input_audio": "data:audio/wav;base64,AAAA"}, "input_audio"),
     ],
 )
 def test_soundtracks_that_are_refused(fields: dict[str, Any], param: str, http: httpx.Client) -> None:
-    """Addresses are not fetched, and what is no sound is refused before a job is made."""
+    """Private addresses are not fetched, and what is no sound is refused before a job is made."""
     assert error_of(http.post("/v1/videos", files=as_parts(TINY | fields)), 400)["param"] == param

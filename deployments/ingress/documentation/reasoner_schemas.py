@@ -41,7 +41,7 @@ def _request(description: str, required: tuple[str, ...], **properties: JsonSche
 
 REASONER_REQUESTS: dict[str, JsonSchema] = {
     "ChatRequest": _request(
-        f"A request to vLLM's chat serving. Images and videos are sent as data URIs. {_REFUSED}",
+        f"A request to vLLM's chat serving. Images and videos are sent as data URIs or URLs. {_REFUSED}",
         ("messages",),
         messages=_MESSAGES,
         stream=_STREAM,
@@ -56,7 +56,7 @@ REASONER_REQUESTS: dict[str, JsonSchema] = {
         n=_CHOICES,
     ),
     "ResponsesRequest": _request(
-        "A request to vLLM's serving of the Responses API. Nothing is stored. Images are sent as data URIs.",
+        "A request to vLLM's serving of the Responses API. Nothing is stored. Images are sent as data URIs or URLs.",
         ("input",),
         input={"description": "Text, or a list of items."},
         stream=_STREAM,

@@ -20,7 +20,9 @@ from deployments.ingress.errors import ApiError, bad_fields
 from deployments.ingress.requests import fields as tables
 from deployments.ingress.requests.body import Body, Upload, json_type
 from deployments.ingress.requests.coercions import is_harmless
+from deployments.ingress.requests.control_fields import PATH
 from deployments.ingress.requests.generation import NAME_CHARACTERS, Generation, header_safe, read_action
+from deployments.ingress.requests.references import ADDRESS_PATTERN
 from deployments.wire.data_uri import read_base64
 
 MAX_LISTED = 2**16
@@ -33,7 +35,9 @@ Picture = Annotated[
     Any,
     WithJsonSchema(
         {
-            "description": "The encoded file; in msgpack also its bytes, or a uint8 array [height, width, 3].",
+            "description": (
+                "The encoded file, or a URL; in msgpack also its bytes, or a uint8 array [height, width, 3]."
+            ),
             "anyOf": [
                 {
                     "type": "object",
@@ -43,7 +47,7 @@ Picture = Annotated[
                     },
                     "required": ["base64"],
                 },
-                {"type": "string", "pattern": "^data:"},
+                {"type": "string", "pattern": ADDRESS_PATTERN},
                 {"type": "null"},
             ],
         }
@@ -187,7 +191,7 @@ def _read_envelope(envelope: ActionEnvelope) -> ActionCall:
 
 def _unknown(prefix: str, part: _Part) -> Iterator[str]:
     for name, value in (part.model_extra or {}).items():
-        reason = tables.ACTION.refusal(name)
+        reason = PATH if name in tables.ADDRESSES else tables.ACTION.refusal(name)
         if reason is None:
             yield name
         elif isinstance(value, np.ndarray) or not is_harmless(value):
@@ -242,7 +246,7 @@ def _medium(place: str, value: Any) -> Any:
             return Upload(place, value)
         if isinstance(value, dict) and ("base64" in value or "b64_json" in value):
             return _decoded_base64(place, value)
-        if not isinstance(value, (str, dict)):
+        if not isinstance(value, (str, dict, Upload)):
             raise ValueError(f'is {json_type(value)}; expected {{"base64": ..., "mime_type": ...}} or a data URI')
         return value
     except ValueError as error:

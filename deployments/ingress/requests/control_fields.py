@@ -14,17 +14,19 @@ from cosmos3_core.controls import ControlKind, Strength
 from deployments.ingress.requests import coercions as read
 from deployments.ingress.requests.body import Upload, json_type
 from deployments.ingress.requests.coercions import Coercion, excerpt, inside, is_harmless, structure
-from deployments.ingress.requests.references import PIXEL, read_file
+from deployments.ingress.requests.references import ADDRESS_PATTERN, PIXEL, read_file
 from deployments.wire.control_names import PRESETS, WEIGHT
 from deployments.wire.data_uri import EXAMPLE
 
 KINDS = ", ".join(ControlKind)
-PATH = "names a file or an address for the server to read, which it does not do; upload it or send a data URI"
+PATH = "names a file or an address that the server does not read; upload it or send a data URI"
 OVERLAYS = ("show_control_condition", "show_input")
 """Fields that ask for more pictures beside the generated one."""
 NO_OVERLAY = "asks for the controls or the input beside the generated video, which is not served"
 MEDIA_KEYS = ("control", "video")
 """The names of a control's video inside its object: vLLM-Omni's and NIM's."""
+PATH_KEY = "control_path"
+"""vLLM-Omni's name of the address of a control's video."""
 _LARGEST = "at most 512 MiB"
 
 
@@ -73,7 +75,7 @@ def _of_object(kind: ControlKind, given: Mapping[str, Any]) -> Hint:
     values: dict[str, Any] = {}
     keys: dict[str, str] = {}
     for key, value in given.items():
-        if value is None or value == "" or (key == "control_path" and is_harmless(value)):
+        if value is None or value == "" or (key == PATH_KEY and is_harmless(value)):
             continue
         attribute, coerce = _key(kind, key)
         with inside(key):
@@ -86,8 +88,8 @@ def _of_object(kind: ControlKind, given: Mapping[str, Any]) -> Hint:
 
 def _key(kind: ControlKind, key: str) -> tuple[str, Callable[[Any], Any]]:
     """The attribute of `Control` that a key of a control's object sets, and how its value is read."""
-    if key == "control_path":
-        return "video", _path
+    if key == PATH_KEY:
+        return "video", _fetched
     if key in MEDIA_KEYS:
         return "video", _inline
     if key == WEIGHT:
@@ -101,8 +103,11 @@ def _keys(kind: ControlKind) -> list[str]:
     return [*MEDIA_KEYS, WEIGHT, *([PRESETS[kind]] if kind in PRESETS else [])]
 
 
-def _path(value: Any) -> None:
-    raise ValueError(PATH)
+def _fetched(value: Any) -> bytes:
+    """The file that a path or a URL has led to; a text here led to none."""
+    if not isinstance(value, Upload):
+        raise ValueError(PATH)
+    return value.content
 
 
 def _inline(value: Any) -> bytes | None:
@@ -148,14 +153,15 @@ def _read_control(value: Any) -> bytes | None:
 
 def _described(kind: ControlKind) -> Coercion[Hints]:
     weight = {"type": "number", "minimum": 0, "description": "Its share, relative to the other controls."}
-    inline = {"type": "string", "description": "The control: base64 or a data URI of a video or an image."}
-    properties: dict[str, Any] = {**dict.fromkeys(MEDIA_KEYS, inline), WEIGHT: weight}
+    inline = {"type": "string", "description": "The control: base64, a data URI or a URL of a video or an image."}
+    address = {"type": "string", "description": "The URL of a video or an image."}
+    properties: dict[str, Any] = {**dict.fromkeys(MEDIA_KEYS, inline), PATH_KEY: address, WEIGHT: weight}
     source = "Without a video it is missing, for it cannot be computed"
     if kind in PRESETS:
         properties[PRESETS[kind]] = {"type": "string", "enum": list(Strength)}
         source = "Without a video it is computed from the reference video, as strongly as "
         source += f"`{PRESETS[kind]}` says"
-    description = f"The {kind} control: an object, a data URI, `true`, or in a form a file part. {source}."
+    description = f"The {kind} control: an object, a data URI, a URL, `true`, or in a form a file part. {source}."
     schema: dict[str, Any] = {
         "description": description,
         "anyOf": [
@@ -195,9 +201,9 @@ FIELDS: dict[str, Coercion[Any]] = {
     "control_reference": Coercion(
         _read_control,
         {
-            "description": f"A control: an upload of {_LARGEST} or a data URI, with its kind in `control_type`.",
+            "description": f"A control: an upload of {_LARGEST}, a data URI or a URL, with its kind in `control_type`.",
             "type": "string",
-            "pattern": "^data:",
+            "pattern": ADDRESS_PATTERN,
             "examples": [PIXEL],
         },
     ),

@@ -14,6 +14,7 @@ from deployments.ingress.requests import control_fields
 from deployments.ingress.requests.adapters import adapters
 from deployments.ingress.requests.coercions import Coercion, JsonSchema
 from deployments.ingress.requests.references import (
+    ADDRESS_PATTERN,
     PIXEL,
     SILENCE,
     URL_KEYS,
@@ -32,7 +33,17 @@ FILLER = "video_params"
 CONTAINERS = ("extra_args", "extra_params")
 """The names of objects of further fields. They take precedence over fields outside, the later over the earlier."""
 
-ALIASES = {
+ADDRESSES = {
+    "vision_path": "input_reference",
+    "reference_url": "input_reference",
+    "image_path": "image_reference",
+    "image_url": "image_reference",
+    "video_path": "video_reference",
+    "video_url": "video_reference",
+    "sound_path": "audio_reference",
+}
+"""Other servers' names of references that are addresses; each may be sent any other way as well."""
+ALIASES = ADDRESSES | {
     "steps": "num_inference_steps",
     "num_steps": "num_inference_steps",
     "guidance": "guidance_scale",
@@ -96,8 +107,7 @@ _MASK = "is not used by Cosmos 3, which edits by text only; say in the prompt wh
 _REFUSED = {
     **dict.fromkeys(("control", WEIGHT, *PRESETS.values()), _INSIDE),
     **dict.fromkeys(control_fields.OVERLAYS, control_fields.NO_OVERLAY),
-    **dict.fromkeys(("action_path", "vision_path", "sound_path", "image_path", "video_path"), control_fields.PATH),
-    **dict.fromkeys(("image_url", "video_url", "reference_url", "control_path"), control_fields.PATH),
+    **dict.fromkeys(("action_path", control_fields.PATH_KEY), control_fields.PATH),
     **dict.fromkeys(("source_video", "source_audio", "video_noise_mask", "audio_noise_mask"), _EDITING),
     **dict.fromkeys(("mask", "mask_image", "reference_image"), _EDITING),
     **dict.fromkeys(("observation", "robot_obs"), _OBSERVATION),
@@ -106,8 +116,8 @@ _REFUSED = {
 
 
 def _urls(kinds: Sequence[FileKind]) -> list[JsonSchema]:
-    """Schemas of a data URI, and of an object with one under the name of its kind."""
-    address: JsonSchema = {"type": "string", "pattern": "^data:"}
+    """Schemas of a data URI or a URL, and of an object with one under the name of its kind."""
+    address: JsonSchema = {"type": "string", "pattern": ADDRESS_PATTERN}
     wrapped: list[JsonSchema] = [
         {"type": "object", "properties": {key: address}, "required": [key], "additionalProperties": False}
         for key, promised in URL_KEYS.items()
@@ -118,7 +128,7 @@ def _urls(kinds: Sequence[FileKind]) -> list[JsonSchema]:
 
 def _reference(kind: MediaKind | None = None) -> Coercion[Media | None]:
     what = kind or "image or video"
-    description = f"The {what} to start from: an upload in a form, or {EXAMPLE}. Send one reference."
+    description = f"The {what} to start from: an upload in a form, {EXAMPLE}, or a URL. Send one reference."
     examples = [] if kind == "video" else [PIXEL]
     return Coercion(
         partial(read_reference, kind=kind),
@@ -133,7 +143,7 @@ def _reference(kind: MediaKind | None = None) -> Coercion[Media | None]:
 _SOUND = Coercion(
     read_sound,
     {
-        "description": "The soundtrack to follow: a sound or video file, as an upload in a form or as a data URI.",
+        "description": "The soundtrack to follow: a sound or video file, as an upload in a form, a data URI or a URL.",
         "anyOf": _urls(("audio",)),
         "examples": [SILENCE, {"audio_url": SILENCE}],
     },
@@ -280,11 +290,11 @@ _IMAGES: dict[str, Coercion[Any]] = _COMMON | {
     "output_compression": read.within(0, 100).with_schema("Quality of JPEG and WEBP.", default=100),
 }
 _PICTURE = _reference("image").with_schema(
-    f"The picture to edit, which is required: an upload in a form, or {EXAMPLE}."
+    f"The picture to edit, which is required: an upload in a form, {EXAMPLE}, or a URL."
 )
 _PICTURES = {
     **dict.fromkeys(("image", "input_reference", "image_reference"), _PICTURE),
-    "url": _PICTURE.with_schema("The picture to edit as a data URI; other addresses are refused."),
+    "url": _PICTURE.with_schema("The picture to edit, as a URL or a data URI."),
 }
 IMAGE = Schema(
     _IMAGES | {"mode": _mode(Route.IMAGES), UPSAMPLE: _UPSAMPLE},

@@ -1,6 +1,6 @@
 """Reads the media of a request: an image, a video or a sound, as an upload or a data URI.
 
-It fetches no URL and opens no path: a text is either a data URI or refused.
+It fetches no URL and opens no path: a text is either a data URI or refused. What a URL led to arrives as an upload.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ FileKind = Literal["image", "video", "audio"]
 VISUAL: tuple[FileKind, ...] = get_args(MediaKind)
 URL_KEYS: dict[str, FileKind] = {f"{kind}_url": kind for kind in get_args(FileKind)}
 """The keys that an object may have as a reference, and the kind of media of each."""
+ADDRESS_PATTERN = "^(data:|https?://|file://)"
+"""What a reference in JSON begins with, as a JSON schema's pattern."""
 PIXEL = (
     "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGM4ceIEAAS0AlkWLoFAAAAAAElFTkSuQmCC"
 )
@@ -137,6 +139,6 @@ def _named(reference: dict[str, Any], kinds: Sequence[FileKind]) -> tuple[Any, F
         wanted = " or ".join(f'{{"{key}": ...}}' for key in expected)
         raise ValueError(f"has other keys than expected; expected {wanted}")
     key, value = given.popitem()
-    if not isinstance(value, str):
-        raise ValueError(f"has {json_type(value)} as its {key}; expected a data URI")
+    if not isinstance(value, (str, Upload)):
+        raise ValueError(f"has {json_type(value)} as its {key}; expected a data URI or a URL")
     return value, URL_KEYS[key]

@@ -16,7 +16,9 @@ from deployments.ingress.graph import Graph
 from deployments.ingress.middleware import request_id_of
 from deployments.ingress.requests import numpy_msgpack
 from deployments.ingress.requests.action_request import ActionCall, read_actions
+from deployments.ingress.requests.addressed_media import fetch_media
 from deployments.ingress.requests.body import Body, media_type, read_body, read_object
+from deployments.ingress.requests.generation_addresses import in_actions
 from deployments.ingress.requests.submission import PREFIX, check, make_job, notices, shown_of_video
 from deployments.ingress.waiting import run_jobs
 from deployments.jobs.job import Job
@@ -29,7 +31,9 @@ async def create_actions(request: Request) -> Response:
     """
     graph: Graph = request.app.state.graph
     caller = caller_of(request)
-    call = await asyncio.to_thread(read_actions, await _read_body(request))
+    body = await _read_body(request)
+    await fetch_media(request, lambda: in_actions(body.fields))
+    call = await asyncio.to_thread(read_actions, body)
     generation = call.generation
     checked = await check(graph, generation)
     shown = shown_of_video(checked, graph.settings.guardrails, request_id_of(request))

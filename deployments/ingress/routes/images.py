@@ -17,8 +17,11 @@ from cosmos3_core.sampling.sampling import later_seed
 from deployments.ingress.answers import ImagesAnswer
 from deployments.ingress.api_keys import Caller, caller_of
 from deployments.ingress.graph import Graph
+from deployments.ingress.requests import fields as tables
+from deployments.ingress.requests.addressed_media import fetch_media
 from deployments.ingress.requests.body import read_body, read_json
 from deployments.ingress.requests.generation import ImageGeneration, read_edit, read_image
+from deployments.ingress.requests.generation_addresses import in_generation
 from deployments.ingress.requests.submission import check, make_job, notices
 from deployments.ingress.waiting import run_jobs
 from deployments.jobs.job import Job
@@ -34,11 +37,13 @@ async def create_image(request: Request) -> Response:
 async def edit_image(request: Request) -> Response:
     """Change a picture as the prompt says, `n` times. The first image uses the request's seed, each further the next.
 
-    The picture is sent as `image`. Without a size the answer has its aspect, and there is no mask: text alone says what
-    is to change. Everything else is as when images are generated.
+    The picture is sent as `image`, or its URL as `url`. Without a size the answer has its aspect, and there is no mask:
+    text alone says what is to change. Everything else is as when images are generated.
     """
     caller = caller_of(request)
-    return await _generated(request, caller, await asyncio.to_thread(read_edit, await read_body(request)))
+    body = await read_body(request)
+    await fetch_media(request, lambda: in_generation(body.fields, tables.EDIT))
+    return await _generated(request, caller, await asyncio.to_thread(read_edit, body))
 
 
 async def _generated(request: Request, caller: Caller, generation: ImageGeneration) -> Response:

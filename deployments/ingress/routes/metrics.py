@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
 
+from deployments.fetching.errors import Outcome
 from deployments.ingress.graph import Graph
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -31,6 +32,9 @@ class HttpMetrics:
         self._seconds = Histogram(
             "cosmos3_http_seconds", "Time to the end of the answer", labels, registry=self.registry, buckets=BUCKETS
         )
+        self._fetches = Counter(
+            "cosmos3_media_fetches", "Media that requests name by their address", ("outcome",), registry=self.registry
+        )
         self._gathering = asyncio.Lock()
         self._gathered: tuple[float, list[Metric]] = (-FIGURES_AGE_S, [])
 
@@ -42,6 +46,10 @@ class HttpMetrics:
         method = scope["method"] if scope["method"] in METHODS else "OTHER"
         self._requests.labels(method, path, str(status)).inc()
         self._seconds.labels(method, path).observe(seconds)
+
+    def count_fetch(self, outcome: Outcome) -> None:
+        """Count an attempt to fetch a medium."""
+        self._fetches.labels(outcome.value).inc()
 
     async def exposition(self, graph: Graph) -> bytes:
         """All metrics in the text format."""

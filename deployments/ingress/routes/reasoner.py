@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
 from typing import Any
 
@@ -14,8 +14,10 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from deployments.ingress.errors import ApiError, as_api_error
 from deployments.ingress.graph import Graph
 from deployments.ingress.middleware import request_id_of
+from deployments.ingress.requests.addressed_media import AddressedMedium, fetch_media
 from deployments.ingress.requests.body import read_json
 from deployments.ingress.requests.model_choice import chat_model
+from deployments.ingress.requests.reasoner.addresses import in_chat, in_responses
 from deployments.ingress.requests.reasoner.attachments import ReadRequest
 from deployments.ingress.requests.reasoner.chat import read_chat
 from deployments.ingress.requests.reasoner.completion import read_completion
@@ -26,12 +28,16 @@ from deployments.wire.reasoner_calls import STREAMED, Operation, ReasonerAnswer,
 
 DONE = "data: [DONE]\n\n"
 
+# As vLLM answers for media that it cannot fetch.
+NOT_FETCHED = 422
+
 Reader = Callable[[dict[str, Any]], ReadRequest]
+Finder = Callable[[dict[str, Any]], Iterator[AddressedMedium]]
 
 
 async def create_chat_completion(request: Request) -> Response:
     """Answer a chat, as a whole or as server-sent events. If the client hangs up, the engine aborts the request."""
-    return await _asked(request, Operation.CHAT, read_chat)
+    return await _asked(request, Operation.CHAT, read_chat, in_chat)
 
 
 async def create_completion(request: Request) -> Response:
@@ -41,12 +47,12 @@ async def create_completion(request: Request) -> Response:
 
 async def create_response(request: Request) -> Response:
     """Answer a request of OpenAI's Responses API; nothing is stored, so none can be fetched later."""
-    return await _asked(request, Operation.RESPONSES, read_responses)
+    return await _asked(request, Operation.RESPONSES, read_responses, in_responses)
 
 
 async def tokenize(request: Request) -> Response:
     """The tokens of a text or of a chat."""
-    return await _asked(request, Operation.TOKENIZE, read_tokenize)
+    return await _asked(request, Operation.TOKENIZE, read_tokenize, in_chat)
 
 
 async def detokenize(request: Request) -> Response:
@@ -54,13 +60,15 @@ async def detokenize(request: Request) -> Response:
     return await _asked(request, Operation.DETOKENIZE, read_detokenize)
 
 
-async def _asked(request: Request, operation: Operation, read: Reader) -> Response:
+async def _asked(request: Request, operation: Operation, read: Reader, find: Finder | None = None) -> Response:
     graph: Graph = request.app.state.graph
     body = await read_json(request)
     model = body.get("model")
     if model is not None and not isinstance(model, str):
         raise ApiError(400, "model must be a string", param="model")
     served = chat_model(graph, model)
+    if find is not None:
+        await fetch_media(request, lambda: find(body), NOT_FETCHED)
     checked = await asyncio.to_thread(read, body)
     # An adapter is a model to vLLM; the model itself is also reached without a name.
     name = model if model in served.card.chat_adapters else served.card.name

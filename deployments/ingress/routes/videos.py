@@ -14,8 +14,11 @@ from deployments.ingress.api_keys import caller_of
 from deployments.ingress.errors import ApiError
 from deployments.ingress.graph import Graph
 from deployments.ingress.middleware import request_id_of
+from deployments.ingress.requests import fields as tables
+from deployments.ingress.requests.addressed_media import fetch_media
 from deployments.ingress.requests.body import read_body
 from deployments.ingress.requests.generation import read_video
+from deployments.ingress.requests.generation_addresses import in_generation
 from deployments.ingress.requests.submission import CheckedGeneration, check, make_job, notices, shown_of_video
 from deployments.ingress.routes.video_jobs import MP4, video_object
 from deployments.ingress.waiting import run_jobs
@@ -76,7 +79,9 @@ def _figures(job: Job, result: dict[str, Any]) -> dict[str, str]:
 
 async def _new_job(graph: Graph, request: Request, *, detached: bool) -> tuple[CheckedGeneration, Job]:
     caller = caller_of(request)
-    generation = await asyncio.to_thread(read_video, await read_body(request))
+    body = await read_body(request)
+    await fetch_media(request, lambda: in_generation(body.fields, tables.VIDEO))
+    generation = await asyncio.to_thread(read_video, body)
     checked = await check(graph, generation, detached)
     _check_mode(checked)
     job = await make_job(

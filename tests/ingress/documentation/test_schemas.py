@@ -24,7 +24,11 @@ from deployments.ingress.requests.references import PIXEL
 from tests.ingress.documentation.documents import conforms
 from tests.ingress.stubs import StubGraph, ask, served_card
 
-PICTURES = {"image", "url", "input_reference", "input_references", "image_reference"}
+PICTURES = {
+    name
+    for name in (*tables.EDIT.accepted, *tables.ALIASES)
+    if tables.ALIASES.get(name, name) in ("input_reference", "image_reference", "url")
+}
 Reader = Callable[[dict[str, Any]], Any]
 READERS: dict[str, Reader] = {
     "VideoRequest": lambda given: read_video(Body(given)),

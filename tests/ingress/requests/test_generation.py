@@ -251,7 +251,7 @@ def test_an_edit_without_a_picture() -> None:
         ({"extra_params": {"mask_image": uri(PNG)}}, "mask_image", "edits by text only"),
         ({"reference_image": uri(PNG)}, "reference_image", "edits one picture"),
         ({"url": uri(PNG)}, "url", "cannot be combined with image"),
-        ({"image_url": "https://example.com/a.png"}, "image_url", "which it does not do"),
+        ({"image_url": uri(PNG)}, "image_url", "cannot be combined with image"),
         ({"stream": "true"}, "stream", "is not served"),
         ({"response_format": "url"}, "response_format", "expected b64_json or file"),
         ({"n": "11"}, "n", "expected 1 to 10"),

@@ -37,7 +37,7 @@ class Attachments:
         """Take a medium; returns the name that stands for its URL.
 
         Args:
-            url: a data URI.
+            url: a data URI, or the file that a URL has led to.
             kind: `image_url` or `video_url`.
             field: the client's field.
 

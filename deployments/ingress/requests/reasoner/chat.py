@@ -45,6 +45,11 @@ def read_chat(body: dict[str, Any]) -> ReadRequest:
     return ReadRequest({**without_reading(body), "messages": rebuilt}, tuple(attachments.media))
 
 
+def medium_in(part: dict[str, Any]) -> str | None:
+    """`image_url` or `video_url` if a content part is one, also by the name that OpenAI's Responses give it."""
+    return medium_of({**part, "type": IMAGE} if part.get("type") == INPUT_IMAGE else part)
+
+
 def _message(message: Any, path: str, attachments: Attachments) -> dict[str, Any]:
     if not isinstance(message, dict):
         raise RequestError(path, "is not an object; expected role and content")
@@ -65,9 +70,7 @@ def _part(part: Any, path: str, attachments: Attachments) -> dict[str, Any] | No
         return {"type": "text", "text": part}
     if not isinstance(part, dict):
         raise RequestError(path, "is not an object; expected a text, image_url or video_url part")
-    if part.get("type") == INPUT_IMAGE:
-        part = {**part, "type": IMAGE}
-    medium = medium_of(part)
+    medium = medium_in(part)
     if medium is not None:
         name = attachments.attach(url_of(part, medium), medium, f"{path}.{medium}")
         return {"type": medium, medium: {"url": name}}
@@ -75,7 +78,7 @@ def _part(part: Any, path: str, attachments: Attachments) -> dict[str, Any] | No
     key = TEXT_KEYS.get(kind) if isinstance(kind, str) else None
     if key is None or key not in part:
         raise RequestError(
-            path, f"is of type {str(kind)[:40]!r}; expected text, or image_url or video_url with a data URI"
+            path, f"is of type {str(kind)[:40]!r}; expected text, or image_url or video_url with a data URI or a URL"
         )
     if part[key] is None:
         return None
