@@ -13,7 +13,7 @@ from PIL import Image
 
 from cosmos3_core.controls import COMPUTED_KINDS, Control, ControlKind
 from cosmos3_core.errors import RequestError
-from cosmos3_core.media.checks import MediaError, TooManyPixels
+from cosmos3_core.media.checks import MediaError, TooManyPixels, UnknownFormat
 from cosmos3_core.media.clips import VideoClip, decode_video
 from cosmos3_core.media.sound import decode_audio
 from cosmos3_core.media.stills import decode_image, pixels_of
@@ -128,14 +128,20 @@ def _missing(kind: ControlKind) -> str:
 def _control(control: Control, limit: int) -> _Clip:
     name = f"{CONTROL_PREFIX}{control.kind}"
     source = control.video
-    if isinstance(source, (str, bytes, os.PathLike)):
-        try:
-            return _Clip(decode_image(_readable(source, name))[None], None)
-        except TooManyPixels as error:
-            raise RequestError(name, f"cannot be read: {error}") from error
-        except MediaError:
-            pass
-    return _video(source, first=limit, name=name)
+    if not isinstance(source, (str, bytes, os.PathLike)):
+        return _video(source, first=limit, name=name)
+    try:
+        return _Clip(decode_image(source)[None], None)
+    except TooManyPixels as error:
+        raise RequestError(name, f"cannot be read: {error}") from error
+    except MediaError as error:
+        no_picture = error
+    try:
+        return _video(source, first=limit, name=name)
+    except RequestError:
+        if isinstance(no_picture, UnknownFormat):
+            raise
+        raise RequestError(name, f"cannot be read: {no_picture}") from no_picture
 
 
 def _check_presence(request: GenerationRequest) -> None:

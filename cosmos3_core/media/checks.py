@@ -20,6 +20,10 @@ class MediaError(CosmosError, ValueError):
     """Media that cannot be decoded or encoded; the message says what is wrong and what would be right."""
 
 
+class UnknownFormat(MediaError):
+    """A file of none of the formats that are read."""
+
+
 class TooManyPixels(MediaError):
     """A picture above `MAX_PIXELS`, refused before any of it is decoded."""
 

@@ -13,9 +13,9 @@ from typing import IO
 
 import av
 from av.container import InputContainer
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
-from cosmos3_core.media.checks import MAX_PIXELS, MediaError, TooManyPixels
+from cosmos3_core.media.checks import MAX_PIXELS, MediaError, TooManyPixels, UnknownFormat
 
 Source = str | os.PathLike[str] | bytes
 """A file path (str or PathLike) or a file's whole content (bytes)."""
@@ -42,7 +42,7 @@ def opened(kind: str, source: Source) -> Iterator[IO[bytes]]:
         source: the file.
 
     Raises:
-        MediaError: the file cannot be read, or the block failed.
+        MediaError: the file cannot be read, or the block failed; `UnknownFormat` if it is of another format.
     """
     name = f"{len(source)} bytes" if isinstance(source, bytes) else f"{os.fspath(source)!r}"
     try:
@@ -52,9 +52,12 @@ def opened(kind: str, source: Source) -> Iterator[IO[bytes]]:
         raise
     except Image.DecompressionBombError as error:
         raise TooManyPixels(f"the {kind} is above the limit of {MAX_PIXELS} pixels") from error
+    except (UnidentifiedImageError, UnknownFormat) as error:
+        reason = "it is of another format, or its beginning is damaged"
+        raise UnknownFormat(f"cannot decode {kind} from {name}: {reason}; expected {_EXPECTED[kind]}") from error
     except Exception as error:
         # Damage shows in too many ways (struct.error, SyntaxError, zlib.error, ...) for a complete list.
-        reason = str(error) or type(error).__name__
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise MediaError(f"cannot decode {kind} from {name}: {reason}; expected {_EXPECTED[kind]}") from error
 
 
@@ -67,9 +70,16 @@ def demuxed(kind: str, source: Source) -> Iterator[InputContainer]:
     """
     # FFmpeg would read "http://host/x" or "concat:a|b" as a protocol, so it never sees the path itself.
     options = {"format_whitelist": _CONTAINERS, "max_pixels": str(MAX_PIXELS)}
-    with opened(kind, source) as content, av.open(content, "r", options=options) as container:
+    with opened(kind, source) as content, _container(content, options) as container:
         # FFmpeg takes the end of an MP4 file that was cut short for the end of its tracks.
         places = (entry.pos + entry.size for stream in container.streams for entry in stream.index_entries)
         if container.format.name.startswith("mov") and max(places, default=0) > container.size:
             raise MediaError("the file is cut short")
         yield container
+
+
+def _container(content: IO[bytes], options: dict[str, str]) -> InputContainer:
+    try:
+        return av.open(content, "r", options=options)
+    except av.error.InvalidDataError as error:
+        raise UnknownFormat(error.strerror) from error

@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse
 from cosmos3_core.errors import RequestError
 from deployments.jobs.admission import IdempotencyMismatch, QueueFull
 from deployments.logs import log
-from deployments.redaction import encodable, without_media, without_paths
+from deployments.redaction import encodable, redacted
 
 RETRY_AFTER = {"Retry-After": "5"}
 MAX_REPORTED = 10
@@ -56,7 +56,7 @@ class ApiError(Exception):
         """The envelope."""
         return {
             "error": {
-                "message": without_paths(without_media(self.message))[:MAX_MESSAGE],
+                "message": redacted(self.message)[:MAX_MESSAGE],
                 "type": self.kind,
                 "param": None if self.param is None else encodable(self.param),
                 "code": self.status,

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from cosmos3_core.media.checks import MediaError, TooManyPixels
+from cosmos3_core.media.checks import MediaError, TooManyPixels, UnknownFormat
 from cosmos3_core.media.clips import decode_video
 from cosmos3_core.media.stills import decode_image
 from cosmos3_core.modes import MediaKind
@@ -128,14 +128,19 @@ def detect_kind(content: bytes) -> MediaKind:
         return "image"
     except TooManyPixels as error:
         raise ValueError(f"cannot be read: {error}") from None
-    except MediaError:
-        pass
+    except MediaError as error:
+        refusals = [error]
     try:
         decode_video(content, first=1)
         return "video"
-    except MediaError:
-        formats = "JPEG, PNG, WEBP, BMP, GIF, TIFF, MP4, MOV, WebM, Matroska or AVI"
-        raise ValueError(f"cannot be read as an image or a video; expected a complete {formats} file") from None
+    except MediaError as error:
+        refusals.append(error)
+    # Whichever decoder knows the format knows what is wrong with the file.
+    for refusal in refusals:
+        if not isinstance(refusal, UnknownFormat):
+            raise ValueError(f"cannot be read: {refusal}") from None
+    formats = "JPEG, PNG, WEBP, BMP, GIF, TIFF, MP4, MOV, WebM, Matroska or AVI"
+    raise ValueError(f"cannot be read as an image or a video; expected a complete {formats} file")
 
 
 def _unwrapped(value: Any) -> Any:

@@ -22,6 +22,7 @@ from deployments.ingress.requests.reasoner.completion import read_completion
 from deployments.ingress.requests.reasoner.responses import read_responses
 from deployments.ingress.requests.reasoner.tokens import read_detokenize, read_tokenize
 from deployments.ingress.waiting import while_connected
+from deployments.redaction import redacted
 from deployments.wire.reasoner_calls import STREAMED, Operation, ReasonerAnswer, ReasonerCall
 
 DONE = "data: [DONE]\n\n"
@@ -110,4 +111,5 @@ def _with_request_id(answer: ReasonerAnswer, request_id: str) -> dict[str, Any]:
     error = answer.body.get("error")
     if not isinstance(error, dict):
         return answer.body
-    return {**answer.body, "error": {**error, "request_id": request_id}}
+    told = {"message": redacted(error["message"])} if isinstance(error.get("message"), str) else {}
+    return {**answer.body, "error": {**error, **told, "request_id": request_id}}
