@@ -19,6 +19,7 @@ from deployments.ingress.requests.model_choice import chat_model
 from deployments.ingress.requests.reasoner.attachments import ReadRequest
 from deployments.ingress.requests.reasoner.chat import read_chat
 from deployments.ingress.requests.reasoner.completion import read_completion
+from deployments.ingress.requests.reasoner.fields import with_merged
 from deployments.ingress.requests.reasoner.responses import read_responses
 from deployments.ingress.requests.reasoner.tokens import read_detokenize, read_tokenize
 from deployments.ingress.waiting import while_connected
@@ -57,7 +58,7 @@ async def detokenize(request: Request) -> Response:
 
 async def _asked(request: Request, operation: Operation, read: Reader) -> Response:
     graph: Graph = request.app.state.graph
-    body = await read_json(request)
+    body = with_merged(await read_json(request))
     model = body.get("model")
     if model is not None and not isinstance(model, str):
         raise ApiError(400, "model must be a string", param="model")

@@ -219,7 +219,7 @@ def test_a_video_that_is_cut_short_is_refused_with_that_reason(mp4: bytes) -> No
 
 
 def test_a_damaged_control_is_refused_with_the_reason_of_the_decoder_which_knows_it() -> None:
-    with pytest.raises(RequestError, match="cannot decode image from .*truncated"):
+    with pytest.raises(RequestError, match=r"cannot decode image from .*truncated"):
         read_inputs(video({}, depth=PNG[: len(PNG) // 2]).request)
 
 
