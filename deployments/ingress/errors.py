@@ -20,6 +20,7 @@ from deployments.logs import log
 from deployments.redaction import encodable, redacted
 
 RETRY_AFTER = {"Retry-After": "5"}
+NO_RETRY = {"x-should-retry": "false"}
 MAX_REPORTED = 10
 MAX_MESSAGE = 2000
 MAX_EXCERPT = 80

@@ -47,6 +47,8 @@ ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
 }
 DEFAULTS = {
+    # Serve obeys some headers of clients, and answers some errors as plain text.
+    "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "deployments.ingress.proxy:middleware",
     "RAY_SERVE_HANDLE_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "2",
     # Serve's own is 0.1: most of what the controller of an idle graph computes.
     "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "1",
