@@ -23,6 +23,7 @@ from typing import Any
 
 import psutil
 
+from deployments.local.loopback import HOOK
 from deployments.local.status import ApplicationStatus, GraphStatus
 
 GRACE_SECONDS = 10.0
@@ -234,7 +235,10 @@ class _Deployer:
         for name in ("RAY_ADDRESS", "RAY_NAMESPACE", "RAY_AUTH_TOKEN_PATH"):
             os.environ.pop(name, None)
         import ray
+        from ray._private.ray_constants import WORKER_PROCESS_SETUP_HOOK_ENV_VAR
 
+        # `runtime_env` could name the hook too, but then every worker that Ray starts ahead would be of no use.
+        os.environ[WORKER_PROCESS_SETUP_HOOK_ENV_VAR] = HOOK
         for attempt in range(1, RAY_ATTEMPTS + 1):
             try:
                 ray.init(
