@@ -6,6 +6,7 @@ the address. Ray's own servers follow the address by which Ray knows the node, w
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 HOOK = f"{__name__}.listen_on_loopback"
@@ -20,10 +21,9 @@ def listen_on_loopback() -> None:
     """
     from ray._common import tls_utils
 
-    listen = tls_utils.add_port_to_grpc_server
+    listen: Callable[[Any, str], int] = tls_utils.add_port_to_grpc_server
 
     def listen_locally(server: Any, address: str) -> int:
-        port: int = listen(server, address.replace(_EVERYWHERE, _LOOPBACK))
-        return port
+        return listen(server, address.replace(_EVERYWHERE, _LOOPBACK))
 
     tls_utils.add_port_to_grpc_server = listen_locally

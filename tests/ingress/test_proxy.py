@@ -30,7 +30,8 @@ Headers = list[tuple[bytes, bytes]]
 def served(app: ASGIApp) -> ASGIApp:
     """An application behind what Serve puts before it when the graph's setting is in its environment."""
     called = call_function_from_import_path(DEFAULTS["RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"])
-    wrapped: ASGIApp = _apply_middlewares(app, validate_http_proxy_callback_return(called))
+    made: list[Any] = validate_http_proxy_callback_return(called)
+    wrapped: ASGIApp = _apply_middlewares(app, made)
     return wrapped
 
 

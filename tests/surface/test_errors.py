@@ -124,7 +124,7 @@ def test_c59_a_failure_of_the_server(path: str, http: httpx.Client, graph_data: 
 def test_c59_an_id_of_another_form_is_replaced_in_answer_and_body(given: str, http: httpx.Client) -> None:
     """C59: Serve would send it back as it came."""
     for path in ("/v1/nothing", "/v1/models"):
-        answer = http.get(path, headers={"X-Request-Id": given.encode()})
+        answer = http.get(path, headers=[(b"X-Request-Id", given.encode())])
         (request_id,) = answer.headers.get_list("x-request-id")
         assert len(request_id) == 32 and request_id != given
         assert answer.status_code == 200 or answer.json()["error"]["request_id"] == request_id
