@@ -6,12 +6,27 @@ the address. Ray's own servers follow the address by which Ray knows the node, w
 
 from __future__ import annotations
 
+import os
+import sysconfig
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 HOOK = f"{__name__}.listen_on_loopback"
 _EVERYWHERE = "[::]:"
 _LOOPBACK = "127.0.0.1:"
+_ROOT = str(Path(__file__).resolve().parents[2])
+
+
+def path_of_workers(given: str) -> str:
+    """`PYTHONPATH` with which workers find the hook: Ray runs it before they know what their driver imports from.
+
+    Args:
+        given: the variable as it is.
+    """
+    if _ROOT in (sysconfig.get_path("purelib"), *given.split(os.pathsep)):
+        return given
+    return os.pathsep.join(filter(None, (_ROOT, given)))
 
 
 def listen_on_loopback() -> None:

@@ -23,7 +23,7 @@ from typing import Any
 
 import psutil
 
-from deployments.local.loopback import HOOK
+from deployments.local.loopback import HOOK, path_of_workers
 from deployments.local.status import ApplicationStatus, GraphStatus
 
 GRACE_SECONDS = 10.0
@@ -239,6 +239,7 @@ class _Deployer:
 
         # `runtime_env` could name the hook too, but then every worker that Ray starts ahead would be of no use.
         os.environ[WORKER_PROCESS_SETUP_HOOK_ENV_VAR] = HOOK
+        os.environ["PYTHONPATH"] = path_of_workers(os.environ.get("PYTHONPATH", ""))
         for attempt in range(1, RAY_ATTEMPTS + 1):
             try:
                 ray.init(

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+
+import pytest
+
+from deployments.local.loopback import path_of_workers
 
 PROGRAM = """
 import json, os, sys
@@ -28,5 +33,14 @@ sys.stdout.flush(); os._exit(0)
 
 
 def test_the_hook_binds_the_port_that_serve_opens_in_a_replica() -> None:
-    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True, timeout=120)
+    # A worker knows neither the folder nor the path of whoever started Ray.
+    environment = {**os.environ, "PYTHONPATH": path_of_workers("")}
+    command = [sys.executable, "-c", PROGRAM]
+    done = subprocess.run(command, cwd="/", env=environment, capture_output=True, text=True, check=True, timeout=120)
     assert json.loads(done.stdout.splitlines()[-1]) in ([["127.0.0.1"]] * 2, [["::ffff:127.0.0.1"]] * 2)
+
+
+@pytest.mark.parametrize("given", ["", "/a", "/a:/b"])
+def test_what_workers_import_from_is_added_once(given: str) -> None:
+    path = path_of_workers(given)
+    assert path.endswith(given) and path_of_workers(path) == path
