@@ -166,7 +166,7 @@ RESOURCE_FILES: dict[str, Callable[[], bytes]] = {
     "an MP4 that claims samples": claimed_samples,
     "an MP4 with a fragment that claims samples": fragment_of_many_samples,
     "an MP4 with a long edit list": long_edit_list,
-    "two frames of 8192x8192": lambda: clip("mpeg2video", "mpegts", 8192, 2),
+    "two frames of 8192x8192": lambda: clip("ffv1", "matroska", 8192, 2),
 }
 
 

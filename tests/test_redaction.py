@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deployments.ingress.errors import ApiError
-from deployments.redaction import without_media, without_paths
+from deployments.redaction import redacted, without_media, without_paths
 
 NAMES = st.text(string.ascii_letters + string.digits + "_-.+@", min_size=1, max_size=8)
 
@@ -65,3 +65,27 @@ def test_cleaning_is_idempotent(message: str) -> None:
 def test_media_are_not_repeated(message: str, shown: str) -> None:
     assert without_media(message) == shown
     assert ApiError(400, message).body("id")["error"]["message"] == shown
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        ("cannot identify image file <_io.BytesIO object at 0x7f3e016d3020>", "cannot identify image file <object>"),
+        ("<function decode at 0x7F3E016D3020> failed", "<object> failed"),
+        ("<bound method A.b of <A object at 0x55d0c0ffee00>> failed", "<bound method A.b of <object>> failed"),
+        ("<Task pending at 0x7f3e016d3020 name='x'> was", "<object> was"),
+        ("segfault at 0x00007f3e016d3020", "segfault at <object>"),
+        ("byte 0xff at position 3; status 0x1F", "byte 0xff at position 3; status 0x1F"),
+        ("expected data:<type>;base64,<content>", "expected data:<type>;base64,<content>"),
+        ("expected <width>x<height> such as 1280x720", "expected <width>x<height> such as 1280x720"),
+        ("is 100x100000000000", "is 100x100000000000"),
+    ],
+)
+def test_addresses_of_objects_are_not_shown(message: str, shown: str) -> None:
+    assert redacted(message) == shown
+    assert ApiError(400, message).body("id")["error"]["message"] == shown
+
+
+def test_any_object_without_a_text_of_its_own() -> None:
+    for value in (object(), len, [object()], {"a": lambda: 0}, test_any_object_without_a_text_of_its_own):
+        assert "0x" not in redacted(f"is {value!r}; expected text")

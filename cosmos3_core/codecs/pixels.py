@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
+from cosmos3_core.arrays import tensor_of
 from cosmos3_core.geometry import Canvas, edit_canvas, fit_inside
 
 Frames = NDArray[np.uint8]
@@ -22,7 +23,7 @@ Frames = NDArray[np.uint8]
 
 def to_tensor(frames: Frames) -> Tensor:
     """uint8 `[frames, height, width, 3]` to fp32 `[frames, 3, height, width]` in 0..255."""
-    return torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float()
+    return tensor_of(frames).permute(0, 3, 1, 2).float()
 
 
 def to_clip(frames: Tensor) -> Tensor:

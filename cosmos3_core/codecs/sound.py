@@ -10,6 +10,7 @@ from diffusers import Cosmos3AVAEAudioTokenizer
 from numpy.typing import NDArray
 from torch import Tensor
 
+from cosmos3_core.arrays import tensor_of
 from cosmos3_core.checkpoint import Checkpoint
 from cosmos3_core.codecs.halves import load_half
 from cosmos3_core.media.sound import fitted
@@ -38,7 +39,7 @@ class SoundEncoder:
     @torch.no_grad()
     def encode(self, waveform: NDArray[np.float32]) -> Tensor:
         """fp32 `[2, samples]` at 48 kHz to `[64, samples / 1920 rounded up]`, fp32."""
-        sample = torch.from_numpy(waveform)[None].to(self.tokenizer.device)
+        sample = tensor_of(waveform)[None].to(self.tokenizer.device)
         latents: Tensor = self.tokenizer.encode(sample).latent_dist.mode()[0]
         return latents
 

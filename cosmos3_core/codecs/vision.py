@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import AutoImageProcessor, AutoVideoProcessor
 
+from cosmos3_core.arrays import tensor_of
 from cosmos3_core.checkpoint import Checkpoint
 from cosmos3_core.codecs.vit import vision_module
 from cosmos3_core.settings import ExecutionSettings
@@ -104,7 +105,7 @@ class VisionEncoder:
         """Embed the frames of one video that were chosen to be read, uint8 `[T, height, width, 3]`."""
         if len(frames) < self.frames_per_patch:
             frames = np.repeat(frames, self.frames_per_patch, axis=0)
-        clip = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2)
+        clip = tensor_of(frames).permute(0, 3, 1, 2)
         options = {"return_tensors": "pt", "do_sample_frames": False, **_size(self._videos, bounds)}
         inputs = self._videos(videos=[clip], **options)
         return self._embed(inputs["pixel_values_videos"], inputs["video_grid_thw"])[0]

@@ -57,12 +57,13 @@ def opened(kind: str, source: Source) -> Iterator[IO[bytes]]:
         raise
     except UnidentifiedImageError as error:
         # Its text is the address of our stream.
-        raise MediaError(f"cannot decode {kind} from {name}: expected {_EXPECTED[kind]}") from error
+        reason = "it is of another format, or its beginning is damaged"
+        raise MediaError(f"cannot decode {kind} from {name}: {reason}; expected {_EXPECTED[kind]}") from error
     except MemoryError as error:
         raise MediaError(f"cannot decode {kind} from {name}: it takes too much memory; use a smaller one") from error
     except Exception as error:
         # Damage shows in too many ways (struct.error, SyntaxError, zlib.error, ...) for a complete list.
-        reason = str(error) or type(error).__name__
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise MediaError(f"cannot decode {kind} from {name}: {reason}; expected {_EXPECTED[kind]}") from error
 
 

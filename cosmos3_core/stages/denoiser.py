@@ -10,12 +10,15 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from cosmos3_core.adapters.applied import Adapters
 from cosmos3_core.adapters.file import read_adapters
+from cosmos3_core.arrays import tensor_of
 from cosmos3_core.checkpoint import Checkpoint
 from cosmos3_core.errors import RequestError
 from cosmos3_core.model.generation import ControlBlend, GenerationTower
@@ -330,7 +333,8 @@ def _given_noise(noise: Mapping[str, Tensor], shapes: Mapping[Modality, tuple[in
         raise RequestError("noise", f"has {', '.join(noise) or 'nothing'}; expected {', '.join(shapes)}")
     given: Latents = {}
     for name, shape in shapes.items():
-        tensor = torch.as_tensor(noise[name])
+        values: Any = noise[name]
+        tensor = tensor_of(values) if isinstance(values, np.ndarray) else torch.as_tensor(values)
         if tuple(tensor.shape) not in (shape, (1, *shape)) or not bool(torch.isfinite(tensor).all()):
             reason = f"of {name.value} is {list(tensor.shape)}; expected finite values {list(shape)}"
             raise RequestError("noise", reason)

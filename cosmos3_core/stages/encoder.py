@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from transformers import AutoTokenizer
 
+from cosmos3_core.arrays import tensor_of
 from cosmos3_core.checkpoint import Checkpoint
 from cosmos3_core.codecs import pixels
 from cosmos3_core.controls import Control
@@ -149,7 +150,7 @@ class Encoder:
         mask[:, layout.action_width :] = 1
         for given in (action.rows, action.state):
             if given is not None:
-                rows = torch.from_numpy(given).to(clean.device)
+                rows = tensor_of(given).to(clean.device)
                 clean[: len(rows), : layout.action_width] = rows
                 mask[: len(rows)] = 1
 

@@ -49,6 +49,8 @@ def serve(
     dashboard: Annotated[bool, typer.Option("--dashboard", help="Start Ray's dashboard.")] = False,
 ) -> None:
     """Serve a recipe on this machine until Ctrl-C."""
+    # A shell lets what a script starts in the background ignore SIGINT, and Python leaves it at that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, _terminate)
     try:
         config = _configure(recipe, port, host, data)

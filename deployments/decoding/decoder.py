@@ -14,8 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosmos3_core.controls import ControlKind
+from cosmos3_core.errors import RequestError
 from cosmos3_core.geometry import Canvas
 from cosmos3_core.inputs import MediaInputs, read_inputs
+from cosmos3_core.media.checks import MediaError
 from cosmos3_core.media.clips import SampledFrames
 from cosmos3_core.request import GenerationRequest
 from deployments.decoding.operations import Operation
@@ -63,7 +65,7 @@ class MediaDecoder:
         """
         if not request.media():
             return read_inputs(request)
-        shapes = self._ask(Operation.CHECK, (request,)).facts["shapes"]
+        shapes = self._ask_for(request, Operation.CHECK).facts["shapes"]
         return _inputs(shapes, lambda shape, dtype: np.broadcast_to(np.zeros((), dtype), shape))
 
     def inputs(self, request: GenerationRequest) -> MediaInputs:
@@ -74,7 +76,7 @@ class MediaDecoder:
         """
         if not request.media():
             return read_inputs(request)
-        found = self._ask(Operation.INPUTS, (request,))
+        found = self._ask_for(request, Operation.INPUTS)
         arrays = iter(found.arrays)
         return _inputs(found.facts["shapes"], lambda shape, dtype: next(arrays))
 
@@ -102,6 +104,15 @@ class MediaDecoder:
             MediaError: it cannot be decoded.
         """
         return self._ask(Operation.PICTURE, (file, canvas)).arrays[0]
+
+    def _ask_for(self, request: GenerationRequest, operation: Operation) -> Packed:
+        try:
+            return self._ask(operation, (request,))
+        except MediaError as error:
+            # The process died of one of the media, and cannot say of which.
+            field, *others = request.media()
+            among = f"or {' or '.join(others)} " if others else ""
+            raise RequestError(field, f"{among}{error}") from error
 
     def _ask(self, operation: Operation, arguments: tuple[Any, ...], wanted: Callable[[], bool] = _always) -> Packed:
         with self._free:

@@ -15,6 +15,8 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from deployments.ingress.errors import ApiError
+from deployments.ingress.paths import route_path
+from deployments.ingress.websockets import refuse
 from deployments.settings import KeySettings
 
 GUARDED = ("/v1", "/v2", "/inference", "/cohere")
@@ -22,7 +24,6 @@ GUARDED = ("/v1", "/v2", "/inference", "/cohere")
 OPEN = ("/v1/health/",)
 """Prefixes of paths that need none: probes send no keys, and these tell no more than `/health` does."""
 IDEMPOTENCY_KEY = "Idempotency-Key"
-POLICY_VIOLATION = 1008
 _PRINTABLE = re.compile(r"[\x20-\x7e]{1,255}")
 
 
@@ -73,11 +74,11 @@ class ApiKeys:
             self._keys
             and scope["type"] in ("http", "websocket")
             and scope.get("method") != "OPTIONS"
-            and is_guarded(_route_path(scope))
+            and is_guarded(route_path(scope))
         ):
             name = self._name(Headers(scope=scope).get("authorization", ""))
             if name is None:
-                await _refuse(scope, receive, send)
+                await refuse(_unauthorized(), scope, receive, send)
                 return
             scope.setdefault("state", {})["api_key"] = name
         await self.app(scope, receive, send)
@@ -99,22 +100,11 @@ def _digest(key: KeySettings) -> bytes:
     return hashlib.sha256(value.encode()).digest()
 
 
-def _route_path(scope: Scope) -> str:
-    """The path as it is in the table of routes: without the prefix below which the application is mounted."""
-    path: str = scope["path"]
-    root: str = scope.get("root_path", "").rstrip("/")
-    return path[len(root) :] if root and path.startswith(f"{root}/") else path
-
-
 def is_guarded(path: str) -> bool:
     """Whether requests for a path need a key, if any keys are set."""
     return not path.startswith(OPEN) and any(path == prefix or path.startswith(f"{prefix}/") for prefix in GUARDED)
 
 
-async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
-    if scope["type"] == "websocket":
-        await send({"type": "websocket.close", "code": POLICY_VIOLATION})
-        return
+def _unauthorized() -> JSONResponse:
     # Not the usual envelope, because vLLM answers with this string.
-    answer = JSONResponse({"error": "Unauthorized"}, 401, headers={"WWW-Authenticate": "Bearer"})
-    await answer(scope, receive, send)
+    return JSONResponse({"error": "Unauthorized"}, 401, headers={"WWW-Authenticate": "Bearer"})

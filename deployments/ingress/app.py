@@ -5,17 +5,21 @@ from __future__ import annotations
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from deployments.fetching.fetcher import Fetcher
 from deployments.ingress.api_keys import ApiKeys
 from deployments.ingress.documentation import openapi, page
+from deployments.ingress.elsewhere import pointer
 from deployments.ingress.errors import ApiError, as_api_error
 from deployments.ingress.graph import Graph
 from deployments.ingress.middleware import RequestContext, request_id_of
+from deployments.ingress.paths import PlainPaths, route_path
 from deployments.ingress.routes import actions, health, images, metrics, models, reasoner, video_jobs, videos
+from deployments.ingress.websockets import refuse
 from deployments.logs import log
 
 ROUTES = [
@@ -29,14 +33,15 @@ ROUTES = [
     Route("/v1/images/generations", images.create_image, methods=["POST"]),
     Route("/v1/images/edits", images.edit_image, methods=["POST"]),
     Route("/v1/videos/sync", videos.create_video_sync, methods=["POST"]),
+    Route("/v1/videos/generations", videos.create_video_sync, methods=["POST"]),
     Route("/v1/videos", videos.create_video, methods=["POST"]),
     Route("/v1/videos", video_jobs.list_videos),
-    Route("/v1/videos/{id}", video_jobs.video),
-    Route("/v1/videos/{id}", video_jobs.delete_video, methods=["DELETE"]),
-    Route("/v1/videos/{id}/content", video_jobs.video_content),
-    Route("/v1/videos/{id}/events", video_jobs.video_events),
-    Route("/v1/videos/{id}/preview", video_jobs.video_preview),
-    Route("/v1/videos/{id}/manifest", video_jobs.video_manifest),
+    Route("/v1/videos/{id:job}", video_jobs.video),
+    Route("/v1/videos/{id:job}", video_jobs.delete_video, methods=["DELETE"]),
+    Route("/v1/videos/{id:job}/content", video_jobs.video_content),
+    Route("/v1/videos/{id:job}/events", video_jobs.video_events),
+    Route("/v1/videos/{id:job}/preview", video_jobs.video_preview),
+    Route("/v1/videos/{id:job}/manifest", video_jobs.video_manifest),
     Route("/v1/actions/generations", actions.create_actions, methods=["POST"]),
     Route("/health", health.health),
     Route("/ping", health.health, methods=["GET", "POST"]),
@@ -60,15 +65,25 @@ def create_app(graph: Graph, echo_request_id: bool = True) -> Starlette:
     app = Starlette(
         routes=ROUTES,
         middleware=[
+            Middleware(PlainPaths),
             Middleware(RequestContext, echo=echo_request_id, on_error=_unexpected),
             Middleware(ApiKeys, keys=graph.settings.keys),
         ],
         exception_handlers={ApiError: _api_error, HTTPException: _http_error},
     )
+    app.router.default = _no_route
     app.state.graph = graph
     app.state.metrics = metrics.HttpMetrics()
     app.state.fetcher = Fetcher(graph.settings.fetch, app.state.metrics.count_fetch)
     return app
+
+
+async def _no_route(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "websocket":
+        answer = ApiError(404, _missing("WebSocket", scope)).response(request_id_of(HTTPConnection(scope)))
+        await refuse(answer, scope, receive, send)
+        return
+    raise HTTPException(404)
 
 
 async def _api_error(request: Request, error: Exception) -> Response:
@@ -78,15 +93,19 @@ async def _api_error(request: Request, error: Exception) -> Response:
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    message = {
-        404: f"there is no route {request.method} {request.url.path}",
-        405: f"{request.method} is not allowed on {request.url.path}",
-    }.get(error.status_code, error.detail)
-    headers = dict(error.headers or {})
+    message, headers = error.detail, dict(error.headers or {})
+    if error.status_code == 404:
+        message = _missing(request.method, request.scope)
     if error.status_code == 405:
+        message = f"{request.method} is not allowed on {request.url.path}"
         # Starlette names only the methods of the first route with this path.
-        headers["Allow"] = ", ".join(sorted(_methods(request.url.path)))
+        headers["Allow"] = ", ".join(sorted(_methods(route_path(request.scope))))
     return ApiError(error.status_code, message, headers=headers).response(request_id_of(request))
+
+
+def _missing(method: str, scope: Scope) -> str:
+    instead = pointer(route_path(scope), exists=lambda path: bool(_methods(path)))
+    return f"there is no route {method} {scope['path']}" + (f"; {instead}" if instead else "")
 
 
 def _methods(path: str) -> set[str]:

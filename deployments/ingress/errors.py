@@ -15,11 +15,13 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, 
 from starlette.responses import JSONResponse
 
 from cosmos3_core.errors import RequestError
+from deployments.decoding.worker import NotStarted
 from deployments.jobs.admission import IdempotencyMismatch, QueueFull
 from deployments.logs import log
-from deployments.redaction import encodable, without_media, without_paths
+from deployments.redaction import encodable, redacted
 
 RETRY_AFTER = {"Retry-After": "5"}
+NO_RETRY = {"x-should-retry": "false"}
 MAX_REPORTED = 10
 MAX_MESSAGE = 2000
 MAX_EXCERPT = 80
@@ -56,7 +58,7 @@ class ApiError(Exception):
         """The envelope."""
         return {
             "error": {
-                "message": without_paths(without_media(self.message))[:MAX_MESSAGE],
+                "message": redacted(self.message)[:MAX_MESSAGE],
                 "type": self.kind,
                 "param": None if self.param is None else encodable(self.param),
                 "code": self.status,
@@ -126,6 +128,9 @@ def as_api_error(error: BaseException) -> ApiError:
     if isinstance(error, IdempotencyMismatch):
         message = "Idempotency-Key was used for another request before; send a new key with a new request"
         return ApiError(422, message, param="Idempotency-Key")
+    if isinstance(error, NotStarted):
+        log.error("%s", error)
+        return ApiError(503, "media cannot be decoded now; try again", headers=RETRY_AFTER)
     if isinstance(error, (DeploymentUnavailableError, RayError, RayServeException)):
         log.warning("a stage is not available: %s: %s", type(error).__name__, error)
         return ApiError(503, "a stage of the graph is not available; try again", headers=RETRY_AFTER)

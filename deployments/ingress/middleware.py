@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -19,7 +19,12 @@ _ACCEPTABLE = re.compile(r"[\x20-\x7e]{1,255}")
 """Serve sends a client's id back as it came, so a valid one is used in errors and in the log as well."""
 
 
-def request_id_of(request: Request) -> str:
+def acceptable_id(given: str) -> str:
+    """A client's id of a request, or one of our own in place of one that is malformed or too long."""
+    return given if _ACCEPTABLE.fullmatch(given) else uuid.uuid4().hex
+
+
+def request_id_of(request: HTTPConnection) -> str:
     """The id of a request: the client's if it sent a valid one, else one of our own."""
     request_id: str = request.scope["state"]["request_id"]
     return request_id
@@ -42,12 +47,15 @@ class RequestContext:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
-        if scope["type"] != "http":
+        if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
-        given = Headers(scope=scope).get(HEADER, "")
-        request_id = given if _ACCEPTABLE.fullmatch(given) else uuid.uuid4().hex
+        request_id = acceptable_id(Headers(scope=scope).get(HEADER, ""))
         scope.setdefault("state", {})["request_id"] = request_id
+        if scope["type"] == "websocket":
+            with logs_for(request_id):
+                await self.app(scope, receive, send)
+            return
         started, status = time.perf_counter(), 0
 
         async def send_with_id(message: Message) -> None:

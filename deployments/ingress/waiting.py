@@ -9,12 +9,11 @@ from typing import Any, TypeVar
 
 from starlette.requests import Request
 
-from deployments.ingress.errors import RETRY_AFTER, ApiError
+from deployments.ingress.errors import NO_RETRY, RETRY_AFTER, ApiError
 from deployments.ingress.graph import Graph
 from deployments.jobs.job import Job
 
 T = TypeVar("T")
-NO_RETRY = {"x-should-retry": "false"}
 
 
 async def while_connected(request: Request, work: Coroutine[Any, Any, T], limit: float | None = None) -> T:

@@ -25,7 +25,7 @@ from deployments.jobs.flow import GenerationOutcome, OutputFile, generate, is_re
 from deployments.jobs.job import EventKind, Job, preview_data
 from deployments.jobs.webhooks import EventType, event_body
 from deployments.logs import log, logs_for
-from deployments.redaction import without_paths
+from deployments.redaction import redacted
 from deployments.settings import FrontSettings
 from deployments.wire.calls import GenerationCall, Preview
 from deployments.wire.handles import StageHandles
@@ -145,7 +145,7 @@ class Driver:
 
     async def _interrupted(self, attempt: int, reason: str) -> None:
         self._counts["retried"] += 1
-        reason = without_paths(reason)
+        reason = redacted(reason)
         log.warning("try %d of %d ended: %s", attempt, self._settings.max_tries, reason)
         self._reasons.append(reason)
         await self._record("interrupted", {"reason": reason})
@@ -178,7 +178,7 @@ class Driver:
         self._counts["completed"] += 1
 
     async def _fail(self, code: int, message: str) -> None:
-        error = {"code": code, "message": without_paths(message)}
+        error = {"code": code, "message": redacted(message)}
         await self._end("failed", {"error": error}, "video.failed", status="failed", error=error)
         self._counts["failed"] += 1
 

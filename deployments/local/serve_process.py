@@ -23,6 +23,7 @@ from typing import Any
 
 import psutil
 
+from deployments.local.loopback import HOOK, path_of_workers
 from deployments.local.status import ApplicationStatus, GraphStatus
 
 GRACE_SECONDS = 10.0
@@ -47,6 +48,8 @@ ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
 }
 DEFAULTS = {
+    # Serve obeys some headers of clients, and answers some errors as plain text.
+    "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "deployments.ingress.proxy:middleware",
     "RAY_SERVE_HANDLE_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "2",
     # Serve's own is 0.1: most of what the controller of an idle graph computes.
     "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "1",
@@ -232,7 +235,11 @@ class _Deployer:
         for name in ("RAY_ADDRESS", "RAY_NAMESPACE", "RAY_AUTH_TOKEN_PATH"):
             os.environ.pop(name, None)
         import ray
+        from ray._private.ray_constants import WORKER_PROCESS_SETUP_HOOK_ENV_VAR
 
+        # `runtime_env` could name the hook too, but then every worker that Ray starts ahead would be of no use.
+        os.environ[WORKER_PROCESS_SETUP_HOOK_ENV_VAR] = HOOK
+        os.environ["PYTHONPATH"] = path_of_workers(os.environ.get("PYTHONPATH", ""))
         for attempt in range(1, RAY_ATTEMPTS + 1):
             try:
                 ray.init(

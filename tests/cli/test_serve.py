@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 from io import StringIO
 from pathlib import Path
 
@@ -66,3 +70,40 @@ def test_the_table_keeps_the_second_at_which_a_stage_was_healthy() -> None:
     Console(file=out, width=100).print(progress)
     assert "70 s" in out.getvalue().splitlines()[0]
     assert out.getvalue().splitlines()[-1].split() == ["nano", "Encoder", "HEALTHY", "1", "starting", "4"]
+
+
+# The command with a graph that never becomes ready; how it ends on a signal is its own.
+STARTING = """
+import contextlib, os, time, typer
+from deployments.cli import serve as command
+
+class Starting:
+    log = "a log"
+    def wait_ready(self, timeout, on_status):
+        print(os.getpid(), flush=True)
+        time.sleep(60)
+
+@contextlib.contextmanager
+def starting(launch):
+    yield Starting()
+
+command.running_graph = starting
+typer.run(command.serve)
+"""
+
+
+@pytest.mark.parametrize("background", [True, False])
+def test_an_interrupt_ends_it_in_the_background_of_a_script_too(background: bool, tmp_path: Path) -> None:
+    # A shell without a terminal lets its background ignore SIGINT.
+    start = '"$0" -c "$1" tiny-cpu --port 0 --data "$2"'
+    script = f"{start} & wait $!" if background else f"exec {start}"
+    with subprocess.Popen(
+        ["sh", "-c", script, sys.executable, STARTING, str(tmp_path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as shell:
+        assert shell.stdout is not None and shell.stderr is not None
+        os.kill(int(shell.stdout.readline()), signal.SIGINT)
+        assert shell.wait(30) == 130
+        assert "stopping" in shell.stderr.read()

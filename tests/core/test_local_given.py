@@ -247,3 +247,35 @@ def test_the_given_picture_stands_before_the_edited_one_in_time(pipeline: LocalP
     together = replace(encoded.layout, shared_times=True)
     moved = pipeline.denoise(replace(encoded, layout=together))
     assert differ(pipeline.denoise(encoded)[Modality.VISION], moved[Modality.VISION])
+
+
+READ_ONLY: dict[str, dict[str, Any]] = {
+    "picture": SMALL | {"mode": "image2video", "num_frames": 5, "image": SOURCE[0]},
+    "video": SMALL | {"mode": "video2video", "num_frames": 5, "video": SOURCE, "condition_frame_indexes_vision": [0]},
+    "reversed video": SMALL | {"mode": "video2video", "num_frames": 5, "video": SOURCE[::-1]},
+    "controls": TRANSFER | {"num_frames": 5, "controls": BOTH},
+    "computed control": TRANSFER | {"num_frames": 5, "controls": [{"kind": "edge"}], "video": SOURCE},
+    "soundtrack": VIDEO | {"sound": np.zeros((2, 4800), np.float32)},
+    "mirrored soundtrack": VIDEO | {"sound": np.zeros((2, 4800), np.float32)[::-1]},
+    "state": POLICY | {"state": STATE},
+    "actions": POLICY | {"mode": "forward_dynamics", "action": np.zeros((4, 8), np.float32)},
+    "reversed actions": POLICY | {"mode": "forward_dynamics", "action": np.zeros((4, 8), np.float32)[::-1]},
+}
+
+
+@pytest.mark.parametrize("case", READ_ONLY)
+@pytest.mark.filterwarnings("error:.*not writable:UserWarning")
+def test_arrays_that_cannot_be_written_are_taken(case: str, pipeline: LocalPipeline) -> None:
+    fields = {name: _frozen(value) for name, value in READ_ONLY[case].items()}
+    pipeline.encode(GenerationRequest(**fields))
+
+
+def _frozen(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_frozen(part) for part in value]
+    if isinstance(value, dict):
+        return {name: _frozen(part) for name, part in value.items()}
+    if isinstance(value, np.ndarray):
+        value = value.view()
+        value.setflags(write=False)
+    return value

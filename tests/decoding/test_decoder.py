@@ -136,6 +136,13 @@ def test_a_refusal_names_its_field(decoder: MediaDecoder) -> None:
     assert caught.value.field == "control_seg"
 
 
+def test_a_process_that_dies_of_a_request_names_a_field(short_lived: MediaDecoder) -> None:
+    slow = RESOURCE_FILES["a JPEG of many scans"]()
+    with pytest.raises(RequestError) as caught:
+        short_lived.check(GenerationRequest(mode=Mode.IMAGE_TO_VIDEO, prompt="x", image=slow))
+    assert caught.value.field == "image" and "too long" in caught.value.reason
+
+
 # What a file may cost
 
 

@@ -99,11 +99,7 @@ class Command:
     def __init__(self, folder: Path, mark: str) -> None:
         recipe = folder / "echo.yaml"
         recipe.write_text(yaml.safe_dump(echo(child=True, subprocess=True)))
-        # A shell that runs the tests in the background has them, and their children, ignore SIGINT.
-        program = (
-            "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-            "import typer; from deployments.cli.serve import serve; typer.run(serve)"
-        )
+        program = "import typer; from deployments.cli.serve import serve; typer.run(serve)"
         options = [str(recipe), "--port", "0", "--cpus", "4", "--object-store", "200", "--data", str(folder / "data")]
         self._output = folder / "output"
         with self._output.open("w") as output:

@@ -134,11 +134,11 @@ def ask(stub: StubGraph, path: str, method: str = "GET", echo: bool = True, **op
     return ask_app(create_app(stub.as_graph(), echo), path, method, **options)
 
 
-def ask_app(app: Starlette, path: str, method: str = "GET", **options: Any) -> httpx.Response:
-    """The answer of an application."""
+def ask_app(app: Starlette, path: str, method: str = "GET", root: str = "", **options: Any) -> httpx.Response:
+    """The answer of an application, mounted below a prefix of paths."""
 
     async def asked() -> httpx.Response:
-        transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+        transport = httpx.ASGITransport(app=app, raise_app_exceptions=False, root_path=root)
         async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
             return await client.request(method, path, **options)
 

@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
+from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
+from starlette.testclient import TestClient, WebSocketDenialResponse
+from starlette.types import Message
 
-from deployments.ingress.app import ROUTES
+from cosmos3_core.resolving.facts import ModelFacts
+from deployments.ingress.app import ROUTES, create_app
 from deployments.ingress.errors import ApiError
-from tests.ingress.stubs import StubGraph, ask
+from deployments.jobs.job import JobEvent
+from deployments.settings import FrontSettings, KeySettings
+from deployments.wire.media_store import MediaStore
+from tests.ingress.stubs import CompletedJobs, StubGraph, StubJobs, ask, served_card
+
+
+class EndlessJobs(StubJobs):
+    """Jobs whose events never end."""
+
+    async def last_event(self, job_id: str, kind: str = "") -> JobEvent | None:
+        return None
+
+    async def watch(self, job_id: str, after: int = 0) -> AsyncIterator[JobEvent]:
+        await asyncio.Event().wait()
+        yield JobEvent(1, "done", {}, 0.0)
 
 
 @pytest.mark.parametrize("path", ["/", "/nowhere", "/v1", "/v2/models", "/v1/videos/a/b", "/health/x"])
@@ -62,6 +82,137 @@ def test_the_request_id_is_echoed_if_wanted(echo: bool) -> None:
     for path in ("/version", "/nowhere"):
         answer = ask(StubGraph(), path, echo=echo, headers={"x-request-id": "abc"})
         assert answer.headers.get("x-request-id") == ("abc" if echo else None)
+
+
+@pytest.mark.parametrize("path", sorted({route.path_format for route in ROUTES}))
+@pytest.mark.parametrize("root", ["", "/cosmos"])
+def test_allow_names_the_methods_that_a_path_has(path: str, root: str) -> None:
+    served = {method for route in ROUTES if route.path_format == path for method in route.methods or ()}
+    path = path.replace("{id}", "video_gen_1").replace("{model}", "nvidia/nano")
+    for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "QUERY"):
+        answer = ask(StubGraph(jobs=StubJobs()), root + path, method, root=root)
+        assert (answer.status_code == 405) is (method not in served), (method, answer.text)
+        if answer.status_code == 405:
+            assert answer.headers["allow"] == ", ".join(sorted(served)), method
+
+
+@pytest.mark.parametrize("path", ["/v1/models", "/v1/models/nano", "/health", "/version", "/v1/videos/video_gen_1"])
+@pytest.mark.parametrize("spell", ["{}/", "{}//", "/{}", "//{}///"])
+def test_slashes_more_or_less_make_no_other_path(path: str, spell: str, facts: ModelFacts) -> None:
+    stub = StubGraph([served_card(facts)], jobs=StubJobs())
+    expected, found = ask(stub, path), ask(stub, f"http://server{spell.format(path)}")
+    ids = {"x-request-id"}
+    assert found.status_code == expected.status_code and found.status_code in (200, 404)
+    assert {k: v for k, v in found.headers.items() if k not in ids} == {
+        k: v for k, v in expected.headers.items() if k not in ids
+    }
+
+
+def test_a_body_arrives_at_a_path_with_a_slash() -> None:
+    answer = ask(StubGraph(), "/v1/images/generations/", "POST", json={"prompt": 3})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "prompt")
+
+
+@pytest.mark.parametrize("path", ["//v1/models", "/v1//models", "/v1/models/", "///v1///models//"])
+def test_no_slash_leads_past_the_keys(path: str, facts: ModelFacts) -> None:
+    keys = (KeySettings(name="alice", sha256="0" * 64),)
+    stub = StubGraph([served_card(facts)], settings=FrontSettings(guardrails="off", keys=keys))
+    assert ask(stub, f"http://server{path}").status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "says"),
+    [
+        ("POST", "/v1/videos/edits", "POST /v1/videos with the video as input_reference"),
+        ("POST", "/v1/videos/extensions", "POST /v1/videos with the video as input_reference"),
+        ("GET", "/v1/videos/edits", "input_reference"),
+        ("POST", "/v1/videos/edits/", "input_reference"),
+        ("POST", "/v1/videos/video_1/remix", "input_reference"),
+        ("POST", "/v1/videos/characters", "takes a picture"),
+        ("GET", "/v1/videos/characters/char_1", "takes a picture"),
+        ("POST", "/v1/images/variations", "/v1/images/edits"),
+        ("POST", "/v1/chat/completions/batch", "one chat at a time"),
+        ("GET", "/v1/responses/resp_1", "not stored"),
+        ("POST", "/v1/responses/resp_1/cancel", "not stored"),
+        ("POST", "/v1/infer", "/v1/videos/sync"),
+        ("POST", "/chat/completions", "a base URL ends with /v1"),
+        ("GET", "/models", "a base URL ends with /v1"),
+        ("GET", "/videos/video_gen_1/content", "a base URL ends with /v1"),
+        ("POST", "/v1/v1/videos", "without the first /v1"),
+        ("GET", "/v1/health", "without the first /v1"),
+    ],
+)
+def test_a_route_that_is_not_here_points_to_one_that_is(method: str, path: str, says: str) -> None:
+    answer = ask(StubGraph(), path, method)
+    assert answer.status_code == 404
+    assert says in answer.json()["error"]["message"] and "allow" not in answer.headers
+
+
+@pytest.mark.parametrize("path", ["/v1/nowhere", "/v1/videos/edits/x", "/", "/v1", "/v1/videos/a/b/c"])
+def test_where_there_is_no_telling_nothing_is_said(path: str) -> None:
+    assert ask(StubGraph(), path).json()["error"]["message"] == f"there is no route GET {path}"
+
+
+@pytest.mark.parametrize("name", ["sync", "generations"])
+def test_a_route_is_no_job(name: str) -> None:
+    for method in ("GET", "DELETE"):
+        answer = ask(StubGraph(jobs=StubJobs()), f"/v1/videos/{name}", method)
+        assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+
+
+@pytest.mark.parametrize("name", ["synchronous", "edits2", "x-sync", "video_1", "Sync"])
+def test_a_name_that_only_resembles_one_is_a_job(name: str) -> None:
+    answer = ask(StubGraph(jobs=StubJobs()), f"/v1/videos/{name}")
+    assert (answer.status_code, answer.json()["error"]["message"]) == (404, "Video not found")
+
+
+def test_generations_of_videos_are_synchronous_as_on_tensorrt_llm(facts: ModelFacts, tmp_path: Path) -> None:
+    stub = StubGraph([served_card(facts)], media=MediaStore(tmp_path.as_uri()), jobs=CompletedJobs())
+    fields = {"prompt": "a robot", "size": "64x64", "seconds": 1, "fps": 8, "num_frames": 1, "format": "mp4"}
+    answer = ask(stub, "/v1/videos/generations", "POST", json=fields)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "video/mp4"), answer.text
+
+
+@pytest.mark.parametrize("path", ["/nowhere", "/v1/models", "/v1/realtime/video", "/", "/v1/videos/edits"])
+def test_a_websocket_that_is_not_here_is_a_404(path: str) -> None:
+    with pytest.raises(WebSocketDenialResponse) as caught:
+        TestClient(create_app(StubGraph().as_graph())).websocket_connect(path).__enter__()
+    error = caught.value.json()["error"]
+    assert (caught.value.status_code, error["code"]) == (404, 404)
+    assert error["message"].startswith(f"there is no route WebSocket {path}") and len(error["request_id"]) == 32
+
+
+def test_a_websocket_without_a_key_is_a_401() -> None:
+    keys = (KeySettings(name="alice", sha256="0" * 64),)
+    app = create_app(StubGraph(settings=FrontSettings(guardrails="off", keys=keys)).as_graph())
+    with pytest.raises(WebSocketDenialResponse) as caught:
+        TestClient(app).websocket_connect("/v1/realtime/robot/openpi").__enter__()
+    assert (caught.value.status_code, caught.value.json()) == (401, {"error": "Unauthorized"})
+
+
+def test_a_server_that_cannot_answer_an_upgrade_closes_it() -> None:
+    sent: list[Message] = []
+
+    async def connect() -> None:
+        async def receive() -> Message:
+            return {"type": "websocket.connect"}
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        scope = {"type": "websocket", "path": "/nowhere", "headers": []}
+        await create_app(StubGraph().as_graph())(scope, receive, send)
+
+    asyncio.run(connect())
+    assert [message["type"] for message in sent] == ["websocket.close"]
+
+
+def test_a_head_request_does_not_wait_for_events(facts: ModelFacts, tmp_path: Path) -> None:
+    jobs = EndlessJobs()
+    stub = StubGraph([served_card(facts)], media=MediaStore(tmp_path.as_uri()), jobs=jobs)
+    job = ask(stub, "/v1/videos", "POST", json={"prompt": "a robot", "size": "64x64", "num_frames": 5}).json()["id"]
+    answer = ask(stub, f"/v1/videos/{job}/events", "HEAD")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
 
 
 def test_every_route_exists_once() -> None:

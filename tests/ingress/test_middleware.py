@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
@@ -177,16 +177,27 @@ def test_a_client_that_hangs_up_before_an_answer_is_counted_as_status_0() -> Non
     assert asyncio.run(scenario()) == {("GET", "/wait", "0"): 1}
 
 
-@pytest.mark.parametrize("kind", ["lifespan", "websocket"])
-def test_other_connections_pass_through(kind: str) -> None:
+def test_other_connections_pass_through() -> None:
     seen: list[Scope] = []
 
     async def inner(scope: Scope, receive: Receive, send: Send) -> None:
         seen.append(scope)
 
-    scope: dict[str, Any] = {"type": kind}
+    scope: dict[str, Any] = {"type": "lifespan"}
     asyncio.run(_asgi(RequestContext(inner, echo=True, on_error=_failed), scope))
-    assert seen == [scope] and seen[0] is scope and scope == {"type": kind}
+    assert seen == [scope] and seen[0] is scope and scope == {"type": "lifespan"}
+
+
+@pytest.mark.parametrize(("given", "kept"), [(b"abc", True), (b"a" * 256, False), (b"a\tb", False), (b"", False)])
+def test_a_websocket_has_an_id_too(given: bytes, kept: bool) -> None:
+    ids: list[str] = []
+
+    async def inner(scope: Scope, receive: Receive, send: Send) -> None:
+        ids.append(request_id_of(HTTPConnection(scope)))
+
+    scope: dict[str, Any] = {"type": "websocket", "headers": [(b"x-request-id", given)]}
+    asyncio.run(_asgi(RequestContext(inner, echo=True, on_error=_failed), scope))
+    assert (ids == [given.decode()]) is kept and (kept or is_ours(ids[0]))
 
 
 async def _asgi(app: Any, scope: dict[str, Any]) -> None:

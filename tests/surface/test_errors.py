@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import base64
+import json
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
 from deployments.local.launch import RunningGraph
 from tests.graph.events import submitted
@@ -31,6 +34,17 @@ REQUESTS: dict[str, tuple[int, Arguments]] = {
     "a path in place of a picture": (400, ("POST", "/v1/videos", {"json": TINY | {"image_reference": "/etc/passwd"}})),
     "no such chat model": (404, ("POST", "/v1/chat/completions", {"json": {"model": "/etc/x", "messages": []}})),
     "no such route": (404, ("GET", "/v1/no/such/route", {})),
+    "a file under an unknown name": (400, ("POST", "/v1/videos", {"files": as_parts(TINY, init_image=UPLOAD)})),
+    "more than one video": (400, ("POST", "/v1/videos", {"json": TINY | {"num_outputs_per_prompt": 2}})),
+    "another format": (400, ("POST", "/v1/videos/sync", {"json": TINY | {"format": "safetensors"}})),
+    "contradicting fields": (400, ("POST", "/v1/videos", {"json": TINY | {"extra_body": {"seed": 2}}})),
+    "a picture of a chat": (
+        400,
+        ("POST", "/v1/chat/completions", {"json": {"messages": [], "extra_body": {"height": 512}}}),
+    ),
+    "no body": (400, ("POST", "/v1/videos", {})),
+    "a route of OpenAI's": (404, ("POST", "/v1/videos/edits", {"json": TINY})),
+    "another method of a route": (405, ("GET", "/v1/videos/sync", {})),
     "no such job": (404, ("GET", "/v1/videos/video_gen_0/content", {})),
     "no such model": (404, ("GET", "/v1/models/nvidia/none", {})),
     "another method": (405, ("PUT", "/v1/videos", {"content": SECRET})),
@@ -104,3 +118,37 @@ def test_c59_a_failure_of_the_server(path: str, http: httpx.Client, graph_data: 
     assert str(graph_data) not in error["message"] and "outputs" not in error["message"]
     assert answer.headers["x-request-id"] == "surface-500" and answer.headers["x-should-retry"] == "false"
     assert http.post(path, json=fields | {"num_frames": 5} if "videos" in path else fields).status_code == 200
+
+
+@pytest.mark.parametrize("given", ["a" * 256, "a" * 5000, "\u00e9", "a\tb", ""])
+def test_c59_an_id_of_another_form_is_replaced_in_answer_and_body(given: str, http: httpx.Client) -> None:
+    """C59: Serve would send it back as it came."""
+    for path in ("/v1/nothing", "/v1/models"):
+        answer = http.get(path, headers=[(b"X-Request-Id", given.encode())])
+        (request_id,) = answer.headers.get_list("x-request-id")
+        assert len(request_id) == 32 and request_id != given
+        assert answer.status_code == 200 or answer.json()["error"]["request_id"] == request_id
+
+
+def test_clients_set_no_time_limit_of_the_proxy(http: httpx.Client) -> None:
+    """With Serve alone it is a 408 in plain text, which clients repeat."""
+    headers = {"X-Request-Timeout-Seconds": "0.01", "serve_multiplexed_model_id": b"\xff".decode("latin-1")}
+    answer = http.post("/v1/videos/sync", json=TINY, headers=headers)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "video/mp4"), answer.text
+
+
+@pytest.mark.parametrize("path", ["/v1/models/", "//v1//models", "/v1/models//"])
+def test_slashes_more_or_less(path: str, http: httpx.Client) -> None:
+    """No redirect, which not every client follows."""
+    assert http.get(f"{str(http.base_url).rstrip('/')}{path}").json() == http.get("/v1/models").json()
+
+
+@pytest.mark.parametrize("path", ["/v1/realtime/video", "/nowhere", "/v1/videos"])
+def test_a_websocket_that_is_not_here_is_a_404(path: str, graph: RunningGraph) -> None:
+    """A 403 would say that it is there."""
+    address = graph.url.replace("http", "ws") + path
+    with pytest.raises(InvalidStatus) as refused:
+        connect(address, additional_headers={"X-Request-Id": "surface-ws"}).__enter__()
+    answer = refused.value.response
+    assert answer.status_code == 404
+    assert json.loads(answer.body or b"")["error"]["request_id"] == "surface-ws"

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from deployments.local.launch import RunningGraph
 from tests.surface.inputs import TINY, as_parts
 from tests.surface.reading import video_in
 
@@ -42,6 +44,18 @@ def test_c46_health_in_nims_form(http: httpx.Client) -> None:
         assert answer.status_code == 200
         assert answer.json() == {"object": "health.response", "message": message, "status": status}
     assert http.get("/health").json() == {"status": "healthy"}
+
+
+def test_nothing_listens_beyond_this_machine(graph: RunningGraph) -> None:
+    """Every process of a local graph: Ray's, Serve's, the ranks and vLLM's."""
+    listening = {
+        (process.name(), connection.laddr.ip.removeprefix("::ffff:"))
+        for process in graph.processes()
+        for connection in process.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    }
+    assert len(listening) >= 5, "the processes were found"
+    assert {(name, address) for name, address in listening if address not in ("127.0.0.1", "::1")} == set()
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/v1/metrics"])

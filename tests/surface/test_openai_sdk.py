@@ -76,6 +76,8 @@ def test_images_edit(openai: OpenAI, tmp_path: Path) -> None:
         openai.images.edit(image=content, mask=content, prompt="make it snow")
     assert (several.value.param, masked.value.param) == ("image", "mask")
     with pytest.raises(BadRequestError, match="stream"):
+        openai.images.generate(prompt="a robot", stream=True)
+    with pytest.raises(BadRequestError, match="stream"):
         openai.images.edit(image=content, prompt="make it snow", stream=True)
 
 

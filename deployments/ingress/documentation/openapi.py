@@ -24,11 +24,11 @@ from deployments.ingress.requests.body import FORMS, JSON
 from deployments.ingress.requests.coercions import JsonSchema
 from deployments.ingress.requests.references import PIXEL
 from deployments.ingress.routes import metrics
-from deployments.ingress.routes.video_jobs import MP4
+from deployments.ingress.routes.video_jobs import EVENT_STREAM, MP4
 from deployments.jobs.job import MAX_PAGE, EventKind
 
 BEARER = "bearer"
-EVENTS = "text/event-stream"
+EVENTS = EVENT_STREAM
 IMAGES = ("image/png", "image/jpeg", "image/webp", "application/zip")
 BINARY: JsonSchema = {"type": "string", "format": "binary"}
 TEXT: JsonSchema = {"type": "string"}
@@ -120,13 +120,34 @@ _LAST = {
         "description": "Number of the last event that the client has; the stream starts after it.",
     }
 }
-_EVENTS = {EVENTS: TEXT | {"description": f"Events: {', '.join(get_args(EventKind))}; their data is JSON."}}
+_JSON_TEXT: JsonSchema = {"type": "string", "contentMediaType": JSON}
+# OpenAPI 3.1 has no word for one event of a stream; this is what its tools take the schema for.
+_EVENTS: dict[str, JsonSchema] = {
+    EVENTS: {
+        "type": "object",
+        "description": "An event. Those that are not kept have no id.",
+        "properties": {
+            "event": {"type": "string", "enum": list(get_args(EventKind))},
+            "data": _JSON_TEXT,
+            "id": {"type": "string", "pattern": "^[1-9][0-9]*$"},
+        },
+        "required": ["event", "data"],
+    }
+}
+_CHUNKS: dict[str, JsonSchema] = {
+    EVENTS: {
+        "type": "object",
+        "description": "An event of vLLM: JSON, or at the end of chats and completions the word `[DONE]`.",
+        "properties": {"event": TEXT, "data": TEXT},
+        "required": ["data"],
+    }
+}
 OPERATIONS: Mapping[str, Operation] = {
     "GET /v1/models": Operation(_json("ModelList")),
     "GET /v1/models/{model}": Operation(_json("ModelEntry")),
-    "POST /v1/chat/completions": Operation({JSON: OBJECT, EVENTS: TEXT}, _CHAT),
-    "POST /v1/completions": Operation({JSON: OBJECT, EVENTS: TEXT}, _COMPLETION),
-    "POST /v1/responses": Operation({JSON: OBJECT, EVENTS: TEXT}, _RESPONSES),
+    "POST /v1/chat/completions": Operation({JSON: OBJECT} | _CHUNKS, _CHAT),
+    "POST /v1/completions": Operation({JSON: OBJECT} | _CHUNKS, _COMPLETION),
+    "POST /v1/responses": Operation({JSON: OBJECT} | _CHUNKS, _RESPONSES),
     "POST /tokenize": Operation({JSON: OBJECT}, _TOKENIZE),
     "POST /detokenize": Operation({JSON: OBJECT}, _DETOKENIZE),
     "POST /v1/images/generations": Operation(
@@ -140,6 +161,7 @@ OPERATIONS: Mapping[str, Operation] = {
         headers=_IDEMPOTENT,
     ),
     "POST /v1/videos/sync": Operation({MP4: BINARY}, _VIDEO, headers=_IDEMPOTENT),
+    "POST /v1/videos/generations": Operation({MP4: BINARY}, _VIDEO, headers=_IDEMPOTENT),
     "POST /v1/videos": Operation(_json("VideoObject"), _VIDEO, headers=_IDEMPOTENT),
     "GET /v1/videos": Operation(_json("VideoPage"), query=_LIST),
     "GET /v1/videos/{id}": Operation(_json("VideoObject")),

@@ -74,7 +74,7 @@ def body_schema(schema: tables.Schema) -> JsonSchema:
     for alias, name in tables.ALIASES.items():
         if alias not in properties and schema.coercion(alias) and not schema.refusal(alias):
             properties[alias] = {**_property(name, schema), "description": f"Another name of `{name}`."}
-    properties |= {name: _container(name) for name in (tables.FILLER, *tables.CONTAINERS)}
+    properties |= {name: _container(name) for name in (tables.FILLER, *tables.CONTAINERS, *tables.MERGED)}
     without_effect = ", ".join(sorted(tables.COSMETIC))
     return {
         "type": "object",
@@ -98,9 +98,13 @@ def _property(name: str, schema: tables.Schema) -> JsonSchema:
 
 
 def _container(name: str) -> JsonSchema:
-    precedence = "yield to" if name == tables.FILLER else "take precedence over"
+    precedence = "take precedence over the same fields outside"
+    if name == tables.FILLER:
+        precedence = "yield to the same fields outside"
+    if name in tables.MERGED:
+        precedence = "count as if they were outside, and must not contradict those that are"
     return {
-        "description": f"Further fields, as an object or as JSON text. They {precedence} the same fields outside.",
+        "description": f"Further fields, as an object or as JSON text. They {precedence}.",
         "anyOf": [{"type": "object"}, {"type": "string"}],
         "examples": [{"seed": 7}],
     }

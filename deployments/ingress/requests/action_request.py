@@ -23,7 +23,7 @@ from deployments.ingress.requests.coercions import is_harmless
 from deployments.ingress.requests.control_fields import PATH
 from deployments.ingress.requests.generation import NAME_CHARACTERS, Generation, header_safe, read_action
 from deployments.ingress.requests.references import ADDRESS_PATTERN
-from deployments.wire.data_uri import read_base64
+from deployments.wire.data_uri import is_data_uri, read_base64
 
 MAX_LISTED = 2**16
 """The most numbers that an array among the parameters may have; it is converted to a list."""
@@ -269,7 +269,7 @@ def _decoded_base64(place: str, wrapped: dict[str, Any]) -> Upload | str:
     text = wrapped.get("base64", wrapped.get("b64_json"))
     if not isinstance(text, str):
         raise ValueError(f"has {json_type(text)} as its base64; expected text")
-    if text.startswith("data:"):
+    if is_data_uri(text):
         return text
     return Upload(place, read_base64(text), wrapped.get("mime_type"))
 

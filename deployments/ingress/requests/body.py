@@ -54,14 +54,16 @@ class Body:
 
 
 async def read_json(request: Request) -> dict[str, Any]:
-    """The JSON object of a request.
+    """The JSON object of a request; empty if it has neither a body nor a media type, so that its fields are missed.
 
     Raises:
         ApiError: another media type, not JSON, not an object (400), or too large (413).
     """
-    if media_type(request) != JSON:
-        raise ApiError(400, "Unsupported Media Type: Only 'application/json' is allowed")
-    return await read_object(request, parse_json, "JSON", MAX_BODY_BYTES)
+    if media_type(request) == JSON:
+        return await read_object(request, parse_json, "JSON", MAX_BODY_BYTES)
+    if await _has_no_body(request):
+        return {}
+    raise ApiError(400, "Unsupported Media Type: Only 'application/json' is allowed")
 
 
 async def read_object(request: Request, parse: Callable[[bytes], Any], format_name: str, limit: int) -> dict[str, Any]:
@@ -78,6 +80,8 @@ async def read_object(request: Request, parse: Callable[[bytes], Any], format_na
     """
     async with aclosing(_capped(request, limit)) as chunks:
         content = b"".join([chunk async for chunk in chunks])
+    if not content:
+        raise ApiError(400, f"body is empty; expected {format_name}", param="body")
     try:
         parsed = parse(content) if len(content) < _INLINE_BYTES else await asyncio.to_thread(parse, content)
     except ValueError as error:
@@ -90,7 +94,8 @@ async def read_object(request: Request, parse: Callable[[bytes], Any], format_na
 async def read_body(request: Request) -> Body:
     """The body of a request in any of the media types that clients of the video routes use.
 
-    In forms, an empty value counts as absent, a repeated name or `name[]` makes a list, and `name[key]` an object.
+    Without a body and a media type there are no fields. In forms, an empty value counts as absent, a repeated name or
+    `name[]` makes a list, and `name[key]` an object.
 
     Raises:
         ApiError: another media type, malformed (400), or too large (413).
@@ -98,6 +103,8 @@ async def read_body(request: Request) -> Body:
     kind = media_type(request)
     if kind == JSON:
         return Body(await read_json(request))
+    if await _has_no_body(request):
+        return Body({})
     if kind not in FORMS:
         expected = ", ".join((JSON, *FORMS))
         raise ApiError(400, f"Unsupported Media Type: expected one of {expected}")
@@ -114,7 +121,9 @@ async def read_body(request: Request) -> Body:
         raise ApiError(400, f"body is not a valid form: {error.detail}", param="body") from None
     except MultiPartException as error:
         raise ApiError(400, f"body is not a valid form: {error.message}", param="body") from None
-    except (FormParserError, ValueError):
+    except FormParserError as error:
+        raise ApiError(400, f"body is not a valid form: {error}", param="body") from None
+    except ValueError:
         raise ApiError(400, "body is not a valid form", param="body") from None
 
 
@@ -154,6 +163,17 @@ def json_type(value: Any) -> str:
 def media_type(request: Request) -> str:
     """The media type that a request declares, without parameters."""
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+async def _has_no_body(request: Request) -> bool:
+    """Whether a request has neither a media type nor a body; otherwise the body may not be read any more."""
+    if media_type(request):
+        return False
+    async with aclosing(request.stream()) as chunks:
+        async for chunk in chunks:
+            if chunk:
+                return False
+    return True
 
 
 async def _capped(request: Request, limit: int) -> AsyncGenerator[bytes, None]:

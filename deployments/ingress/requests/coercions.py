@@ -29,10 +29,12 @@ class Coercion(Generic[T]):
         read: returns the value, or None if the value is to be ignored; raises ValueError with the rest of a sentence
             that begins with the field's name.
         schema: the JSON schema of the values that it takes.
+        takes_file: whether a form may send the value as a file.
     """
 
     read: Callable[[Any], T]
     schema: JsonSchema
+    takes_file: bool = False
 
     def __call__(self, value: Any) -> T:
         """Read a value."""

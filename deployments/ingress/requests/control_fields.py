@@ -16,7 +16,7 @@ from deployments.ingress.requests.body import Upload, json_type
 from deployments.ingress.requests.coercions import Coercion, excerpt, inside, is_harmless, structure
 from deployments.ingress.requests.references import ADDRESS_PATTERN, PIXEL, read_file
 from deployments.wire.control_names import PRESETS, WEIGHT
-from deployments.wire.data_uri import EXAMPLE
+from deployments.wire.data_uri import EXAMPLE, is_data_uri
 
 KINDS = ", ".join(ControlKind)
 PATH = "names a file or an address that the server does not read; upload it or send a data URI"
@@ -58,7 +58,7 @@ def read_hint(kind: ControlKind, value: Any) -> Hints:
         value = structure(value, dict)
     if isinstance(value, dict):
         return (_of_object(kind, value),)
-    if isinstance(value, (Upload, list)) or (isinstance(value, str) and value[:5].lower() == "data:"):
+    if isinstance(value, (Upload, list)) or (isinstance(value, str) and is_data_uri(value)):
         found = read_file(value)
         return () if found is None else (Hint(kind, {"video": found.content}),)
     if is_harmless(value):
@@ -171,7 +171,7 @@ def _described(kind: ControlKind) -> Coercion[Hints]:
         ],
         "examples": [{"control": PIXEL, WEIGHT: 1}, True, PIXEL],
     }
-    return Coercion(partial(read_hint, kind), schema)
+    return Coercion(partial(read_hint, kind), schema, takes_file=True)
 
 
 HINTS: dict[str, Coercion[Hints]] = {kind.value: _described(kind) for kind in ControlKind}
@@ -206,6 +206,7 @@ FIELDS: dict[str, Coercion[Any]] = {
             "pattern": ADDRESS_PATTERN,
             "examples": [PIXEL],
         },
+        takes_file=True,
     ),
     "control_type": Coercion(
         _read_kind, {"description": "The kind of `control_reference`.", "type": "string", "enum": list(ControlKind)}

@@ -10,7 +10,7 @@ from typing import Any
 from cosmos3_core.geometry import EDIT_SIDE
 from cosmos3_core.modes import MediaKind, Mode, Route, offered_on
 from deployments.ingress.requests import coercions as read
-from deployments.ingress.requests import control_fields
+from deployments.ingress.requests import control_fields, foreign_fields
 from deployments.ingress.requests.adapters import adapters
 from deployments.ingress.requests.coercions import Coercion, JsonSchema
 from deployments.ingress.requests.references import (
@@ -32,6 +32,8 @@ FILLER = "video_params"
 """The name of an object of further fields. Fields outside of it take precedence."""
 CONTAINERS = ("extra_args", "extra_params")
 """The names of objects of further fields. They take precedence over fields outside, the later over the earlier."""
+MERGED = ("extra_body", "extra_json")
+"""The names of objects whose fields count as if they were outside, as SGLang's client sends them in forms."""
 
 ADDRESSES = {
     "vision_path": "input_reference",
@@ -72,6 +74,9 @@ ALIASES = ADDRESSES | {
     "webhook": "webhook_url",
     "callback_url": "webhook_url",
     "lora": "adapters",
+    "num_images_per_prompt": "num_outputs_per_prompt",
+    "num_videos_per_prompt": "num_outputs_per_prompt",
+    "format": "output_format",
 }
 
 EMPTY_MEANS_NONE = frozenset({"adapters"})
@@ -112,6 +117,7 @@ _REFUSED = {
     **dict.fromkeys(("mask", "mask_image", "reference_image"), _EDITING),
     **dict.fromkeys(("observation", "robot_obs"), _OBSERVATION),
     "enable_frame_interpolation": "is not served; ask for the frames with num_frames and fps",
+    **foreign_fields.REFUSED,
 }
 
 
@@ -137,6 +143,7 @@ def _reference(kind: MediaKind | None = None) -> Coercion[Media | None]:
             "anyOf": _urls(VISUAL if kind is None else (kind,)),
             "examples": examples,
         },
+        takes_file=True,
     )
 
 
@@ -147,6 +154,7 @@ _SOUND = Coercion(
         "anyOf": _urls(("audio",)),
         "examples": [SILENCE, {"audio_url": SILENCE}],
     },
+    takes_file=True,
 )
 
 
@@ -241,6 +249,11 @@ class Schema:
         """How a field is read, by its name or an alias; None if it is not accepted."""
         return self.accepted.get(name) or self.accepted.get(ALIASES.get(name, name))
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The names of fields that a form may send as files."""
+        return tuple(name for name, coercion in self.accepted.items() if coercion.takes_file)
+
     def refusal(self, name: str) -> str | None:
         """Why a field is refused, by its name or an alias; None if it is not."""
         return self.refused.get(name) or self.refused.get(ALIASES.get(name, name))
@@ -251,14 +264,16 @@ VIDEO = Schema(
     | _VIDEO_ONLY
     | {
         UPSAMPLE: _UPSAMPLE,
-        "num_outputs_per_prompt": read.within(1, 10).with_schema("One is generated, whatever the number."),
+        "num_outputs_per_prompt": foreign_fields.one_video,
+        "output_format": foreign_fields.video_format,
+        "response_format": foreign_fields.video_answer,
         "quality": read.choice(standard="standard", auto="standard", high="high", lossless="lossless").with_schema(
             "Quality of the MP4; not every player supports lossless ones."
         ),
     },
     _REFUSED,
 )
-_NOT_OF_ACTIONS = {"audio_reference", UPSAMPLE, *control_fields.FIELDS}
+_NOT_OF_ACTIONS = {"audio_reference", "output_format", "response_format", UPSAMPLE, *control_fields.FIELDS}
 ACTION = Schema(
     {
         **{name: coercion for name, coercion in VIDEO.accepted.items() if name not in _NOT_OF_ACTIONS},
@@ -288,6 +303,7 @@ _IMAGES: dict[str, Coercion[Any]] = _COMMON | {
         "Format of each image.", default="png"
     ),
     "output_compression": read.within(0, 100).with_schema("Quality of JPEG and WEBP.", default=100),
+    "background": foreign_fields.background,
 }
 _PICTURE = _reference("image").with_schema(
     f"The picture to edit, which is required: an upload in a form, {EXAMPLE}, or a URL."
@@ -318,7 +334,6 @@ EDIT = Schema(
         **dict.fromkeys(("mask", "mask_image"), _MASK),
         "reference_image": "is not used by Cosmos 3, which edits one picture; send it as image",
         "video": _NO_EDIT,
-        "stream": "is not served by this route; leave it out, and the answer comes at once",
         UPSAMPLE: _NO_UPSAMPLING,
     },
 )

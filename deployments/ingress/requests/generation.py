@@ -96,8 +96,6 @@ def read_video(body: Body) -> Generation:
     given = GivenFields.collect(body, tables.VIDEO)
     reference, media = _reference(given)
     controls = read_controls(given)
-    if given.value("num_outputs_per_prompt", 1) > 1:
-        given.ignore("num_outputs_per_prompt")
     mode = _mode(given, reference, media, bool(controls.controls))
     values: dict[str, Any] = {"controls": controls.controls} if controls.controls else {}
     if given.value(_SOUND) is not None:
@@ -240,10 +238,14 @@ def _frames_of_seconds(given: GivenFields) -> int | None:
     if "seconds" not in given or fps <= 0:
         return None
     frames: float = given.value("seconds") * fps
-    if not 1 <= frames <= MAX_FRAMES:
-        reason = f"is {given.value('seconds'):g} at {fps:g} frames per second; expected at most {MAX_FRAMES} frames"
-        raise given.refusal("seconds", reason)
-    return int(frames)
+    if 1 <= frames <= MAX_FRAMES:
+        return int(frames)
+    if frames < 1:
+        trouble, bound = "less than one frame", f"at least {1 / fps:g}"
+    else:
+        trouble, bound = f"more than {MAX_FRAMES} frames", f"at most {MAX_FRAMES / fps:g}"
+    found = f"is {given.value('seconds'):g}, which is {trouble} at {fps:g} frames per second"
+    raise given.refusal("seconds", f"{found}; expected {bound}")
 
 
 def _generation(given: GivenFields, mode: Mode, values: dict[str, Any], names: Mapping[str, str]) -> Generation:

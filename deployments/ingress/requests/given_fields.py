@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from cosmos3_core.errors import RequestError
 from deployments.ingress.errors import ApiError, bad_field
 from deployments.ingress.requests import fields as tables
-from deployments.ingress.requests.body import Body
+from deployments.ingress.requests.body import Body, Upload
 from deployments.ingress.requests.coercions import InnerError, is_absent, is_harmless, structure
 
 
@@ -50,9 +52,17 @@ class GivenFields:
             ApiError: 400, with the client's name of the field.
         """
         given = cls()
+        outside: dict[str, GivenField] = {}
         for prefix, layer in _layers(body):
-            given.layers.append(given._read(prefix, layer, schema))
-            given.fields |= given.layers[-1]
+            read = given._read(prefix, layer, schema)
+            if not prefix:
+                # Files of controls come first and contradict nothing.
+                outside = dict(read)
+            elif prefix.removesuffix(".") in tables.MERGED:
+                _check_agreement(prefix, read, outside)
+                outside |= read
+            given.layers.append(read)
+            given.fields |= read
         return given
 
     def __contains__(self, field: str) -> bool:
@@ -86,6 +96,9 @@ class GivenFields:
         read: dict[str, GivenField] = {}
         for name, sent in layer.items():
             canonical = tables.ALIASES.get(name, name)
+            if _is_file(sent) and schema.coercion(name) is None and schema.refusal(name) is None:
+                expected = ", ".join(schema.files) or "none"
+                raise ApiError(400, f"{name} is no file that this route takes; expected {expected}", param=name)
             meant_empty = isinstance(sent, dict) and canonical in tables.MEANT_EMPTY
             says_none = sent != "" and canonical in tables.EMPTY_MEANS_NONE
             if (is_absent(sent) and not meant_empty and not says_none) or canonical in tables.COSMETIC:
@@ -100,7 +113,7 @@ class GivenFields:
                 self.ignored.append(prefix + name)
                 continue
             prior = read.get(canonical)
-            if prior is not None and prior.value != value:
+            if prior is not None and not _same(prior.value, value):
                 reason = f"contradicts {prior.name}, another name of the same field; send only one of them"
                 raise ApiError(400, f"{name} {reason}", param=name)
             read[canonical] = GivenField(name, sent, value)
@@ -118,10 +131,27 @@ class GivenFields:
             raise ApiError(400, f"{place} {error}", param=place) from None
 
 
+def _is_file(value: Any) -> bool:
+    return isinstance(value, Upload) or (isinstance(value, list) and any(isinstance(part, Upload) for part in value))
+
+
+def _same(one: Any, other: Any) -> bool:
+    return bool(np.array_equal(one, other)) if isinstance(one, np.ndarray) else bool(one == other)
+
+
+def _check_agreement(prefix: str, read: Mapping[str, GivenField], outside: Mapping[str, GivenField]) -> None:
+    """Check that a place that has no precedence says nothing else than the places that it is merged with."""
+    for field in read.keys() & outside.keys():
+        if not _same(read[field].value, outside[field].value):
+            name = prefix + read[field].name
+            raise ApiError(400, f"{name} contradicts {outside[field].name}; send only one of them", param=name)
+
+
 def _layers(body: Body) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """The fields by place, in ascending precedence, each place with the prefix of its fields' names."""
     top = dict(body.fields)
-    containers = {name: _container(name, top.pop(name, None)) for name in (tables.FILLER, *tables.CONTAINERS)}
+    merged = {name: dict(_container(name, top.pop(name, None))) for name in tables.MERGED}
+    containers = {name: _united(name, (top, *merged.values())) for name in (tables.FILLER, *tables.CONTAINERS)}
     controls: dict[str, Any] = {}
     for name, uploads in body.uploads.items():
         file = uploads if len(uploads) > 1 else uploads[0]
@@ -129,14 +159,25 @@ def _layers(body: Body) -> Iterator[tuple[str, Mapping[str, Any]]]:
         if name in tables.MEANT_EMPTY:
             controls[name] = file
             continue
-        if name in top or name in containers:
+        if name in top or name in containers or name in merged:
             raise ApiError(400, f"{name} is given as a file; expected text, and only once", param=name)
         top[name] = file
     yield "", controls
     yield f"{tables.FILLER}.", containers.pop(tables.FILLER)
     yield "", top
-    for name, layer in containers.items():
+    for name, layer in (merged | containers).items():
         yield f"{name}.", layer
+
+
+def _united(name: str, holders: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """Take an object of further fields out of all that may hold it, as one."""
+    united: dict[str, Any] = {}
+    for holder in holders:
+        for field, value in _container(name, holder.pop(name, None)).items():
+            if united.setdefault(field, value) != value:
+                message = f"{name}.{field} is given twice with different values; send only one of them"
+                raise ApiError(400, message, param=f"{name}.{field}")
+    return united
 
 
 def _container(name: str, value: Any) -> Mapping[str, Any]:

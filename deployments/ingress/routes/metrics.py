@@ -41,7 +41,7 @@ class HttpMetrics:
     def count(self, scope: Scope, status: int, seconds: float) -> None:
         """Count an answer; status 0 means that the client hung up before there was one."""
         route = scope.get("route")
-        path = getattr(route, "path", UNKNOWN_ROUTE)
+        path = getattr(route, "path_format", UNKNOWN_ROUTE)
         # A client may send any word as a method, and each label value makes a time series.
         method = scope["method"] if scope["method"] in METHODS else "OTHER"
         self._requests.labels(method, path, str(status)).inc()

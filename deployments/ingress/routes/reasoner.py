@@ -21,9 +21,11 @@ from deployments.ingress.requests.reasoner.addresses import in_chat, in_response
 from deployments.ingress.requests.reasoner.attachments import ReadRequest
 from deployments.ingress.requests.reasoner.chat import read_chat
 from deployments.ingress.requests.reasoner.completion import read_completion
+from deployments.ingress.requests.reasoner.fields import with_merged
 from deployments.ingress.requests.reasoner.responses import read_responses
 from deployments.ingress.requests.reasoner.tokens import read_detokenize, read_tokenize
 from deployments.ingress.waiting import while_connected
+from deployments.redaction import redacted
 from deployments.wire.reasoner_calls import STREAMED, Operation, ReasonerAnswer, ReasonerCall
 
 DONE = "data: [DONE]\n\n"
@@ -62,7 +64,7 @@ async def detokenize(request: Request) -> Response:
 
 async def _asked(request: Request, operation: Operation, read: Reader, find: Finder | None = None) -> Response:
     graph: Graph = request.app.state.graph
-    body = await read_json(request)
+    body = with_merged(await read_json(request))
     model = body.get("model")
     if model is not None and not isinstance(model, str):
         raise ApiError(400, "model must be a string", param="model")
@@ -118,4 +120,5 @@ def _with_request_id(answer: ReasonerAnswer, request_id: str) -> dict[str, Any]:
     error = answer.body.get("error")
     if not isinstance(error, dict):
         return answer.body
-    return {**answer.body, "error": {**error, "request_id": request_id}}
+    told = {"message": redacted(error["message"])} if isinstance(error.get("message"), str) else {}
+    return {**answer.body, "error": {**error, **told, "request_id": request_id}}

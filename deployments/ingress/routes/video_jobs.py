@@ -20,6 +20,7 @@ from deployments.ingress.requests.coercions import excerpt, flag, within
 from deployments.jobs.job import MAX_PAGE, Job, preview_jpeg
 
 MP4: Literal["video/mp4"] = "video/mp4"
+EVENT_STREAM = "text/event-stream"
 POLL_AFTER_MS = 500
 MAX_DIGITS = 9
 LOWEST_ERROR, HIGHEST_ERROR, DEFAULT_ERROR = 400, 599, 500
@@ -120,6 +121,9 @@ async def video_events(request: Request) -> Response:
     if job.final and newest is not None and int(last) == newest.number:
         # This status tells a browser not to reconnect.
         return Response(status_code=204)
+    if request.method == "HEAD":
+        # There is nothing to wait for.
+        return Response(media_type=EVENT_STREAM)
 
     async def events() -> AsyncIterator[ServerSentEvent]:
         async with aclosing(graph.jobs.watch(job.id, int(last))) as stream:

@@ -50,7 +50,7 @@ def test_every_accepted_field_is_a_property(name: str) -> None:
     served = set(table.accepted) | {
         alias for alias in tables.ALIASES if table.coercion(alias) and not table.refusal(alias)
     }
-    assert set(properties) == served | {tables.FILLER, *tables.CONTAINERS}
+    assert set(properties) == served | {tables.FILLER, *tables.CONTAINERS, *tables.MERGED}
     assert set(table.accepted).isdisjoint(table.refused)
     assert all(schema["description"] for schema in properties.values())
 
@@ -139,7 +139,7 @@ def test_a_field_that_is_refused_or_unknown_is_not_a_property() -> None:
     assert "control_path" not in components()["VideoRequest"]["properties"]
     assert "input_reference" not in components()["ImageRequest"]["properties"]
     schema = tables.Schema({"seed": tables.VIDEO.accepted["seed"]}, {"deterministic_seed": "is refused"})
-    assert set(body_schema(schema)["properties"]) == {"seed", tables.FILLER, *tables.CONTAINERS}
+    assert set(body_schema(schema)["properties"]) == {"seed", tables.FILLER, *tables.CONTAINERS, *tables.MERGED}
 
 
 @pytest.mark.parametrize(

@@ -218,7 +218,7 @@ def test_fields_without_an_envelope() -> None:
         (envelope(images={"a": np.zeros((0, 4, 3), np.uint8)}), "input.observation.images.a", "cannot be used"),
         (envelope(images={"a" * 10**6: 3}), f"input.observation.images.{'a' * 64}", "a number"),
         (envelope(images={"a": 3}), "input.observation.images.a", "a number"),
-        (envelope(images={"a": {"base64": "A A="}}), "input.observation.images.a", "not valid base64"),
+        (envelope(images={"a": {"base64": "A A!"}}), "input.observation.images.a", "not valid base64"),
         (envelope(images={"a": {"base64": 3}}), "input.observation.images.a", "expected text"),
         (envelope(images={"a": "https://example.com/x.png"}), "input.observation.images.a", "not fetched"),
         (envelope(images={"a": "/etc/passwd"}), "input.observation.images.a", "data URI"),

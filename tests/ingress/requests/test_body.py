@@ -61,6 +61,18 @@ def test_json_routes_take_only_json(content_type: str | None) -> None:
     assert (error.status, error.message) == (400, "Unsupported Media Type: Only 'application/json' is allowed")
 
 
+@pytest.mark.parametrize("content_type", [None, "", " "])
+def test_without_a_body_and_its_type_the_fields_are_missed(content_type: str | None) -> None:
+    assert asyncio.run(awaited(read_json, request_of(b"", content_type))) == {}
+    assert asyncio.run(awaited(read_body, request_of(b"", content_type))) == Body({})
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "image/png"])
+def test_an_empty_body_of_another_type_is_refused(content_type: str) -> None:
+    for reader in (read_json, read_body):
+        assert refused(reader, b"", content_type).message.startswith("Unsupported Media Type: ")
+
+
 def test_video_routes_name_their_media_types() -> None:
     error = refused(read_body, b"{}", "text/plain")
     assert error.status == 400
@@ -70,7 +82,8 @@ def test_video_routes_name_their_media_types() -> None:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"", "line 1, column 1"),
+        (b"", "body is empty; expected JSON"),
+        (b" ", "line 1, column 2"),
         (b'{"secret": }', "position 11"),
         (b'{"secret" 1}', "Expecting ':' delimiter at line 1"),
         (b'{"secret": "\\x"}', "escape"),

@@ -51,6 +51,29 @@ def test_explicit_mode_must_fit_the_inputs(mp4: bytes) -> None:
     assert refused({"model_mode": "text2video"}, image=PNG).param == "model_mode"
 
 
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        (
+            {"seconds": 0.5, "fps": 1},
+            "is 0.5, which is less than one frame at 1 frames per second; expected at least 1",
+        ),
+        ({"seconds": "0.01"}, "is 0.01, which is less than one frame at 24 frames per second; expected at least 0.04"),
+        (
+            {"seconds": 60, "fps": 20},
+            "is 60, which is more than 400 frames at 20 frames per second; expected at most 20",
+        ),
+        (
+            {"seconds": "401", "video_params": {"fps": 1}},
+            "more than 400 frames at 1 frames per second; expected at most 400",
+        ),
+        ({"seconds": "1e200"}, "is 1e+200, which is more than 400 frames"),
+    ],
+)
+def test_a_length_says_which_would_be_right(fields: dict[str, Any], says: str) -> None:
+    assert says in refused(fields).message and refused(fields).param == "seconds"
+
+
 def test_one_frame_is_still_a_video() -> None:
     assert video({"num_frames": 1, "seconds": 1, "fps": 8}).request.mode is Mode.TEXT_TO_VIDEO
 
@@ -228,13 +251,13 @@ def test_an_edits_picture(given: dict[str, Any]) -> None:
 def test_an_edits_fields() -> None:
     fields = {"n": "2", "response_format": "file", "output_format": "webp", "output_compression": "80", "size": "auto"}
     sampler = {"negative_prompt": "blue", "steps": "5", "guidance": "3", "flow_shift": "4", "mode": "i2i"}
-    extra = {"extra_args": json.dumps({"seed": 7, "background": "auto"}), "stream": "false"}
+    extra = {"extra_args": json.dumps({"seed": 7, "moderation": "auto"}), "stream": "false"}
     found = edit(fields | sampler | extra, image=JPEG)
     assert (found.n, found.response_format, found.output_format, found.output_compression) == (2, "file", "webp", 80)
     request = found.request
     assert (request.image, request.negative_prompt, request.width, request.seed) == (JPEG, "blue", None, 7)
     assert (request.num_inference_steps, request.guidance_scale, request.flow_shift) == (5, 3.0, 4.0)
-    assert found.ignored == ("extra_args.background",)
+    assert found.ignored == ("extra_args.moderation",)
     assert (edit({"size": "320x192"}, image=PNG).request.width, edit({}, image=PNG).size) == (320, None)
     assert len({edit({}, image=PNG).request.seed for _ in range(4)}) == 4
 

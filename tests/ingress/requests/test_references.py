@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from deployments.ingress.requests.body import Body, Upload
 from deployments.ingress.requests.generation import read_video
 from deployments.ingress.requests.references import SILENCE
 from tests.ingress.requests.reading import JPEG, PNG, refused, uri, video
+from tests.parity.cases import picture
 
 WAV = base64.b64decode(SILENCE.partition(",")[2])
 
@@ -86,10 +88,10 @@ def test_video_reference(mp4: bytes) -> None:
         ({"image_reference": uri(PNG, "video/mp4")}, "holds a video; expected an image"),
         ({"image_reference": "data:image/png,AAAA"}, "without base64"),
         ({"image_reference": "data:image/png;base64"}, "without base64"),
-        ({"image_reference": "data:image/png;base64,A A="}, "not valid base64"),
-        ({"image_reference": "data:image/png;base64,AAA"}, "not valid base64"),
+        ({"image_reference": "data:image/png;base64,A A!"}, "not valid base64"),
+        ({"image_reference": "data:image/png;base64,AAAAA"}, "not valid base64"),
         ({"image_reference": "data:image/png;base64,é"}, "not valid base64"),
-        ({"image_reference": "data:image/png;base64,_-8="}, "not valid base64"),
+        ({"image_reference": "data:image/png;base64,_-8=A"}, "not valid base64"),
         ({"image_reference": "data:image/png;base64,"}, "empty"),
         ({"image_reference": base64.b64encode(PNG).decode()}, "is not a data URI"),
         ({"input_reference": "data:text/plain;base64,aGVsbG8="}, "cannot be read"),
@@ -172,11 +174,63 @@ def test_the_example_sound_can_be_decoded() -> None:
     assert decode_audio(WAV).shape[0] == 2
 
 
+@pytest.mark.parametrize("spelling", ["wrapped", "urlsafe", "percent", "parameters", "upper case"])
+@pytest.mark.parametrize("field", ["image_reference", "input_reference", "edge"])
+def test_a_reference_as_people_send_it(field: str, spelling: str) -> None:
+    encoded = base64.b64encode(PNG).decode()
+    sent = {
+        "wrapped": "data:image/png;base64," + base64.encodebytes(PNG).decode(),
+        "urlsafe": "data:image/png;base64," + base64.urlsafe_b64encode(PNG).decode().rstrip("="),
+        "percent": quote("data:image/png;base64," + encoded, safe=""),
+        "parameters": "data:image/png;name=a.png;charset=utf-8;base64," + encoded,
+        "upper case": "DATA:IMAGE/PNG;BASE64," + encoded,
+    }[spelling]
+    request = video({field: sent}).request
+    assert (request.controls[0].video if field == "edge" else request.image) == PNG
+
+
 def test_bad_uploads() -> None:
     assert refused({}, input_reference=b"").param == "input_reference"
     assert refused({}, input_reference=b"hello").param == "input_reference"
     with pytest.raises(ApiError, match="holds 2 references"):
         read_video(Body({"prompt": "x"}, {"input_references": [Upload("a", PNG), Upload("b", PNG)]}))
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (PNG[: len(PNG) // 2], "truncated"),
+        (encode_image(picture(64, 64, seed=1), "jpeg")[:300], "Truncated File Read"),
+        (encode_image(picture(64, 64, seed=1), "webp")[:100], "image"),
+        (WAV, "video track"),
+    ],
+)
+def test_the_reason_is_that_of_the_decoder_which_knows_the_format(content: bytes, says: str) -> None:
+    message = refused({}, input_reference=content).message
+    assert message.startswith("input_reference cannot be read: ") and says in message
+    assert "as an image or a video" not in message
+
+
+def test_a_video_that_is_cut_short_is_refused_with_that_reason(mp4: bytes) -> None:
+    for name in ("input_reference", "depth"):
+        with pytest.raises((ApiError, RequestError), match="the file is cut short"):
+            read_inputs(video({}, **{name: mp4[:-40]}).request)
+
+
+def test_a_damaged_control_is_refused_with_the_reason_of_the_decoder_which_knows_it() -> None:
+    with pytest.raises(RequestError, match=r"cannot decode image from .*truncated"):
+        read_inputs(video({}, depth=PNG[: len(PNG) // 2]).request)
+
+
+@pytest.mark.parametrize(
+    "content", [b"hello", b"\0" * 100, b"<svg/>", b"%PDF-1.7", b"GIF89a", PNG[:8], b"RIFF    WEBP"]
+)
+@pytest.mark.parametrize("field", ["input_reference", "image_reference", "video_reference", "depth", "image"])
+def test_no_refusal_shows_an_object(field: str, content: bytes) -> None:
+    with pytest.raises((ApiError, RequestError)) as caught:
+        read_inputs(video({}, **{field: content}).request)
+    assert "0x" not in str(caught.value) and "<" not in str(caught.value), caught.value
+    assert "expected a complete" in str(caught.value)
 
 
 def test_references_cannot_be_combined(mp4: bytes) -> None:

@@ -74,14 +74,14 @@ def _in_pairs(jobs: list[Job]) -> list[set[tuple[str | None, str]]]:
 
 
 def test_an_edit_answers_as_images_do(stub: StubGraph, jobs: CompletedJobs) -> None:
-    answer = edited(stub, n="2", background="opaque")
+    answer = edited(stub, n="2", moderation="low")
     assert answer.status_code == 200, answer.text
     found = answer.json()
     conforms(found, "ImagesAnswer")
     assert found["size"] == "512x288", "the picture's aspect, its longer side 512"
     assert [image["seed"] for image in found["data"]] == [5, 6]
     assert [base64.b64decode(image["b64_json"]) for image in found["data"]] == [WIDE, WIDE]
-    assert (answer.headers["x-model"], answer.headers["x-ignored-fields"]) == ("nano", "background")
+    assert (answer.headers["x-model"], answer.headers["x-ignored-fields"]) == ("nano", "moderation")
     assert [(job.kind, job.request["fields"]["mode"]) for job in jobs.stored] == [("image", "image2image")] * 2
     assert jobs.discarded == [job.id for job in jobs.stored]
 

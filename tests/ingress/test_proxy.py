@@ -1,0 +1,179 @@
+"""The middleware of Serve's HTTP server, wrapped around Serve's own middleware and answers as Serve makes them."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+from ray.serve._private.http_util import (
+    _apply_middlewares,
+    convert_object_to_asgi_messages,
+    parse_disconnect_disabled_header,
+    parse_request_timeout_header,
+    validate_http_proxy_callback_return,
+)
+from ray.serve._private.utils import call_function_from_import_path
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from deployments.ingress.proxy import IMPORT_PATH
+from deployments.local.serve_process import DEFAULTS
+
+Headers = list[tuple[bytes, bytes]]
+
+
+def served(app: ASGIApp) -> ASGIApp:
+    """An application behind what Serve puts before it when the graph's setting is in its environment."""
+    called = call_function_from_import_path(DEFAULTS["RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"])
+    made: list[Any] = validate_http_proxy_callback_return(called)
+    wrapped: ASGIApp = _apply_middlewares(app, made)
+    return wrapped
+
+
+def ask(app: ASGIApp, headers: Headers | None = None, path: str = "/v1/models") -> httpx.Response:
+    async def asked() -> httpx.Response:
+        transport = httpx.ASGITransport(app=served(app), raise_app_exceptions=True)
+        async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
+            return await client.get(path, headers=headers or [])
+
+    return asyncio.run(asked())
+
+
+async def tell(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers with what Serve would do."""
+    headers = dict(scope["headers"])
+    names = [name.decode("latin-1").lower() for name, _ in scope["headers"]]
+    found = {
+        "timeout": parse_request_timeout_header(headers, 7.0),
+        "detached": parse_disconnect_disabled_header(headers),
+        "ids": Request(scope).headers.getlist("x-request-id"),
+        "names": names,
+    }
+    await JSONResponse(found)(scope, receive, send)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        (b"x-request-timeout-seconds", b"0.1"),
+        (b"X-Request-Timeout-Seconds", b"-1"),
+        (b"x_request_timeout_seconds", b"1"),
+        (b"x-request-timeout-seconds", b"\xff"),
+        (b"x-request-disconnect-disabled", b"?1"),
+        (b"serve_multiplexed_model_id", b"x"),
+        (b"Serve-Multiplexed-Model-Id", b"\xff"),
+        (b"x-session-id", b"1"),
+        (b"X_Session_Id", b"\xff"),
+    ],
+)
+def test_headers_that_steer_serve_do_not_reach_it(name: bytes, value: bytes) -> None:
+    found = ask(tell, [(name, value), (name, value), (b"X-Kept", b"1")]).json()
+    assert (found["timeout"], found["detached"]) == (7.0, False)
+    assert name.decode().lower() not in found["names"] and "x-kept" in found["names"]
+
+
+@pytest.mark.parametrize("given", [b"abc", b"a" * 255, b"tenant/7 b", b'"'])
+def test_a_valid_id_comes_back(given: bytes) -> None:
+    answer = ask(tell, [(b"X-Request-Id", given)])
+    assert answer.json()["ids"] == answer.headers.get_list("x-request-id") == [given.decode()]
+
+
+@pytest.mark.parametrize("given", [b"a" * 256, b"a" * 60_000, b"\xff", b"\xc3\xa9", b"a\tb", b"", b"\x7f"])
+def test_an_id_of_another_form_is_replaced_for_serve_and_for_the_client(given: bytes) -> None:
+    answer = ask(tell, [(b"X-Request-Id", given)])
+    (request_id,) = answer.json()["ids"]
+    assert re.fullmatch("[0-9a-f]{32}", request_id)
+    assert answer.headers.get_list("x-request-id") == [request_id]
+
+
+def test_of_several_ids_one_is_used() -> None:
+    answer = ask(tell, [(b"X-Request-Id", b"one"), (b"x-request-id", b"two")])
+    assert answer.json()["ids"] == answer.headers.get_list("x-request-id") == ["one"]
+
+
+def test_without_an_id_there_is_one() -> None:
+    answer = ask(tell)
+    assert answer.json()["ids"] == [answer.headers["x-request-id"]]
+
+
+def serves(status: int, text: str = "Request 1 timed out after 0.1s.", **headers: str) -> ASGIApp:
+    """Answers as Serve does where it makes an error itself."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        extra = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+        for message in convert_object_to_asgi_messages(text, status_code=status, extra_headers=extra):
+            await send(message)
+
+    return app
+
+
+@pytest.mark.parametrize(
+    ("status", "ours", "header"),
+    [
+        (404, 404, None),
+        (408, 504, ("x-should-retry", "false")),
+        (429, 429, ("retry-after", "5")),
+        (503, 503, ("retry-after", "5")),
+        (500, 500, ("x-should-retry", "false")),
+        (418, 500, ("x-should-retry", "false")),
+    ],
+)
+def test_errors_of_serve_have_the_form_of_ours(status: int, ours: int, header: tuple[str, str] | None) -> None:
+    answer = ask(serves(status), [(b"x-request-id", b"abc")])
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"], error["request_id"]) == (ours, ours, "abc")
+    assert answer.headers.get_list("x-request-id") == ["abc"]
+    assert header is None or answer.headers[header[0]] == header[1]
+    assert answer.headers["content-length"] == str(len(answer.content)) and "timed out" not in answer.text
+
+
+def test_serves_own_time_to_wait_is_kept() -> None:
+    assert ask(serves(503, Retry_After="30")).headers.get_list("retry-after") == ["30"]
+
+
+def test_an_exception_in_serve_is_an_error_of_ours() -> None:
+    async def fail(scope: Scope, receive: Receive, send: Send) -> None:
+        raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, "secret")
+
+    answer = ask(fail, [(b"x-request-id", b"abc")])
+    assert (answer.status_code, answer.json()["error"]["request_id"]) == (500, "abc")
+    assert "secret" not in answer.text
+
+
+def test_an_exception_in_the_middle_of_an_answer_ends_it() -> None:
+    async def fail(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise RuntimeError("broken")
+
+    with pytest.raises(RuntimeError, match="broken"):
+        ask(fail)
+
+
+@pytest.mark.parametrize("answer", [JSONResponse({"a": 1}, 408), PlainTextResponse("x"), JSONResponse({}, 500)])
+def test_other_answers_pass_unchanged(answer: Any) -> None:
+    found = ask(answer)
+    assert (found.status_code, found.content) == (answer.status_code, answer.body)
+
+
+def test_health_checks_of_serve_are_left_alone() -> None:
+    for path in ("/-/healthz", "/-/routes"):
+        found = ask(serves(503, "DRAINING"), path=path)
+        assert (found.status_code, found.text) == (503, "DRAINING")
+
+
+def test_other_connections_pass_through() -> None:
+    seen: list[Scope] = []
+
+    async def inner(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(scope)
+
+    made: list[Callable[..., Any]] = [entry.cls for entry in call_function_from_import_path(IMPORT_PATH)]
+    for middleware in made:
+        scope = {"type": "lifespan"}
+        asyncio.run(middleware(inner)(scope, None, None))
+        assert seen.pop() is scope
