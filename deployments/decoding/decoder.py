@@ -80,6 +80,14 @@ class MediaDecoder:
         arrays = iter(found.arrays)
         return _inputs(found.facts["shapes"], lambda shape, dtype: next(arrays))
 
+    def check_visual(self, visual: VisualInput) -> None:
+        """Decode a still, or one frame of a video, to see whether it can be.
+
+        Raises:
+            MediaError: it cannot.
+        """
+        self._ask(Operation.CHECK_VISUAL, (visual,))
+
     def visual(self, visual: VisualInput, *, wanted: Callable[[], bool] = _always) -> SampledFrames:
         """What the Reasoner looks at; a still is a video of one frame.
 

@@ -12,6 +12,7 @@ from typing import Any
 from cosmos3_core.geometry import Canvas
 from cosmos3_core.inputs import MediaInputs, read_inputs
 from cosmos3_core.media.clips import SampledFrames
+from cosmos3_core.media.frame_sampling import FrameSampling
 from cosmos3_core.media.sound import decode_audio
 from cosmos3_core.media.visual import read_frames, read_still, read_video
 from cosmos3_core.request import GenerationRequest
@@ -25,6 +26,7 @@ class Operation(StrEnum):
 
     CHECK = "check"
     INPUTS = "inputs"
+    CHECK_VISUAL = "check_visual"
     VISUAL = "visual"
     SOUND = "sound"
     PICTURE = "picture"
@@ -53,6 +55,15 @@ def _arrays(inputs: MediaInputs) -> list[Any]:
     return [array for array in (inputs.frames, *inputs.controls.values(), inputs.sound) if array is not None]
 
 
+def _check_visual(visual: VisualInput) -> Packed:
+    """Decode a still, or one frame of a video; whoever reads the others says what is wrong with them."""
+    if visual.kind is VisualKind.VIDEO:
+        read_video(visual.files[0], FrameSampling(num_frames=1))
+    else:
+        read_still(visual.files[0])
+    return Packed()
+
+
 def _visual(visual: VisualInput) -> Packed:
     if visual.kind is VisualKind.IMAGE:
         still = read_still(visual.files[0])[None]
@@ -75,6 +86,7 @@ def _picture(file: bytes, canvas: Canvas) -> Packed:
 WORK: Mapping[Operation, Callable[..., Packed]] = {
     Operation.CHECK: _check,
     Operation.INPUTS: _inputs,
+    Operation.CHECK_VISUAL: _check_visual,
     Operation.VISUAL: _visual,
     Operation.SOUND: _sound,
     Operation.PICTURE: _picture,

@@ -11,6 +11,8 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
+from cosmos3_core.media.checks import MediaError
+from deployments.decoding.decoder import MediaDecoder
 from deployments.ingress.errors import ApiError, as_api_error
 from deployments.ingress.graph import Graph
 from deployments.ingress.middleware import request_id_of
@@ -26,7 +28,7 @@ from deployments.ingress.requests.reasoner.responses import read_responses
 from deployments.ingress.requests.reasoner.tokens import read_detokenize, read_tokenize
 from deployments.ingress.waiting import while_connected
 from deployments.redaction import redacted
-from deployments.wire.reasoner_calls import STREAMED, Operation, ReasonerAnswer, ReasonerCall
+from deployments.wire.reasoner_calls import STREAMED, AttachedMedium, Operation, ReasonerAnswer, ReasonerCall
 
 DONE = "data: [DONE]\n\n"
 
@@ -72,6 +74,7 @@ async def _asked(request: Request, operation: Operation, read: Reader, find: Fin
     if find is not None:
         await fetch_media(request, lambda: find(body), NOT_FETCHED)
     checked = await asyncio.to_thread(read, body)
+    await asyncio.gather(*(_check_medium(graph.decoder, medium) for medium in checked.media))
     # An adapter is a model to vLLM; the model itself is also reached without a name.
     name = model if model in served.card.chat_adapters else served.card.name
     call = ReasonerCall(request_id_of(request), operation, {**checked.body, "model": name}, checked.media)
@@ -79,6 +82,13 @@ async def _asked(request: Request, operation: Operation, read: Reader, find: Fin
         return await _streamed(request, graph.ask_stream(served.application, call), operation)
     answer = await while_connected(request, graph.ask(served.application, call))
     return JSONResponse(_with_request_id(answer, call.request_id), answer.status)
+
+
+async def _check_medium(decoder: MediaDecoder, medium: AttachedMedium) -> None:
+    try:
+        await decoder.apart(decoder.check_visual, medium.visual)
+    except MediaError as error:
+        raise ApiError(400, f"{medium.field} cannot be read: {error}", param=medium.field) from error
 
 
 async def _streamed(
