@@ -69,8 +69,12 @@ def _serve(graph: RunningGraph, timeout: float) -> NoReturn:
             graph.wait_ready(timeout, progress.update)
         console.print(f"serving after {progress.elapsed:.0f} s; Ctrl-C ends it. Try:\n  curl {graph.url}/v1/models")
         print(graph.url, flush=True)
+        shown = graph.status()
         while True:
             graph.check()
+            before, shown = shown, graph.status()
+            for line in stage_changes(before, shown):
+                console.print(f"{progress.elapsed:5.0f} s  {line}", soft_wrap=True, markup=False, highlight=False)
             time.sleep(0.5)
     except (KeyboardInterrupt, SystemExit):
         console.print("stopping ...")
@@ -143,6 +147,16 @@ class StartProgress:
     def _awaited(self) -> str:
         stages = ", ".join(f"{name}/{each.name}" for name, each in _deployments(self._status) if not each.healthy)
         return f"; waiting for {stages}" if stages else ""
+
+
+def stage_changes(before: GraphStatus, after: GraphStatus) -> list[str]:
+    """A line for each stage of a serving graph that is not what it was: it died, came back, grew or shrank."""
+    known = {(application, stage.name): stage for application, stage in _deployments(before)}
+    return [
+        f"{application}/{stage.name} {stage.status} {_replicas(stage)} {stage.message.partition(chr(10))[0]}".rstrip()
+        for application, stage in _deployments(after)
+        if known.get((application, stage.name)) != stage
+    ]
 
 
 def default_data_folder(recipe: Path, port: int) -> Path:

@@ -35,6 +35,8 @@ from deployments.wire.upsampling import UpsampledPrompt, UpsamplingFailed
 
 RETRY_DELAY_S = 1.0
 UNAVAILABLE_S = 5.0
+# How long a job that no client waits for asks again for a prompt, where the Reasoner is busy or away.
+UPSAMPLING_PATIENCE_S = 900.0
 DATABASE_PAUSES_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 
 
@@ -112,6 +114,7 @@ class Driver:
         )
         # An earlier try, or an earlier owner, may have left a snapshot.
         resume = attempt > 1 or job.started_at is not None
+        patience_ends = time.monotonic() + UPSAMPLING_PATIENCE_S
         while True:
             try:
                 outcome = await generate(
@@ -131,6 +134,11 @@ class Driver:
                 await asyncio.sleep(UNAVAILABLE_S)
                 # It may be that only the Decoder is not available, and a snapshot was saved.
                 resume = True
+            except UpsamplingFailed as error:
+                if not error.again or not job.detached or time.monotonic() > patience_ends:
+                    raise
+                log.warning("no prompt yet: %s", error)
+                await asyncio.sleep(UNAVAILABLE_S)
             else:
                 await self._complete(call, outcome, attempt)
                 return

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from deployments.cli.serve import StartProgress, default_data_folder
+from deployments.cli.serve import StartProgress, default_data_folder, stage_changes
 from deployments.local.status import ApplicationStatus, DeploymentStatus, GraphStatus
 
 
@@ -36,6 +36,18 @@ def printed(statuses: dict[float, GraphStatus]) -> list[list[str]]:
     for now, current in statuses.items():  # noqa: B007 - the clock reads it
         progress.update(current)
     return [line.strip().split("  ")[-2:] for line in out.getvalue().splitlines()]
+
+
+def test_a_stage_of_a_serving_graph_that_dies_and_comes_back_is_told() -> None:
+    def serving(state: str, running: str, message: str = "") -> GraphStatus:
+        encoder = DeploymentStatus("Encoder", state, message, {running: 1})
+        other = DeploymentStatus("Decoder", "HEALTHY", "", {"RUNNING": 1})
+        return GraphStatus("serving", "", (ApplicationStatus("nano", "RUNNING", "", (encoder, other)),))
+
+    healthy, dead = serving("HEALTHY", "RUNNING"), serving("UNHEALTHY", "STARTING", "A replica died.")
+    assert stage_changes(healthy, healthy) == []
+    assert stage_changes(healthy, dead) == ["nano/Encoder UNHEALTHY 1 starting A replica died."]
+    assert stage_changes(dead, healthy) == ["nano/Encoder HEALTHY 1 running"]
 
 
 def test_without_a_terminal_each_change_is_a_line() -> None:

@@ -154,10 +154,39 @@ def test_an_upsampled_prompt_is_kept_before_the_generation_goes_on(
     run(test)
 
 
-@pytest.mark.parametrize(("again", "code"), [(True, 503), (False, 502)])
-def test_a_job_without_a_prompt_fails_and_says_why(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, again: bool, code: int
+def test_a_job_that_no_client_waits_for_asks_a_busy_reasoner_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(driver, "UNAVAILABLE_S", 0.01)
+    asked: list[str] = []
+
+    async def generate(*, call: Any, **_: Any) -> None:
+        asked.append(call.job_id)
+        if len(asked) < 4:
+            raise UpsamplingFailed("the Reasoner is busy", again=True)
+        await asyncio.Event().wait()
+
+    use_flow(monkeypatch, generate)
+
+    async def test() -> None:
+        async with started(tmp_path) as replica:
+            await replica.submit(replace(plain_job(tmp_path), detached=True))
+            while len(asked) < 4:
+                await asyncio.sleep(0.01)
+            job = await replica.get("job")
+            assert job is not None and (job.tries, job.interruptions, job.final) == (1, [], False)
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("again", "detached", "code"), [(True, False, 503), (False, False, 502), (False, True, 502), (True, True, 503)]
+)
+def test_a_job_without_a_prompt_fails_and_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, again: bool, detached: bool, code: int
+) -> None:
+    monkeypatch.setattr(driver, "UPSAMPLING_PATIENCE_S", 0.0)
+
     async def generate(**_: Any) -> None:
         failed = UpsamplingFailed("the Reasoner wrote none", again)
         raise cast(Any, RayTaskError)("upsample", "a traceback", failed).as_instanceof_cause()
@@ -166,7 +195,7 @@ def test_a_job_without_a_prompt_fails_and_says_why(
 
     async def test() -> None:
         async with started(tmp_path) as replica:
-            await replica.submit(plain_job(tmp_path))
+            await replica.submit(replace(plain_job(tmp_path), detached=detached))
             failed = await first(replica, "job", "failed")
             assert failed.data["error"] == {"code": code, "message": "the Reasoner wrote none"}
             job = await replica.get("job")
