@@ -42,13 +42,16 @@ def media_kind(source: Source) -> MediaKind:
     """Whether a file is a still or a video.
 
     Raises:
-        MediaError: it begins like none of the formats that are read.
+        MediaError: it begins like none of the formats that are read, or cannot be opened.
     """
     if isinstance(source, bytes):
         content = source
     else:
-        with open(source, "rb") as file:
-            content = file.read(SIGNATURE_BYTES)
+        try:
+            with open(source, "rb") as file:
+                content = file.read(SIGNATURE_BYTES)
+        except OSError as error:
+            raise MediaError(f"the file cannot be opened: {error.strerror}") from error
     box, brand = content[4:8], content[8:12]
     container = content[8:12] if content[:4] == b"RIFF" else b""
     if content.startswith(_STILLS) or container == b"WEBP" or (box == b"ftyp" and brand in _STILL_BRANDS):
