@@ -71,8 +71,10 @@ class Encoder:
         self._prompts: ByteCache[str, KeyValuesReference] = ByteCache(
             budget.key_value_bytes, lambda entry: entry.values.nbytes
         )
-        self._decoder = MediaDecoder(settings.decoding, ready=True)
-        self._visuals = VisualQueue(self.compute, self._decoder, lambda: self.vision, budget.embedding_bytes)
+        # A process of their own for generations: they wait for it on the compute thread, and not for chats' videos.
+        self._decoder = MediaDecoder(settings.decoding.model_copy(update={"processes": 1}))
+        visuals = MediaDecoder(settings.decoding, ready=settings.reasoner is not None)
+        self._visuals = VisualQueue(self.compute, visuals, lambda: self.vision, budget.embedding_bytes)
         self._requests = {"encode": 0, "embed": 0}
         self._publish_seconds = 0.0
         self._read: _ReadRequest | None = None

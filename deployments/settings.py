@@ -76,7 +76,7 @@ class DecodingSettings(Settings):
     """
 
     processes: Annotated[int, Field(ge=1)] = 2
-    memory_bytes: Annotated[int, Field(ge=64 * MEGABYTE)] = 4096 * MEGABYTE
+    memory_bytes: Annotated[int, Field(ge=256 * MEGABYTE)] = 4096 * MEGABYTE
     seconds: Annotated[float, Field(gt=0)] = 2.0
     confined: bool = True
 

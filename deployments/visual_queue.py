@@ -23,8 +23,8 @@ from deployments.wire.visual_input import VisualInput, VisualKind
 MAX_BATCH_FILES = 16
 MAX_BATCH_PIXELS = 2**20
 """Images share a pass of the ViT while their pixels stay below this; beyond it a pass gains nothing by sharing."""
-MAX_DECODED_VIDEOS = 2
-"""Videos that are held decoded at once."""
+MAX_DECODED_VIDEOS = 1
+"""Videos that are decoded, or held decoded, at once: images go by them in the other decoding process."""
 
 
 @dataclass(eq=False)

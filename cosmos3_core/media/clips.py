@@ -5,7 +5,6 @@ Frames come as stored: no HDR tone mapping, no deinterlacing, and no correction 
 
 from __future__ import annotations
 
-import heapq
 import math
 import sys
 from collections import deque
@@ -32,8 +31,9 @@ from cosmos3_core.media.source import Source, demuxed
 SCALING = Scaler.BILINEAR | Scaler.FULL_CHR_H_INP | Scaler.FULL_CHR_H_INT | Scaler.ACCURATE_RND | Scaler.BITEXACT
 # The matrices 0, 2 and 3 of ISO/IEC 23091-2 (RGB, unspecified, reserved) say nothing about YUV.
 _NO_MATRIX = (0, 2, 3)
-# Of these every packet shows one frame, so that a frame that a decoder passed over is missed.
-_ONE_FRAME_A_PACKET = ("vp9", "libvpx-vp9", "libdav1d", "av1", "h264", "hevc")
+# Of these each packet shows one frame, in order, and the containers keep its time, so that a lost frame is noticed.
+_ONE_FRAME_A_PACKET = ("vp9", "libvpx-vp9", "libdav1d", "av1", "libaom-av1")
+_WITH_TIMES = ("mov", "matroska")
 
 
 @dataclass(frozen=True)
@@ -148,19 +148,21 @@ def _decoded(container: InputContainer, stream: VideoStream) -> Iterator[av.Vide
     """The frames of a track in display order.
 
     Raises:
-        MediaError: a frame behind the first one is lost: some of FFmpeg's decoders pass over what they cannot read.
+        MediaError: a frame is lost: FFmpeg's decoders of VP9 and AV1 pass over what they cannot read.
     """
-    complete, begun = stream.codec_context.name in _ONE_FRAME_A_PACKET, False
-    expected: list[int] = []
+    complete = stream.codec_context.name in _ONE_FRAME_A_PACKET and container.format.name.startswith(_WITH_TIMES)
+    expected: deque[int] = deque()
     for packet in container.demux(stream):
         if complete and packet.pts is not None and not packet.is_discard:
-            heapq.heappush(expected, packet.pts)
+            if expected and packet.pts < expected[-1]:
+                # Recordings that were joined: their times begin anew.
+                expected.clear()
+            expected.append(packet.pts)
         for frame in packet.decode():
             announce(frame.width * frame.height)
             while expected and frame.pts is not None and expected[0] <= frame.pts:
-                if heapq.heappop(expected) != frame.pts and begun:
+                if expected.popleft() != frame.pts:
                     raise MediaError("a frame is damaged")
-            begun = True
             yield frame
     if expected:
         raise MediaError("a frame is damaged")

@@ -10,8 +10,8 @@ from cosmos3_core.media.checks import MediaError
 from cosmos3_core.media.source import Source
 from cosmos3_core.modes import MediaKind
 
-# The longest that is looked at: two packets of an MPEG transport stream.
-SIGNATURE_BYTES = 2 * 188
+# Enough for two packets of an MPEG transport stream, in the form of discs and cameras as well.
+SIGNATURE_BYTES = 400
 _STILLS = (
     b"\xff\xd8\xff",  # JPEG
     b"\x89PNG\r\n\x1a\n",
@@ -24,7 +24,10 @@ _STILLS = (
     b"MM\x00+",
 )
 # ISO/IEC 23008-12 (HEIF) and AVIF: single pictures and sequences, of which the first picture counts.
-_STILL_BRANDS = (b"mif1", b"msf1", b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"avif", b"avis", b"jpeg")
+_STILL_BRANDS = (
+    *(b"mif1", b"mif2", b"miaf", b"msf1", b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"),
+    *(b"avif", b"avis", b"avci", b"avcs", b"jpeg", b"jpgs"),
+)
 _VIDEOS = (
     b"\x1a\x45\xdf\xa3",  # Matroska and WebM
     b"\x00\x00\x01\xba",  # MPEG program stream
@@ -34,8 +37,12 @@ _VIDEOS = (
     b"OggS",
 )
 # The first box of an MP4 or MOV file; old MOV files have no `ftyp`.
-_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"styp", b"moof", b"sidx")
-_SYNC = 0x47
+_BOXES = (
+    *(b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"styp", b"moof", b"sidx"),
+    *(b"uuid", b"emsg", b"prft"),
+)
+# Where the packets of a transport stream begin with this byte: bare, and behind a time as discs and cameras have it.
+_SYNC, _PACKETS = b"\x47", ((0, 188), (4, 196))
 
 
 def media_kind(source: Source) -> MediaKind:
@@ -56,7 +63,7 @@ def media_kind(source: Source) -> MediaKind:
     container = content[8:12] if content[:4] == b"RIFF" else b""
     if content.startswith(_STILLS) or container == b"WEBP" or (box == b"ftyp" and brand in _STILL_BRANDS):
         return "image"
-    transport = content[:1] == content[188:189] == bytes([_SYNC])
+    transport = any(content[one : one + 1] == content[two : two + 1] == _SYNC for one, two in _PACKETS)
     if content.startswith(_VIDEOS) or container == b"AVI " or box in _BOXES or transport:
         return "video"
     formats = "JPEG, PNG, WEBP, BMP, GIF, TIFF, AVIF, HEIC, MP4, MOV, WebM, Matroska, AVI or MPEG"

@@ -45,6 +45,7 @@ def _resampled(container: InputContainer, sampling_rate: int) -> Iterator[NDArra
             layout = "mono" if frame.layout.nb_channels == 1 else "stereo"
             resampler = AudioResampler("fltp", layout, sampling_rate, options={"rematrix_maxval": "1.0"})
         # Where there is nothing to convert, PyAV returns the flushing None itself.
+        announce(0 if frame is None else frame.samples)
         for chunk in filter(None, resampler.resample(frame)):
             announce(chunk.samples)
             yield np.asarray(chunk.to_ndarray(), np.float32)

@@ -25,8 +25,6 @@ IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "HEIF")
 """Formats of stills that are decoded, by Pillow's names."""
 # Its own limit on pixels would count the tiles of a picture; `check_size` counts the picture.
 pillow_heif.register_heif_opener(thumbnails=False)
-# `check_size` has the limit; Pillow's own would warn below it.
-Image.MAX_IMAGE_PIXELS = None
 
 # Playlist and concatenation formats (HLS, DASH, ffconcat, image sequences) name other files and hosts, so an upload in
 # one of them could read this machine's files.
@@ -55,6 +53,8 @@ def opened(kind: str, source: Source) -> Iterator[IO[bytes]]:
             yield stream
     except TooManyPixels:
         raise
+    except Image.DecompressionBombError as error:
+        raise TooManyPixels(f"the {kind} is above the limit of {MAX_PIXELS} pixels") from error
     except UnidentifiedImageError as error:
         # Its text is the address of our stream.
         reason = "it is of another format, or its beginning is damaged"

@@ -81,7 +81,8 @@ def _reduce(image: Image.Image) -> None:
         TooManyPixels: it is too large even so.
     """
     width, height = image.size
-    if image.format == "JPEG":
+    # Pillow calls a JPEG file with further pictures MPO: phones add smaller ones and maps of brightness.
+    if image.format in ("JPEG", "MPO"):
         check_size(width, height, checks.MAX_REDUCIBLE_PIXELS)
         for divisor in _REDUCTIONS:
             if image.width * image.height > checks.MAX_PIXELS:

@@ -13,14 +13,13 @@ from typing import Any, ParamSpec, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from cosmos3_core.controls import ControlKind
 from cosmos3_core.errors import RequestError
 from cosmos3_core.geometry import Canvas
 from cosmos3_core.inputs import MediaInputs, read_inputs
 from cosmos3_core.media.checks import MediaError
 from cosmos3_core.media.clips import SampledFrames
 from cosmos3_core.request import GenerationRequest
-from deployments.decoding.operations import Operation
+from deployments.decoding.operations import Operation, unpacked_frames, unpacked_inputs
 from deployments.decoding.packing import Packed
 from deployments.decoding.worker import Worker
 from deployments.settings import DecodingSettings
@@ -63,10 +62,7 @@ class MediaDecoder:
         Raises:
             RequestError: an input is missing, forbidden in this mode, or cannot be read.
         """
-        if not request.media():
-            return read_inputs(request)
-        shapes = self._ask_for(request, Operation.CHECK).facts["shapes"]
-        return _inputs(shapes, lambda shape, dtype: np.broadcast_to(np.zeros((), dtype), shape))
+        return self._inputs_of(request, Operation.CHECK)
 
     def inputs(self, request: GenerationRequest) -> MediaInputs:
         """A request's media; see `read_inputs`.
@@ -74,11 +70,7 @@ class MediaDecoder:
         Raises:
             RequestError: an input is missing, forbidden in this mode, or cannot be read.
         """
-        if not request.media():
-            return read_inputs(request)
-        found = self._ask_for(request, Operation.INPUTS)
-        arrays = iter(found.arrays)
-        return _inputs(found.facts["shapes"], lambda shape, dtype: next(arrays))
+        return self._inputs_of(request, Operation.INPUTS)
 
     def check_visual(self, visual: VisualInput) -> None:
         """Decode a still, or one frame of a video, to see whether it can be.
@@ -86,7 +78,7 @@ class MediaDecoder:
         Raises:
             MediaError: it cannot.
         """
-        self._ask(Operation.CHECK_VISUAL, (visual,))
+        self._ask(Operation.CHECK_VISUAL, (visual,), lambda found: True)
 
     def visual(self, visual: VisualInput, *, wanted: Callable[[], bool] = _always) -> SampledFrames:
         """What the Reasoner looks at; a still is a video of one frame.
@@ -94,8 +86,7 @@ class MediaDecoder:
         Raises:
             MediaError: it cannot be decoded.
         """
-        found = self._ask(Operation.VISUAL, (visual,), wanted)
-        return SampledFrames(found.arrays[0], found.facts["indices"], found.facts["fps"], found.facts["total"])
+        return self._ask(Operation.VISUAL, (visual,), unpacked_frames, wanted)
 
     def sound(self, file: bytes, sampling_rate: int) -> NDArray[np.float32]:
         """A file's sound, fp32 `[2, samples]`; see `decode_audio`.
@@ -103,7 +94,7 @@ class MediaDecoder:
         Raises:
             MediaError: it cannot be decoded.
         """
-        return self._ask(Operation.SOUND, (file, sampling_rate)).arrays[0]
+        return self._ask(Operation.SOUND, (file, sampling_rate), lambda found: found.array("float32", 2))
 
     def picture(self, file: bytes, canvas: Canvas) -> NDArray[np.uint8]:
         """A picture as the upsampling Reasoner sees it; see `picture_for_chat`.
@@ -111,22 +102,30 @@ class MediaDecoder:
         Raises:
             MediaError: it cannot be decoded.
         """
-        return self._ask(Operation.PICTURE, (file, canvas)).arrays[0]
+        return self._ask(Operation.PICTURE, (file, canvas), lambda found: found.array("uint8", 3))
 
-    def _ask_for(self, request: GenerationRequest, operation: Operation) -> Packed:
+    def _inputs_of(self, request: GenerationRequest, operation: Operation) -> MediaInputs:
+        if not request.media():
+            return read_inputs(request)
         try:
-            return self._ask(operation, (request,))
+            return self._ask(operation, (request,), unpacked_inputs)
         except MediaError as error:
             # The process died of one of the media, and cannot say of which.
             field, *others = request.media()
             among = f"or {' or '.join(others)} " if others else ""
             raise RequestError(field, f"{among}{error}") from error
 
-    def _ask(self, operation: Operation, arguments: tuple[Any, ...], wanted: Callable[[], bool] = _always) -> Packed:
+    def _ask(
+        self,
+        operation: Operation,
+        arguments: tuple[Any, ...],
+        read: Callable[[Packed], T],
+        wanted: Callable[[], bool] = _always,
+    ) -> T:
         with self._free:
             worker = self._taken()
             try:
-                return worker.ask(operation, arguments, wanted)
+                return worker.ask(operation, arguments, read, wanted)
             finally:
                 if worker.usable:
                     self._idle.append(worker)
@@ -154,14 +153,3 @@ class MediaDecoder:
 def _stop(workers: list[Worker]) -> None:
     while workers:
         workers.pop().stop()
-
-
-def _inputs(shapes: dict[str, Any], array: Callable[[tuple[int, ...], Any], NDArray[Any]]) -> MediaInputs:
-    """Inputs with their arrays, asked for in the order in which the process packs them."""
-    frames, sound = shapes["frames"], shapes["sound"]
-    return MediaInputs(
-        None if frames is None else array(tuple(frames), np.uint8),
-        shapes["fps"],
-        {ControlKind(kind): array(tuple(shape), np.uint8) for kind, shape in shapes["controls"].items()},
-        None if sound is None else array(tuple(sound), np.float32),
-    )

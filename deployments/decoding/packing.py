@@ -5,7 +5,6 @@ The process that reads them does not trust the one that wrote them, so nothing i
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -32,13 +31,23 @@ class Packed:
     facts: dict[str, Any] = field(default_factory=dict)
     arrays: Sequence[NDArray[Any]] = ()
 
+    def array(self, dtype: str, dimensions: int) -> NDArray[Any]:
+        """The only array.
+
+        Raises:
+            Malformed: there is another number of arrays, or it is of another kind.
+        """
+        if len(self.arrays) != 1 or self.arrays[0].dtype != dtype or self.arrays[0].ndim != dimensions:
+            raise Malformed(f"expected an array of {dtype} with {dimensions} dimensions")
+        return self.arrays[0]
+
 
 class Malformed(ValueError):
     """A process sent something that is no result."""
 
 
-def write(result: Packed, file: int) -> bytes:
-    """Write the arrays to a file from its start; returns the header for `read`."""
+def write(result: Packed, file: int) -> dict[str, Any]:
+    """Write the arrays to a file from its start; returns what `read` needs, for JSON."""
     os.ftruncate(file, 0)
     os.lseek(file, 0, os.SEEK_SET)
     for array in result.arrays:
@@ -46,21 +55,21 @@ def write(result: Packed, file: int) -> bytes:
         while data:
             data = data[os.write(file, data) :]
     shapes = [[str(array.dtype), list(array.shape)] for array in result.arrays]
-    return json.dumps({"facts": result.facts, "arrays": shapes}).encode()
+    return {"facts": result.facts, "arrays": shapes}
 
 
-def read(header: bytes, file: int, most_bytes: int) -> Packed:
+def read(found: Any, file: int, most_bytes: int) -> Packed:
     """Read a result, and empty the file.
 
     Args:
-        header: what `write` returned.
+        found: what `write` returned, if its writer can be believed.
         file: the arrays.
         most_bytes: what they may take together.
 
     Raises:
-        Malformed: the header is none, or the file does not hold what it says.
+        Malformed: the file does not hold what it says.
+        Exception: of any kind, where it is something else altogether.
     """
-    found = json.loads(header)
     shapes = [_shape(described) for described in found["arrays"]]
     if sum(np.dtype(dtype).itemsize * prod(shape) for dtype, shape in shapes) > most_bytes:
         raise Malformed("the arrays are too large")

@@ -8,12 +8,13 @@ from __future__ import annotations
 import ctypes
 import io
 import json
+import os
 import sys
 from multiprocessing.connection import Connection
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageCms
 
 from cosmos3_core.errors import RequestError
 from cosmos3_core.media.allowance import on_work
@@ -27,8 +28,9 @@ from deployments.decoding import packing
 from deployments.decoding.confinement import CpuTimer, limit, refuse_system_calls
 from deployments.decoding.operations import WORK, Operation
 
-# Three times what the slowest of the usual codecs takes for a pixel on a slow processor.
-SECONDS_PER_VALUE = 6e-8
+# Three times what the slowest of the usual codecs takes on a slow processor: for a pixel or sample, and beside that for
+# each frame or packet.
+SECONDS_PER_VALUE, SECONDS_PER_PIECE = 6e-8, 5e-4
 READY = b"ready"
 
 
@@ -37,16 +39,23 @@ def main() -> None:
     settings: dict[str, Any] = json.loads(sys.argv[1])
     connection = Connection(settings["socket"])
     _load_decoders()
-    limit(settings["memory_bytes"], settings["output_bytes"])
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    limit(settings["memory_bytes"], settings["memory_bytes"])
     if settings["confined"]:
         refuse_system_calls()
+    # What it prints later is what its files have it print.
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(nowhere, stream.fileno())
     connection.send_bytes(READY)
-    _serve(connection, settings["output"], settings["seconds"])
+    _serve(connection, settings["output"], settings["seconds"], settings["wall_seconds"])
 
 
 def _load_decoders() -> None:
     """Decode a file of each kind, because modules that are loaded at their first use cannot be loaded later."""
     Image.init()
+    ImageCms.createProfile("LAB")
+    # `check_size` has the limit; Pillow's own would warn below it.
+    Image.MAX_IMAGE_PIXELS = None
     for name in IMAGE_FORMATS:
         Image.new("RGB", (16, 16)).save(still := io.BytesIO(), name)
         decode_image(still.getvalue(), on_white=True)
@@ -55,33 +64,33 @@ def _load_decoders() -> None:
     decode_audio(clip.getvalue())
 
 
-def _serve(connection: Connection, output: int, seconds: float) -> None:
+def _serve(connection: Connection, output: int, seconds: float, wall_seconds: int) -> None:
     timer = CpuTimer()
-    on_work(lambda values: timer.extend(values * SECONDS_PER_VALUE))
+    on_work(lambda values: timer.extend(SECONDS_PER_PIECE + values * SECONDS_PER_VALUE))
     while True:
         try:
-            operation, arguments = connection.recv()
+            number, operation, arguments = connection.recv()
         except EOFError:
             return
-        timer.start(seconds)
+        timer.start(seconds, wall_seconds)
         answer = _answer(operation, arguments, output)
         timer.stop()
-        connection.send_bytes(answer)
+        connection.send_bytes(json.dumps({"call": number} | answer).encode())
         del arguments
         _give_memory_back()
 
 
-def _answer(operation: Operation, arguments: tuple[Any, ...], output: int) -> bytes:
+def _answer(operation: Operation, arguments: tuple[Any, ...], output: int) -> dict[str, Any]:
     refusal: dict[str, Any]
     try:
-        return packing.write(WORK[operation](*arguments), output)
+        return {"result": packing.write(WORK[operation](*arguments), output)}
     except RequestError as error:
         refusal = {"field": error.field, "reason": error.reason}
     except MediaError as error:
         refusal = {"reason": str(error), "size": isinstance(error, TooManyPixels)}
     except MemoryError:
         refusal = {"reason": "it takes too much memory to decode; use a smaller one", "size": False}
-    return json.dumps({"refused": refusal}).encode()
+    return {"refused": refusal}
 
 
 def _give_memory_back() -> None:

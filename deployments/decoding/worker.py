@@ -8,23 +8,30 @@ import signal
 import socket
 import subprocess
 import sys
-import time
+import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, TypeVar
 
 from cosmos3_core.errors import RequestError
 from cosmos3_core.media.checks import MediaError, TooManyPixels
 from deployments.decoding import packing
+from deployments.decoding.confinement import TIMED_OUT
 from deployments.decoding.packing import Packed
 from deployments.settings import DecodingSettings
 
+T = TypeVar("T")
 START_S = 60.0
 POLL_S = 0.2
-# The process has timed itself long before; this is for one that waits instead of working.
-WALL_S = 120.0
-# Nothing of the caller's environment, which may hold credentials. One arena, because each reserves address space.
+# The process ends by itself before that; this is for one that no longer does.
+WALL_S = 300
+MARGIN_S = 10
+# It holds what one client sent until it ends, so it does not live for long.
+MOST_CALLS = 64
+# Nothing of the caller's environment, which may hold credentials. Few arenas, because each reserves address space.
 ENVIRONMENT = {"MALLOC_ARENA_MAX": "2", "OPENBLAS_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+TOO_LONG = "takes too long to decode; use a smaller or simpler file"
+TOO_MUCH = "takes more than decoding may use, or is damaged; use a smaller or another file"
 
 
 class NotStarted(RuntimeError):
@@ -40,6 +47,9 @@ class Worker:
 
     def __init__(self, settings: DecodingSettings) -> None:
         self._settings = settings
+        self._calls = 0
+        self._trusted = True
+        self._stopped = False
         self._output = os.memfd_create("decoded")
         ours, theirs = socket.socketpair()
         self._connection = Connection(ours.detach())
@@ -47,11 +57,12 @@ class Worker:
             "socket": theirs.fileno(),
             "output": self._output,
             "memory_bytes": settings.memory_bytes,
-            "output_bytes": settings.memory_bytes,
             "seconds": settings.seconds,
+            "wall_seconds": WALL_S,
             "confined": settings.confined,
         }
-        command = [sys.executable, "-m", "deployments.decoding.process", json.dumps(told)]
+        # -P: the folder that it starts in is no place for modules.
+        command = [sys.executable, "-P", "-m", "deployments.decoding.process", json.dumps(told)]
         environment = ENVIRONMENT | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         with theirs:
             self._process = subprocess.Popen(
@@ -64,7 +75,7 @@ class Worker:
         try:
             if not self._connection.poll(START_S):
                 raise NotStarted(f"a decoding process was not ready within {START_S:g} s")
-            self._connection.recv_bytes()
+            self._connection.recv_bytes(packing.MAX_HEADER_BYTES)
         except (EOFError, OSError) as error:
             self.stop()
             raise NotStarted(
@@ -77,46 +88,67 @@ class Worker:
 
     @property
     def usable(self) -> bool:
-        """Whether it can be asked."""
-        return self._process.poll() is None
+        """Whether it can be asked again."""
+        return self._trusted and self._calls < MOST_CALLS and self._process.poll() is None
 
-    def ask(self, operation: str, arguments: tuple[Any, ...], wanted: Callable[[], bool]) -> Packed:
+    def ask(
+        self, operation: str, arguments: tuple[Any, ...], read: Callable[[Packed], T], wanted: Callable[[], bool]
+    ) -> T:
         """What an operation makes of its arguments. Afterwards it may no longer be `usable`.
+
+        Args:
+            operation, arguments: what is to be done.
+            read: makes the result of what the process sent, and raises if that has another form.
+            wanted: asked now and then whether anybody waits for it still.
 
         Raises:
             MediaError: the file cannot be decoded, or not within the bounds, or nobody wants it any more.
             RequestError: a field is wrong.
         """
+        self._calls += 1
+        # Until it has answered as it should.
+        self._trusted = False
+        # A process that was taken over may never read, or send half an answer.
+        ended_late = threading.Timer(WALL_S + MARGIN_S, self._process.kill)
+        ended_late.daemon = True
+        ended_late.start()
         try:
-            self._connection.send((operation, arguments))
-            answer = self._received(wanted)
-            found = json.loads(answer)
-            if "refused" not in found:
-                return packing.read(answer, self._output, self._settings.memory_bytes)
+            self._connection.send((self._calls, operation, arguments))
+            found = json.loads(self._received(wanted))
+            if found["call"] != self._calls:
+                raise packing.Malformed("it answers another call")
+            refusal = _refusal(found["refused"]) if "refused" in found else None
+            result = None if refusal else read(packing.read(found["result"], self._output, self._settings.memory_bytes))
         except (EOFError, OSError):
             raise MediaError(self._obituary()) from None
-        except (ValueError, LookupError, TypeError) as error:
+        except Exception as error:
             # Whatever took the process over does not write results.
-            self.stop()
             raise MediaError("cannot be decoded") from error
-        raise _refusal(found["refused"])
+        finally:
+            ended_late.cancel()
+        self._trusted = True
+        if refusal is not None:
+            raise refusal
+        assert result is not None
+        return result
 
     def _received(self, wanted: Callable[[], bool]) -> bytes:
-        end = time.monotonic() + WALL_S
         while not self._connection.poll(POLL_S):
-            if not wanted() or time.monotonic() > end:
+            if not wanted():
                 self._process.kill()
         return self._connection.recv_bytes(packing.MAX_HEADER_BYTES)
 
     def _obituary(self) -> str:
         """Why the process died, for the sender of the file."""
         self._process.kill()
-        if self._process.wait() == -signal.SIGPROF:
-            return "takes too long to decode; use a smaller or simpler file"
-        return "takes more than decoding may use, or is damaged; use a smaller or another file"
+        status = self._process.wait()
+        return TOO_LONG if status in (TIMED_OUT, -signal.SIGPROF, -signal.SIGALRM) else TOO_MUCH
 
     def stop(self) -> None:
-        """End the process."""
+        """End the process; does nothing the second time."""
+        if self._stopped:
+            return
+        self._stopped = True
         self._process.kill()
         self._process.wait()
         self._connection.close()
@@ -124,6 +156,7 @@ class Worker:
 
 
 def _refusal(refused: dict[str, Any]) -> MediaError | RequestError:
+    reason = str(refused["reason"])
     if "field" in refused:
-        return RequestError(str(refused["field"]), str(refused["reason"]))
-    return (TooManyPixels if refused["size"] else MediaError)(str(refused["reason"]))
+        return RequestError(str(refused["field"]), reason)
+    return TooManyPixels(reason) if refused["size"] else MediaError(reason)

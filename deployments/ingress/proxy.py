@@ -113,5 +113,7 @@ def _error(status: int, kept: dict[str, str]) -> ApiError:
             return ApiError(504, message, headers=NO_RETRY)
         case 429 | 503:
             return ApiError(status, "the server is busy or starting; try again", headers=kept or RETRY_AFTER)
+        case status if status < 500:
+            return ApiError(status, "refused by the server")
         case _:
             return ApiError(500, "an internal error; the log has its details under this request id", headers=NO_RETRY)

@@ -102,7 +102,7 @@ def _normalized(text: str) -> bytes:
         for escape, meaning in _ESCAPES:
             encoded = encoded.replace(escape, meaning)
     bare = encoded.translate(_STANDARD, _WHITESPACE)
-    if len(bare) % 4 and b" " in encoded:
+    if b" " in encoded.strip() and (len(bare) % 4 or not _is_wrapped(encoded)):
         # A form that was not percent-encoded turns each + into a space.
         restored = encoded.strip().replace(b" ", b"+").translate(_STANDARD, _WHITESPACE)
         bare = bare if len(restored) % 4 else restored
@@ -114,3 +114,9 @@ def _normalized(text: str) -> bytes:
     if len(bare) % 4 == 1:
         raise ValueError("is not valid base64: characters are missing, as if it had been cut off")
     return bare + b"=" * (-len(bare) % 4)
+
+
+def _is_wrapped(encoded: bytes) -> bool:
+    """Whether a text is in pieces of one length, as lines are that were joined by spaces."""
+    *pieces, last = encoded.split()
+    return len(set(map(len, pieces))) == 1 and len(last) <= len(pieces[0])

@@ -21,8 +21,10 @@ from cosmos3_core.errors import RequestError
 from cosmos3_core.geometry import Canvas
 from cosmos3_core.inputs import read_inputs
 from cosmos3_core.media.checks import MediaError
+from cosmos3_core.media.frame_sampling import FrameSampling
 from cosmos3_core.media.signature import media_kind
 from cosmos3_core.media.sound import decode_audio
+from cosmos3_core.media.stills import encode_image
 from cosmos3_core.media.visual import read_still, read_video
 from cosmos3_core.modes import Mode
 from cosmos3_core.request import GenerationRequest
@@ -31,7 +33,7 @@ from deployments.decoding.decoder import MediaDecoder
 from deployments.decoding.worker import ENVIRONMENT
 from deployments.settings import DecodingSettings
 from deployments.wire.visual_input import VisualInput, VisualKind, VisualReading
-from tests.core.media.samples import SMALL, mp4
+from tests.core.media.samples import SMALL, mp4, tone
 from tests.hostile_files import (
     NAMES_OTHERS,
     RESOURCE_FILES,
@@ -55,7 +57,7 @@ def decoder() -> MediaDecoder:
 @pytest.fixture
 def short_lived() -> Iterator[MediaDecoder]:
     """One process that may use little."""
-    decoder = MediaDecoder(DecodingSettings(processes=1, memory_bytes=64 * 2**20, seconds=0.5))
+    decoder = MediaDecoder(DecodingSettings(processes=1, memory_bytes=256 * 2**20, seconds=0.5))
     yield decoder
     decoder.close()
 
@@ -171,8 +173,10 @@ def test_a_small_file_that_claims_millions_of_samples(make: Callable[[], bytes],
 
 
 def test_a_clip_larger_than_memory_allows(short_lived: MediaDecoder) -> None:
+    every = VisualReading(FrameSampling(num_frames=120))
+    file = clip("mpeg4", side=1024, frames=120)
     with pytest.raises(MediaError, match="memory"):
-        short_lived.visual(visual(clip("mpeg4", side=1024, frames=40)))
+        short_lived.visual(VisualInput.of(VisualKind.VIDEO, (file,), every))
 
 
 def test_time_is_granted_for_what_a_file_holds() -> None:
@@ -181,6 +185,45 @@ def test_time_is_granted_for_what_a_file_holds() -> None:
     long = mp4(240, height=256)
     try:
         assert len(decoder.visual(visual(long)).indices) == 20
+    finally:
+        decoder.close()
+
+
+def test_much_sound_and_many_small_frames_are_granted_their_time() -> None:
+    decoder = MediaDecoder(DecodingSettings(processes=1, seconds=0.1))
+    try:
+        assert decoder.sound(mp4(2, sound=tone(120.0)), 48_000).shape[1] > 5_000_000
+        assert len(decoder.visual(visual(clip("mpeg4", side=16, frames=3000))).indices) == 500
+    finally:
+        decoder.close()
+
+
+def test_a_process_serves_few_calls(decoder: MediaDecoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deployments.decoding.worker.MOST_CALLS", 2)
+    own = MediaDecoder(DecodingSettings(processes=1))
+    seen: set[psutil.Process] = set()
+    before = set(psutil.Process().children())
+    try:
+        for _ in range(3):
+            still(own, SMALL["png"])
+            seen |= set(psutil.Process().children()) - before
+    finally:
+        own.close()
+    assert len(seen) == 2
+
+
+def test_a_process_with_an_answer_that_nobody_read_is_not_asked_again() -> None:
+    """Or the next caller would get what the last one asked for."""
+    decoder = MediaDecoder(DecodingSettings(processes=1))
+    seven, eight = (encode_image(np.full((8, 8, 3), value, np.uint8), "png") for value in (7, 8))
+
+    def fails() -> bool:
+        raise KeyboardInterrupt
+
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            decoder.visual(visual(clip("mpeg4", side=1024, frames=60)), wanted=fails)
+        assert (still(decoder, seven) == 7).all() and (still(decoder, eight) == 8).all()
     finally:
         decoder.close()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -56,4 +55,4 @@ def test_what_is_written_is_read(file: int) -> None:
 def test_a_header_that_lies(arrays: object, file: int) -> None:
     os.write(file, bytes(9))
     with pytest.raises((Malformed, TypeError, ValueError)):
-        read(json.dumps({"facts": {}, "arrays": arrays}).encode(), file, MOST)
+        read({"facts": {}, "arrays": arrays}, file, MOST)

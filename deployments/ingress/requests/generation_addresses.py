@@ -36,9 +36,18 @@ Found = Iterator[AddressedMedium]
 
 def in_generation(fields: dict[str, Any], schema: tables.Schema) -> Found:
     """The addresses in the fields of a generation route."""
+    yield from _in_layers(fields, schema)
+    for name in tables.MERGED:
+        if name in fields:
+            yield from _inside(fields, name, partial(_in_layers, schema=schema))
+
+
+def _in_layers(fields: Any, schema: tables.Schema) -> Found:
+    """The addresses in fields and in the containers among them."""
     yield from _in_layer(fields, schema)
     for name in (tables.FILLER, *tables.CONTAINERS):
-        yield from _inside(fields, name, partial(_in_layer, schema=schema))
+        if isinstance(fields, dict):
+            yield from _inside(fields, name, partial(_in_layer, schema=schema))
 
 
 def in_actions(fields: dict[str, Any]) -> Found:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -74,7 +74,8 @@ async def _asked(request: Request, operation: Operation, read: Reader, find: Fin
     if find is not None:
         await fetch_media(request, lambda: find(body), NOT_FETCHED)
     checked = await asyncio.to_thread(read, body)
-    await asyncio.gather(*(_check_medium(graph.decoder, medium) for medium in checked.media))
+    if checked.media:
+        await while_connected(request, _check_media(graph.decoder, checked.media))
     # An adapter is a model to vLLM; the model itself is also reached without a name.
     name = model if model in served.card.chat_adapters else served.card.name
     call = ReasonerCall(request_id_of(request), operation, {**checked.body, "model": name}, checked.media)
@@ -84,11 +85,13 @@ async def _asked(request: Request, operation: Operation, read: Reader, find: Fin
     return JSONResponse(_with_request_id(answer, call.request_id), answer.status)
 
 
-async def _check_medium(decoder: MediaDecoder, medium: AttachedMedium) -> None:
-    try:
-        await decoder.apart(decoder.check_visual, medium.visual)
-    except MediaError as error:
-        raise ApiError(400, f"{medium.field} cannot be read: {error}", param=medium.field) from error
+async def _check_media(decoder: MediaDecoder, media: Sequence[AttachedMedium]) -> None:
+    # One after another, so that no request takes all processes.
+    for medium in media:
+        try:
+            await decoder.apart(decoder.check_visual, medium.visual)
+        except MediaError as error:
+            raise ApiError(400, f"{medium.field} cannot be read: {error}", param=medium.field) from error
 
 
 async def _streamed(

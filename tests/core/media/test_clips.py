@@ -192,3 +192,11 @@ def test_a_frame_that_a_decoder_passes_over_is_missed(codec: str, container: str
         start = position + min(8, size // 2)
         damaged = content[:start] + b"\xff" * (position + size - start) + content[position + size :]
         refuses("cannot decode video", decode_video, damaged)
+
+
+@pytest.mark.parametrize(("codec", "container"), [("libx264", "avi"), ("libx264", "mpegts"), ("libx265", "mpegts")])
+def test_frames_out_of_order_and_times_that_begin_anew_are_no_damage(codec: str, container: str) -> None:
+    content = clip(codec, container, frames=40)
+    assert len(decode_video(content).frames) == 40
+    if container == "mpegts":
+        assert len(decode_video(content + content).frames) in (79, 80)
