@@ -120,7 +120,7 @@ def serves(status: int, text: str = "Request 1 timed out after 0.1s.", **headers
         (429, 429, ("retry-after", "5")),
         (503, 503, ("retry-after", "5")),
         (500, 500, ("x-should-retry", "false")),
-        (418, 500, ("x-should-retry", "false")),
+        (418, 418, None),
     ],
 )
 def test_errors_of_serve_have_the_form_of_ours(status: int, ours: int, header: tuple[str, str] | None) -> None:
