@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cache, partial
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 import httpx
 
@@ -25,7 +25,9 @@ from cosmos3_core.errors import CosmosError
 
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-MAX_URL_CHARACTERS = 2048
+# Signed addresses of object stores hold tokens of some thousand characters.
+MAX_URL_CHARACTERS = 8192
+_PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
 # If a name has more addresses, all are checked, and the rest are not tried.
 MAX_ADDRESSES_TRIED = 4
 
@@ -215,16 +217,15 @@ async def _send(
 def _read_url(url: str) -> Target:
     if len(url) > MAX_URL_CHARACTERS:
         raise ValueError(f"is longer than {MAX_URL_CHARACTERS} characters")
-    if not all("!" <= character <= "~" for character in url):
-        raise ValueError("has a character that is not printable ASCII; expected others percent-encoded or in punycode")
+    if not url.isprintable():
+        raise ValueError("has a character that cannot be printed; expected such characters percent-encoded")
     try:
-        parts = urlsplit(url)
+        # A fragment is never sent. Blanks and letters of other alphabets are sent as browsers send them.
+        parts = urlsplit(quote(url.partition("#")[0], safe=_PRINTABLE))
     except ValueError:
         raise ValueError(f"is not a valid URL; expected {_EXAMPLE}") from None
     if parts.scheme not in ("http", "https"):
         raise ValueError(f"is not an http or https URL; expected {_EXAMPLE}")
-    if "#" in url:
-        raise ValueError("has a fragment, which is never sent; expected a URL without #")
     if "@" in parts.netloc:
         raise ValueError("has a user name or password; expected a URL without them")
     return _target(parts)

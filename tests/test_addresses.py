@@ -183,17 +183,15 @@ def test_a_number_is_read_as_the_resolver_reads_it(host: str) -> None:
         ("https://user:word@example.com/", "has a user name or password"),
         ("https://@example.com/", "has a user name or password"),
         ("https://example.com\\@127.0.0.1/", "has a user name or password"),
-        ("https://example.com/#part", "has a fragment"),
-        ("https://example.com/#", "has a fragment"),
-        ("https://example.com/a b", "has a character"),
-        (" https://example.com/", "has a character"),
+        (" https://example.com/", "is not an http or https URL"),
+        ("https://exam ple.com/", "has no valid host"),
         ("https://example.com/\r\nx-header:1", "has a character"),
         ("https://exam\tple.com/", "has a character"),
         ("https://example.com/\x7f", "has a character"),
-        ("https://bücher.example/", "has a character"),
-        ("https://127。0。0。1/", "has a character"),
-        ("https://①②⑦.0.0.1/", "has a character"),
-        ("https://example.com/" + "a" * 2029, "is longer than 2048"),
+        ("https://bücher.example/", "has no valid host"),
+        ("https://127。0。0。1/", "has no valid host"),
+        ("https://①②⑦.0.0.1/", "has no valid host"),
+        ("https://example.com/" + "a" * 8200, "is longer than 8192"),
     ],
 )
 def test_urls_that_are_refused(url: str, reason: str, allow_private: bool) -> None:
@@ -204,7 +202,21 @@ def test_urls_that_are_refused(url: str, reason: str, allow_private: bool) -> No
 
 
 def test_the_longest_url() -> None:
-    check_url("https://example.com/" + "a" * 2028, False)
+    check_url("https://example.com/" + "a" * 8000, False)
+
+
+@pytest.mark.parametrize(
+    ("url", "resource"),
+    [
+        ("https://example.com/a.png#part", "/a.png"),
+        ("https://example.com/#", "/"),
+        ("https://example.com/a b.png", "/a%20b.png"),
+        ("https://example.com/a%20b.png?x=%2F#y", "/a%20b.png?x=%2F"),
+        ("https://example.com/Käfer.png?q=ä", "/K%C3%A4fer.png?q=%C3%A4"),
+    ],
+)
+def test_urls_are_sent_as_browsers_send_them(url: str, resource: str) -> None:
+    assert addresses._read_url(url).resource == resource
 
 
 @given(st.lists(st.sampled_from([*"a1.:/?#@[]%\\-_~!$&'()*+,;=\"<>^`{|}", "http", "//", "::", "0x", "..", "%00"])))
