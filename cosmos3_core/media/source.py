@@ -23,7 +23,6 @@ Source = str | os.PathLike[str] | bytes
 
 IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "HEIF")
 """Formats of stills that are decoded, by Pillow's names."""
-# Its own limit on pixels would count the tiles of a picture; `check_size` counts the picture.
 pillow_heif.register_heif_opener(thumbnails=False)
 
 # Playlist and concatenation formats (HLS, DASH, ffconcat, image sequences) name other files and hosts, so an upload in

@@ -152,11 +152,13 @@ class StartProgress:
 def stage_changes(before: GraphStatus, after: GraphStatus) -> list[str]:
     """A line for each stage of a serving graph that is not what it was: it died, came back, grew or shrank."""
     known = {(application, stage.name): stage for application, stage in _deployments(before)}
-    return [
-        f"{application}/{stage.name} {stage.status} {_replicas(stage)} {stage.message.partition(chr(10))[0]}".rstrip()
-        for application, stage in _deployments(after)
-        if known.get((application, stage.name)) != stage
-    ]
+    changed = [(name, stage) for name, stage in _deployments(after) if known.get((name, stage.name)) != stage]
+    # Of a message only its first line: Serve appends tracebacks.
+    told = (
+        (f"{name}/{stage.name}", stage.status, _replicas(stage), *stage.message.split("\n")[:1])
+        for name, stage in changed
+    )
+    return [" ".join(filter(None, words)) for words in told]
 
 
 def default_data_folder(recipe: Path, port: int) -> Path:

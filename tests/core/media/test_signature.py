@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -72,10 +73,8 @@ def test_videos_are_known(codec: str, container: str) -> None:
     assert len(decode_video(content).frames)
 
 
-def test_a_file_is_read_by_its_path(tmp_path: object) -> None:
-    from pathlib import Path
-
-    path = Path(str(tmp_path)) / "video.mp4"
+def test_a_file_is_read_by_its_path(tmp_path: Path) -> None:
+    path = tmp_path / "video.mp4"
     path.write_bytes(SMALL["png"])
     assert media_kind(path) == "image"
 
