@@ -11,7 +11,9 @@ from typing import Any
 from ray import serve
 from ray.serve import Application, Deployment
 
-from deployments.settings import DecoderSettings, FrontSettings, ModelSettings
+from deployments.settings.decoder import DecoderSettings
+from deployments.settings.front import FrontSettings
+from deployments.settings.model import ModelSettings
 
 # A stage with few slots: the default back-off of up to half a second would leave it idle that long (spec ray_serve 3).
 STATS_PERIOD_S = 0.5

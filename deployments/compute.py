@@ -9,7 +9,7 @@ from functools import partial
 from typing import ParamSpec, TypeVar
 
 from cosmos3_core.settings import ExecutionSettings
-from deployments.settings import StageSettings
+from deployments.settings.base import StageSettings
 
 P = ParamSpec("P")
 T = TypeVar("T")

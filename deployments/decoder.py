@@ -31,7 +31,7 @@ from cosmos3_core.stages.decoder import Tail
 from deployments.compute import ComputeThread
 from deployments.decoding.decoder import MediaDecoder
 from deployments.logs import log, logs_for
-from deployments.settings import DecoderSettings
+from deployments.settings.decoder import DecoderSettings
 from deployments.wire.calls import DecodeCall, DecodedFile, JoinCall
 from deployments.wire.handoff import fetch_latents, publish
 from deployments.wire.media_store import delete_media, read_media, write_media

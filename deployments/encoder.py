@@ -28,7 +28,7 @@ from cosmos3_core.stages.understanding import key_of
 from deployments.compute import ComputeThread
 from deployments.decoding.decoder import MediaDecoder
 from deployments.logs import log, logs_for
-from deployments.settings import ModelSettings
+from deployments.settings.model import ModelSettings
 from deployments.visual_queue import VisualQueue
 from deployments.wire.calls import GenerationCall
 from deployments.wire.handoff import fetch_tensor, publish, publish_conditioning

@@ -17,7 +17,8 @@ from cosmos3_core.planning.cost import CostModel
 from cosmos3_core.planning.hardware import recognise
 from cosmos3_core.resolving.facts import ModelFacts
 from cosmos3_core.resolving.resolved import ResolvedRequest
-from deployments.settings import GeneratorSettings, ModelSettings
+from deployments.settings.generator import GeneratorSettings
+from deployments.settings.model import ModelSettings
 from deployments.upsampling import Upsampler
 from deployments.wire.messages import step_shape_of
 from deployments.wire.upsampling import UpsampleCall, UpsampledPrompt, UpsamplingFailed

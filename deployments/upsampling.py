@@ -20,7 +20,7 @@ from cosmos3_core.upsampling.prompt import PlainPrompt, UnusableAnswer, Upsampli
 from cosmos3_core.upsampling.template import NAMES, OWN_TEMPLATES, Template
 from deployments.decoding.decoder import MediaDecoder
 from deployments.logs import log, logs_for
-from deployments.settings import ModelSettings
+from deployments.settings.model import ModelSettings
 from deployments.single_flight import SingleFlight
 from deployments.wire.chat_media import chat_call
 from deployments.wire.handles import answer_of

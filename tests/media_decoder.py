@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 from deployments.decoding.decoder import MediaDecoder
-from deployments.settings import DecodingSettings
+from deployments.settings.decoding import DecodingSettings
 
 
 @cache

@@ -34,7 +34,11 @@ from cosmos3_core.planning.plan import (
 )
 from cosmos3_core.tiny import MEMBERS
 from cosmos3_core.tiny.cache import TINY_NAMES
-from deployments.settings import DecoderSettings, FrontSettings, GeneratorSettings, ModelSettings, Settings
+from deployments.settings.base import Settings
+from deployments.settings.decoder import DecoderSettings
+from deployments.settings.front import FrontSettings
+from deployments.settings.generator import GeneratorSettings
+from deployments.settings.model import ModelSettings
 
 ROOT: Final = Path(__file__).parents[1]
 RECIPES: Final = tuple(sorted((ROOT / "serve_configs").glob("*.yaml")))

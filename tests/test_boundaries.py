@@ -88,6 +88,7 @@ def test_what_the_builders_name_is_there(path: str) -> None:
     assert isinstance(getattr(import_module(module), name), type)
 
 
-def test_settings_import_nothing_that_they_configure() -> None:
+@pytest.mark.parametrize("application", ["front", "model", "decoder"])
+def test_settings_import_nothing_that_they_configure(application: str) -> None:
     configured = [f"deployments.{room}" for room in ("jobs", "generator", "ingress", "reasoner")]
-    assert _loaded_by("deployments.settings", *configured) == []
+    assert _loaded_by(f"deployments.settings.{application}", *configured) == []

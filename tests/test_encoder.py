@@ -16,7 +16,7 @@ from cosmos3_core.media.stills import encode_image
 from cosmos3_core.request import GenerationRequest
 from deployments.decoding.decoder import MediaDecoder
 from deployments.encoder import Encoder
-from deployments.settings import EncoderSettings, ModelSettings
+from deployments.settings.model import EncoderSettings, ModelSettings
 from deployments.wire.calls import GenerationCall
 from deployments.wire.handoff import fetch_conditioning, publish
 from tests.parity.cases import picture

@@ -14,20 +14,12 @@ from sqlalchemy.engine import make_url
 from cosmos3_core.action_statistics import ActionStatistics, Normalisation, StatisticsError
 from cosmos3_core.adapters.use import AdapterUse
 from cosmos3_core.checkpoint import Checkpoint
-from deployments.settings import (
-    DecoderSettings,
-    EncoderSettings,
-    FetchSettings,
-    FetchTimeouts,
-    FrontSettings,
-    GeneratorSettings,
-    ModelSettings,
-    ReasonerSettings,
-    ServedModel,
-    ServedModels,
-    Settings,
-    StageSettings,
-)
+from deployments.settings.base import Settings, StageSettings
+from deployments.settings.decoder import DecoderSettings
+from deployments.settings.fetching import FetchSettings, FetchTimeouts
+from deployments.settings.front import FrontSettings, ServedModel, ServedModels
+from deployments.settings.generator import GeneratorSettings
+from deployments.settings.model import EncoderSettings, ModelSettings, ReasonerSettings
 
 NEEDED: dict[type[Settings], dict[str, Any]] = {
     EncoderSettings: {},

@@ -21,7 +21,7 @@ from cosmos3_core.prompt import parse_structured
 from cosmos3_core.upsampling.template import OWN_TEMPLATES, Template, TemplateError
 from deployments import upsampling
 from deployments.model import Model
-from deployments.settings import ModelSettings
+from deployments.settings.model import ModelSettings
 from deployments.upsampling import Upsampler
 from deployments.wire.media_store import MediaStore
 from deployments.wire.reasoner_calls import ReasonerAnswer, ReasonerCall

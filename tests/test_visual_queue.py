@@ -21,7 +21,7 @@ from cosmos3_core.media.mp4 import encode_mp4
 from cosmos3_core.media.stills import decode_image, encode_image
 from cosmos3_core.settings import ExecutionSettings
 from deployments.compute import ComputeThread
-from deployments.settings import EncoderSettings
+from deployments.settings.model import EncoderSettings
 from deployments.visual_queue import MAX_BATCH_PIXELS, VisualQueue
 from deployments.wire.messages import EmbeddingsReference
 from deployments.wire.visual_input import VisualInput, VisualKind, VisualReading

@@ -22,7 +22,7 @@ from cosmos3_core.request import GenerationRequest
 from deployments.decoding.operations import Operation, unpacked_frames, unpacked_inputs
 from deployments.decoding.packing import Packed
 from deployments.decoding.worker import Worker
-from deployments.settings import DecodingSettings
+from deployments.settings.decoding import DecodingSettings
 from deployments.wire.visual_input import VisualInput
 
 P = ParamSpec("P")

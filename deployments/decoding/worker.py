@@ -18,7 +18,7 @@ from cosmos3_core.media.checks import MediaError, TooManyPixels
 from deployments.decoding import packing
 from deployments.decoding.confinement import TIMED_OUT
 from deployments.decoding.packing import Packed
-from deployments.settings import DecodingSettings
+from deployments.settings.decoding import DecodingSettings
 
 T = TypeVar("T")
 START_S = 60.0

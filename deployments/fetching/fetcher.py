@@ -18,7 +18,7 @@ from deployments.fetching.http_file import Limits, fetch_http, took_too_long
 from deployments.fetching.local_file import read_local
 from deployments.fetching.policy import AddressPolicy
 from deployments.logs import log
-from deployments.settings import FetchSettings
+from deployments.settings.fetching import FetchSettings
 from deployments.single_flight import SingleFlight
 
 _WEB = ("http:", "https:")

@@ -18,7 +18,8 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from cosmos3_core.codecs.preview_map import PreviewMap
 from cosmos3_core.request import Step
 from deployments.generator.rank import Begun, Rank, RankFacts
-from deployments.settings import GeneratorSettings, ModelSettings
+from deployments.settings.generator import GeneratorSettings
+from deployments.settings.model import ModelSettings
 from deployments.wire.messages import EncodedMessage, HandoffLost, LatentsMessage
 
 CONTROL, BACKGROUND = "control", "background"

@@ -26,7 +26,8 @@ from deployments.generator.running_request import RunningRequest, Update
 from deployments.generator.scheduler import Begin, Decision, Evict, Limits, Remove, Run, Scheduler, Task
 from deployments.generator.snapshots import Snapshots
 from deployments.logs import log, logs_for
-from deployments.settings import GeneratorSettings, ModelSettings
+from deployments.settings.generator import GeneratorSettings
+from deployments.settings.model import ModelSettings
 from deployments.stop_detection import StopDetector
 from deployments.wire.callers import dead_among
 from deployments.wire.calls import DenoiseCall

@@ -16,7 +16,7 @@ import ray
 
 from cosmos3_core.codecs.preview_map import PreviewMap
 from cosmos3_core.request import Step
-from deployments.settings import ModelSettings
+from deployments.settings.model import ModelSettings
 from deployments.wire.messages import EncodedMessage, LatentsMessage
 
 if TYPE_CHECKING:

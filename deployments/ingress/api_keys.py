@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from deployments.ingress.errors import ApiError
 from deployments.ingress.paths import route_path
 from deployments.ingress.websockets import refuse
-from deployments.settings import KeySettings
+from deployments.settings.jobs import KeySettings
 
 GUARDED = ("/v1", "/v2", "/inference", "/cohere")
 """Prefixes of the paths that need a key; the same as in vLLM (spec http_api 1.1)."""

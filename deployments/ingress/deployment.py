@@ -9,7 +9,7 @@ from starlette.applications import Starlette
 
 from deployments.ingress.app import create_app
 from deployments.ingress.graph import Graph
-from deployments.settings import FrontSettings, ServedModels
+from deployments.settings.front import FrontSettings, ServedModels
 
 
 @serve.ingress()

@@ -18,7 +18,7 @@ from deployments.logs import log
 from deployments.model import ModelCard
 from deployments.names import FRONT
 from deployments.serve_status import serve_status
-from deployments.settings import FrontSettings, ServedModels
+from deployments.settings.front import FrontSettings, ServedModels
 from deployments.wire.handles import answer_of, handle_of, items_of
 from deployments.wire.media_store import MediaStore
 from deployments.wire.reasoner_calls import ReasonerAnswer, ReasonerCall

@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from deployments.jobs.job import Job
-from deployments.settings import BoundSettings, FrontSettings
+from deployments.settings.front import FrontSettings
+from deployments.settings.jobs import BoundSettings
 
 SHORTEST_RETRY_S, LONGEST_RETRY_S = 1, 120
 """OpenAI's SDK does not honour longer waits (spec http_api 1.6)."""

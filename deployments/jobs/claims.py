@@ -24,7 +24,7 @@ from deployments.jobs.driver import Driver
 from deployments.jobs.job import Job
 from deployments.logs import log
 from deployments.serve_status import serve_status
-from deployments.settings import FrontSettings
+from deployments.settings.front import FrontSettings
 
 POLL_S = 0.5
 STOP_TIMEOUT_S = 10.0

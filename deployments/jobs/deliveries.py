@@ -14,7 +14,7 @@ from deployments.jobs.database.connection import AWAY, Database
 from deployments.jobs.database.tables import DeliveryRow
 from deployments.jobs.webhooks import DeliveryError, deliver, event_id, signing_key
 from deployments.logs import log, logs_for
-from deployments.settings import WebhookSettings
+from deployments.settings.jobs import WebhookSettings
 
 MAX_CONCURRENT_ATTEMPTS = 64
 MAX_ATTEMPTS = 8

@@ -28,7 +28,7 @@ from deployments.jobs.sweep import Sweep
 from deployments.jobs.watching import ATTENDED_S, LISTENERS_PERIOD_S, Watchers
 from deployments.logs import log
 from deployments.names import FRONT
-from deployments.settings import FrontSettings
+from deployments.settings.front import FrontSettings
 from deployments.stop_detection import StopDetector
 from deployments.wire.handles import handle_of
 from deployments.wire.media_store import delete_media

@@ -26,7 +26,7 @@ from deployments.jobs.job import EventKind, Job, preview_data
 from deployments.jobs.webhooks import EventType, event_body
 from deployments.logs import log, logs_for
 from deployments.redaction import redacted
-from deployments.settings import FrontSettings
+from deployments.settings.front import FrontSettings
 from deployments.wire.calls import GenerationCall, Preview
 from deployments.wire.handles import StageHandles
 from deployments.wire.media_store import delete_media

@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable
 from deployments.jobs.database.store import Ending, Store
 from deployments.jobs.job import Job
 from deployments.logs import log
-from deployments.settings import FrontSettings
+from deployments.settings.front import FrontSettings
 from deployments.wire.media_store import (
     INPUTS,
     OUTPUTS,

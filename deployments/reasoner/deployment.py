@@ -25,7 +25,7 @@ from deployments.background import in_background
 from deployments.decoding.decoder import MediaDecoder
 from deployments.logs import log, logs_for
 from deployments.reasoner.refusals import refusal
-from deployments.settings import ModelSettings
+from deployments.settings.model import ModelSettings
 from deployments.wire.handles import answer_of
 from deployments.wire.handoff import to_tensor
 from deployments.wire.messages import EmbeddingsReference

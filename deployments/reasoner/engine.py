@@ -35,7 +35,7 @@ from deployments.logs import log
 from deployments.reasoner.figures import SchedulerFigures
 from deployments.reasoner.media import FRAMES_PER_PATCH
 from deployments.reasoner.refusals import refusal_of
-from deployments.settings import ReasonerSettings
+from deployments.settings.model import ReasonerSettings
 from deployments.wire.chat_media import MAX_IMAGES, MAX_VIDEOS
 from deployments.wire.reasoner_calls import Operation, ReasonerAnswer
 

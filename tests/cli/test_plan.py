@@ -10,7 +10,7 @@ import yaml
 
 from cosmos3_core.planning.plan import plan_for
 from deployments.cli.plan import generator_settings, plan
-from deployments.settings import GeneratorSettings
+from deployments.settings.generator import GeneratorSettings
 
 
 def printed(capsys: pytest.CaptureFixture[str], **options: object) -> str:

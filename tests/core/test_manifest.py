@@ -26,7 +26,8 @@ from deployments.cli.main import app
 from deployments.encoder import Encoder
 from deployments.generator.rank import Rank
 from deployments.jobs.flow import GenerationOutcome, MadePart, Timings
-from deployments.settings import EncoderSettings, GeneratorSettings, ModelSettings
+from deployments.settings.generator import GeneratorSettings
+from deployments.settings.model import EncoderSettings, ModelSettings
 from deployments.wire.calls import DecodedFile, GenerationCall
 from tests.manifests import IMAGE, a_request
 from tests.parity.cases import picture

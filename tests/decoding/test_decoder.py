@@ -31,7 +31,7 @@ from cosmos3_core.request import GenerationRequest
 from cosmos3_core.upsampling.picture import picture_for_chat
 from deployments.decoding.decoder import MediaDecoder
 from deployments.decoding.worker import ENVIRONMENT
-from deployments.settings import DecodingSettings
+from deployments.settings.decoding import DecodingSettings
 from deployments.wire.visual_input import VisualInput, VisualKind, VisualReading
 from tests.core.media.samples import SMALL, mp4, tone
 from tests.hostile_files import (

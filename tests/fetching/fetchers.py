@@ -9,7 +9,7 @@ import pytest
 
 from deployments.fetching.errors import FetchError, Outcome
 from deployments.fetching.fetcher import Fetcher
-from deployments.settings import FetchSettings
+from deployments.settings.fetching import FetchSettings
 from tests.http_receiver import PRIVATE_BODY
 
 

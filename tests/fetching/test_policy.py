@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from deployments.fetching.errors import FetchError, Outcome
 from deployments.fetching.policy import AddressPolicy
-from deployments.settings import FetchSettings
+from deployments.settings.fetching import FetchSettings
 
 HOSTS = ("example.com", "*.media.example", "192.0.2.7", "2001:db8::1")
 

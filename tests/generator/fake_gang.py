@@ -20,7 +20,8 @@ from cosmos3_core.sampling.sampling import Sampling
 from cosmos3_core.sampling.schedule import flow
 from deployments.generator.leader import Generator
 from deployments.generator.rank import Begun, RankFacts
-from deployments.settings import GeneratorSettings, ModelSettings
+from deployments.settings.generator import GeneratorSettings
+from deployments.settings.model import ModelSettings
 from deployments.wire.calls import DenoiseCall
 from deployments.wire.messages import (
     ArrayReference,

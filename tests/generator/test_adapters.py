@@ -18,7 +18,8 @@ from cosmos3_core.errors import CheckpointError, RequestError
 from deployments.encoder import Encoder
 from deployments.generator.rank import Rank, RankFacts
 from deployments.model import Model
-from deployments.settings import EncoderSettings, GeneratorSettings, ModelSettings
+from deployments.settings.generator import GeneratorSettings
+from deployments.settings.model import EncoderSettings, ModelSettings
 from deployments.wire.calls import GenerationCall
 from deployments.wire.messages import EncodedMessage
 from tests.adapters import attention_modules, write_peft

@@ -17,7 +17,8 @@ from cosmos3_core.provenance import Precision
 from cosmos3_core.stages.encoded import EncodedRequest
 from cosmos3_core.stages.understanding import TextKeyValues
 from deployments.generator.rank import Rank
-from deployments.settings import GeneratorSettings, ModelSettings
+from deployments.settings.generator import GeneratorSettings
+from deployments.settings.model import ModelSettings
 from deployments.wire.handoff import publish, publish_conditioning
 from deployments.wire.messages import ClipDescription, EncodedMessage, HandoffLost, KeyValuesReference, LatentsMessage
 from tests.manifests import encode_facts

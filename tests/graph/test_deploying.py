@@ -11,7 +11,7 @@ import pytest
 
 from cosmos3_core import GenerationRequest, LocalPipeline
 from cosmos3_core.modes import Mode
-from deployments.settings import ModelSettings
+from deployments.settings.model import ModelSettings
 from tests.graph.processes import foreground, until
 from tests.graph.serve_commands import BIN, apart, models, recipe_on_a_free_port, serving, url_of, written
 from tests.graph.starting import START_TIMEOUT_S, without_chat

@@ -18,7 +18,7 @@ from deployments.ingress.app import create_app
 from deployments.ingress.graph import Graph, ServedCard
 from deployments.jobs.job import Job, JobEvent
 from deployments.model import ModelCard
-from deployments.settings import FrontSettings
+from deployments.settings.front import FrontSettings
 from deployments.wire.media_store import MediaStore, local_path, read_media
 from tests.media_decoder import media_decoder
 

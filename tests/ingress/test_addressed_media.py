@@ -14,7 +14,8 @@ import pytest
 
 from cosmos3_core.resolving.facts import ModelFacts
 from deployments.ingress.app import create_app
-from deployments.settings import FetchSettings, FrontSettings
+from deployments.settings.fetching import FetchSettings
+from deployments.settings.front import FrontSettings
 from deployments.wire.media_store import MediaStore, read_media
 from deployments.wire.reasoner_calls import ReasonerAnswer, ReasonerCall
 from tests.http_receiver import PRIVATE_BODY, Receiver, answers, hangs, redirects, run

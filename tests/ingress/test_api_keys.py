@@ -17,7 +17,7 @@ from starlette.types import Message
 
 from deployments.ingress.api_keys import ApiKeys, caller_of
 from deployments.ingress.errors import ApiError
-from deployments.settings import KeySettings
+from deployments.settings.jobs import KeySettings
 
 ALICE = KeySettings(name="alice", sha256=hashlib.sha256(b"alice's key").hexdigest())
 

@@ -16,7 +16,8 @@ from cosmos3_core.resolving.facts import ModelFacts
 from deployments.ingress.app import ROUTES, create_app
 from deployments.ingress.errors import ApiError
 from deployments.jobs.job import JobEvent
-from deployments.settings import FrontSettings, KeySettings
+from deployments.settings.front import FrontSettings
+from deployments.settings.jobs import KeySettings
 from deployments.wire.media_store import MediaStore
 from tests.ingress.stubs import CompletedJobs, StubGraph, StubJobs, ask, served_card
 

@@ -12,7 +12,7 @@ from cosmos3_core.checkpoint import Checkpoint
 from deployments.ingress.graph import Graph, ServedCard
 from deployments.local.status import ApplicationStatus, DeploymentStatus
 from deployments.model import ModelCard
-from deployments.settings import FrontSettings, ServedModel, ServedModels
+from deployments.settings.front import FrontSettings, ServedModel, ServedModels
 
 Deployments = dict[str, tuple[str, dict[str, int]]]
 UP: Deployments = {"X": ("HEALTHY", {"RUNNING": 1})}

@@ -15,7 +15,7 @@ from cosmos3_core.request import Step
 from deployments.jobs import driver
 from deployments.jobs.deployment import Jobs
 from deployments.jobs.job import Job, JobEvent
-from deployments.settings import FrontSettings
+from deployments.settings.front import FrontSettings
 from deployments.wire.handles import StageHandles
 from deployments.wire.media_store import MediaStore
 

@@ -8,7 +8,7 @@ import pytest
 
 from deployments.jobs.admission import Bound, Bounds, QueueFull
 from deployments.jobs.database.store import Store
-from deployments.settings import FrontSettings
+from deployments.settings.front import FrontSettings
 from tests.jobs.stores import a_job, opened, together
 
 

@@ -20,7 +20,7 @@ from deployments.jobs.database.tables import DeliveryRow
 from deployments.jobs.deliveries import Deliveries, delay_before
 from deployments.jobs.job import Job
 from deployments.jobs.webhooks import event_body
-from deployments.settings import WebhookSettings
+from deployments.settings.jobs import WebhookSettings
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 SETTINGS = WebhookSettings(allow_private=True, timeout_s=2)

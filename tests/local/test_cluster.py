@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from deployments.local.recipes import load_recipe
-from deployments.settings import FrontSettings
+from deployments.settings.front import FrontSettings
 from tests import recipes
 from tests.recipes import RAY_SERVICE, RAY_UP, ROOT, Resources, Stage
 

@@ -11,7 +11,8 @@ from cosmos3_core.planning.hardware import HARDWARE
 from cosmos3_core.planning.memory import task_bytes
 from cosmos3_core.planning.plan import CONTEXT, LONGEST_TEXT, VLLM_ACTIVATIONS, largest_request, plan_for, step_shape
 from deployments.local.recipes import load_recipe
-from deployments.settings import FrontSettings, ModelSettings
+from deployments.settings.front import FrontSettings
+from deployments.settings.model import ModelSettings
 from tests import recipes
 from tests.recipes import RECIPES, Stage
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from cosmos3_core.checkpoint import Checkpoint
-from deployments.settings import ReasonerSettings
+from deployments.settings.model import ReasonerSettings
 from deployments.wire.reasoner_calls import Operation, ReasonerAnswer
 
 NAME, ADAPTER = "base", "mine"

@@ -13,7 +13,7 @@ from openapi_schema_validator import OAS31Validator
 
 from cosmos3_core.resolving.facts import ModelFacts
 from deployments.jobs.job import EventKind, JobEvent
-from deployments.settings import FrontSettings
+from deployments.settings.front import FrontSettings
 from deployments.wire.media_store import MediaStore
 from tests.ingress.documentation.documents import described
 from tests.ingress.stubs import StubGraph, StubJobs, ask, served_card
