@@ -20,6 +20,8 @@ SYNC_TIMEOUT_S = 25.0
 RESIDENT_BYTES = 200_000_000
 TEMPLATES = "templates"
 """The folder of the shared graph's templates, below its data."""
+READABLE = "readable"
+"""The folder of the shared graph's data whose files requests may name."""
 
 
 def tiny_recipe(data: Path) -> dict[str, Any]:
@@ -34,6 +36,8 @@ def shared_recipe(data: Path) -> dict[str, Any]:
     config = tiny_recipe(data)
     front, model = (application["args"] for application in config["applications"][:2])
     front["sync_timeout_s"] = SYNC_TIMEOUT_S
+    (data / READABLE).mkdir()
+    front["fetch"] = {"roots": [str(data / READABLE)]}
     model["generator"]["resident_bytes"] = RESIDENT_BYTES
     model["upsampling"] = {"templates": str(write_templates(data / TEMPLATES)), "max_tokens": MAX_TOKENS}
     return config
