@@ -24,6 +24,7 @@ from cosmos3_core.weights import stored_tensors
 from deployments.background import in_background
 from deployments.decoding.decoder import MediaDecoder
 from deployments.logs import log, logs_for
+from deployments.reasoner.pacing import Pace
 from deployments.reasoner.refusals import refusal
 from deployments.settings.model import ModelSettings
 from deployments.wire.handles import answer_of
@@ -55,6 +56,7 @@ class Reasoner:
         from deployments.reasoner.engine import ReasonerEngine
 
         self.engine: ReasonerEngine = ReasonerEngine(settings.name, self.checkpoint, settings.reasoner)
+        self._pace = Pace(settings.reasoner.pieces_per_s)
         self._requests = self._active = 0
         self._bytes_read = _bytes_read(self.checkpoint)
         self._warm = False
@@ -104,9 +106,9 @@ class Reasoner:
                         log.info("answered: %d", answer.status)
                         yield answer
                         return
-                    async with aclosing(answer) as events:
-                        async for event in events:
-                            yield event
+                    async with aclosing(self._pace.joined(answer)) as pieces:
+                        async for piece in pieces:
+                            yield piece
         finally:
             self._active -= 1
 

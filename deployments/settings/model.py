@@ -42,12 +42,15 @@ class ReasonerSettings(Settings):
         engine: vLLM's engine arguments, passed through.
         server: the other arguments of `vllm serve`, passed through, such as `tool_call_parser` and `lora_modules`.
         environment: variables set before vLLM is imported.
+        pieces_per_s: how many pieces of streamed answers a replica sends in a second. With more streams than that
+            allows, tokens of one stream travel together, at least ten times a second.
     """
 
     vision: Literal["encoder", "engine"] = "encoder"
     engine: dict[str, Any] = Field(default_factory=dict)
     server: dict[str, Any] = Field(default_factory=dict)
     environment: dict[str, str] = Field(default_factory=dict)
+    pieces_per_s: Annotated[float, Field(gt=0)] = 1000.0
 
     @property
     def adapters(self) -> list[str]:
