@@ -35,6 +35,7 @@ from deployments.settings.decoder import DecoderSettings
 from deployments.wire.calls import DecodeCall, DecodedFile, JoinCall
 from deployments.wire.handoff import fetch_latents, publish
 from deployments.wire.media_store import delete_media, read_media, write_media
+from deployments.wire.replica import Replica
 
 WARM_UP_LATENTS = (48, 1, 2, 2)
 # x264's rate factor for each point of quality below 100: 18 at 95, and 0, which is lossless, at 100.
@@ -45,7 +46,7 @@ class Abandoned(Exception):
     """The caller no longer waits for the file."""
 
 
-class Decoder:
+class Decoder(Replica):
     """Deployment: VAE and sound decoders, shared by all models whose codecs are the same."""
 
     def __init__(self, settings: DecoderSettings) -> None:

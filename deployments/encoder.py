@@ -39,6 +39,7 @@ from deployments.wire.messages import (
     EncodedMessage,
     KeyValuesReference,
 )
+from deployments.wire.replica import Replica
 from deployments.wire.visual_input import VisualInput
 
 WARM_UP_TOKENS = 16
@@ -55,7 +56,7 @@ class _ReadRequest:
     resolved: ResolvedRequest
 
 
-class Encoder:
+class Encoder(Replica):
     """Deployment: tokenizer, understanding tower, VAE encoder and ViT of one checkpoint, loaded at their first use."""
 
     def __init__(self, settings: ModelSettings) -> None:

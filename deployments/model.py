@@ -21,6 +21,7 @@ from deployments.settings.generator import GeneratorSettings
 from deployments.settings.model import ModelSettings
 from deployments.upsampling import Upsampler
 from deployments.wire.messages import step_shape_of
+from deployments.wire.replica import Replica
 from deployments.wire.upsampling import UpsampleCall, UpsampledPrompt, UpsamplingFailed
 
 CHARACTERS_PER_TOKEN = 4
@@ -82,7 +83,7 @@ class ModelCard:
         return seconds * gang.degrees.world_size
 
 
-class Model:
+class Model(Replica):
     """Deployment: ties the stages of a model into one application, describes it, and has its Reasoner write prompts.
 
     Args:

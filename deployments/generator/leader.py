@@ -32,6 +32,7 @@ from deployments.stop_detection import StopDetector
 from deployments.wire.callers import dead_among
 from deployments.wire.calls import DenoiseCall
 from deployments.wire.messages import LatentsMessage
+from deployments.wire.replica import Replica
 from deployments.wire.service_class import ServiceClass
 
 WATCH_PERIOD_S = 1.0
@@ -42,7 +43,7 @@ FLUSH_S = 1.0
 SILENCE_S = 5.0
 
 
-class Generator:
+class Generator(Replica):
     """Deployment: the leader. It holds no weights."""
 
     async def __init__(self, settings: ModelSettings) -> None:  # type: ignore[misc]  # Serve awaits it

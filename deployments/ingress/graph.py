@@ -22,6 +22,7 @@ from deployments.settings.front import FrontSettings, ServedModels
 from deployments.wire.handles import answer_of, handle_of, items_of
 from deployments.wire.media_store import MediaStore
 from deployments.wire.reasoner_calls import ReasonerAnswer, ReasonerCall
+from deployments.wire.replica import Subject
 
 REFRESH_S = 10.0
 # While the card of a configured application is missing.
@@ -139,8 +140,8 @@ class Graph:
                 reasons[name] = overview.status.lower()
         return reasons | {name: "has not described itself" for name in self.missing() if name not in reasons}
 
-    async def figures(self) -> list[tuple[str, str, int, dict[str, float]]]:
-        """Application, deployment, replica's number and figures of every replica that answers."""
+    async def figures(self) -> list[tuple[str, str, str, dict[str, float]]]:
+        """Application, deployment, replica's id and figures of every replica that answers."""
         applications = await self.status()
         deployments = [
             (application, stage.name)
@@ -149,33 +150,32 @@ class Graph:
             if stage.name in STAGES
         ]
         answers = await asyncio.gather(
-            *(
-                asyncio.to_thread(_broadcast, application, deployment, "stats")
-                for application, deployment in deployments
-            )
+            *(asyncio.to_thread(_told, application, deployment, "stats") for application, deployment in deployments)
         )
         return [
-            (application, deployment, number, figures)
+            (application, deployment, replica, figures)
             for (application, deployment), replicas in zip(deployments, answers, strict=True)
-            for number, figures in enumerate(replicas)
+            for replica, figures in replicas
         ]
 
-    async def engine_metrics(self) -> list[tuple[str, int, str]]:
-        """Application, replica's number and vLLM's own metrics, as text, of every Reasoner that answers."""
+    async def engine_metrics(self) -> list[tuple[str, str, str]]:
+        """Application, replica's id and vLLM's own metrics, as text, of every Reasoner that answers."""
         chatting = [served.application for served in self.models() if served.card.chats]
         answers = await asyncio.gather(
-            *(asyncio.to_thread(_broadcast, application, "Reasoner", "exposition") for application in chatting)
+            *(asyncio.to_thread(_told, application, "Reasoner", "exposition") for application in chatting)
         )
         return [
-            (application, number, text)
+            (application, replica, text)
             for application, replicas in zip(chatting, answers, strict=True)
-            for number, text in enumerate(replicas)
+            for replica, text in replicas
         ]
 
 
-def _broadcast(application: str, deployment: str, method: str) -> list[Any]:
+def _told(application: str, deployment: str, subject: Subject) -> list[tuple[str, Any]]:
+    """What every replica that answers tells of a subject, each with the replica's id."""
     try:
-        results: list[Any] = handle_of(deployment, application).broadcast(method).results(timeout_s=2)
+        told = handle_of(deployment, application).broadcast("tell", subject)
+        results: list[tuple[str, Any]] = told.results(timeout_s=2)
     except Exception as error:  # A replica that is starting or dying does not answer.
         log.debug("no figures of %s/%s: %s", application, deployment, error)
         return []

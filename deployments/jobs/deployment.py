@@ -32,6 +32,7 @@ from deployments.settings.front import FrontSettings
 from deployments.stop_detection import StopDetector
 from deployments.wire.handles import handle_of
 from deployments.wire.media_store import delete_media
+from deployments.wire.replica import Replica
 
 AsyncCall = Callable[[], Awaitable[object]]
 
@@ -44,7 +45,7 @@ DELIVERY_PERIOD_S = 1.0
 SILENCE_S = 20.0
 
 
-class Jobs:
+class Jobs(Replica):
     """Deployment: the only one that opens the database."""
 
     async def __init__(self, settings: FrontSettings) -> None:  # type: ignore[misc]  # Serve awaits it

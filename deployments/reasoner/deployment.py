@@ -31,6 +31,7 @@ from deployments.wire.handles import answer_of
 from deployments.wire.handoff import to_tensor
 from deployments.wire.messages import EmbeddingsReference
 from deployments.wire.reasoner_calls import STREAMED, AttachedMedium, Operation, ReasonerAnswer, ReasonerCall
+from deployments.wire.replica import Replica
 
 if TYPE_CHECKING:
     from deployments.reasoner.engine import ReasonerEngine
@@ -42,7 +43,7 @@ CONNECTOR_VARIABLE = "VLLM_MEDIA_CONNECTOR"
 WARM_UP: dict[str, Any] = {"messages": [{"role": "user", "content": "hello"}], "max_tokens": 2, "temperature": 0}
 
 
-class Reasoner:
+class Reasoner(Replica):
     """Deployment: one vLLM engine on the unified checkpoint."""
 
     def __init__(self, settings: ModelSettings, encoder: Any | None = None) -> None:

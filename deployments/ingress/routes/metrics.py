@@ -72,22 +72,22 @@ class _Fixed:
         return self._families
 
 
-def _families(figures: list[tuple[str, str, int, dict[str, float]]]) -> list[Metric]:
+def _families(figures: list[tuple[str, str, str, dict[str, float]]]) -> list[Metric]:
     families: dict[str, GaugeMetricFamily] = {}
-    for application, deployment, number, values in figures:
+    for application, deployment, replica, values in figures:
         for name, value in values.items():
             full = f"cosmos3_{deployment.lower()}_{name}"
             if full not in families:
                 families[full] = GaugeMetricFamily(full, name.replace("_", " "), labels=("application", "replica"))
-            families[full].add_metric((application, str(number)), value)
+            families[full].add_metric((application, replica), value)
     return list(families.values())
 
 
-def _engine_families(metrics: list[tuple[str, int, str]]) -> list[Metric]:
+def _engine_families(metrics: list[tuple[str, str, str]]) -> list[Metric]:
     """vLLM's metrics under their own names and labels, and two labels more that tell replicas apart."""
     families: dict[str, Metric] = {}
-    for application, number, text in metrics:
-        own = {"application": application, "replica": str(number)}
+    for application, replica, text in metrics:
+        own = {"application": application, "replica": replica}
         for family in text_string_to_metric_families(text):
             whole = families.setdefault(family.name, Metric(family.name, family.documentation, family.type))
             whole.samples += [sample._replace(labels=sample.labels | own) for sample in family.samples]

@@ -20,12 +20,14 @@ def told(running: int) -> str:
 
 
 def test_replicas_are_series_of_one_family() -> None:
-    text = generate_latest(_Fixed(_engine_families([("a", 0, told(1)), ("a", 1, told(2)), ("b", 0, told(3))]))).decode()
+    text = generate_latest(
+        _Fixed(_engine_families([("a", "x", told(1)), ("a", "y", told(2)), ("b", "z", told(3))]))
+    ).decode()
     families = {family.name: family for family in text_string_to_metric_families(text)}
     running = families["vllm:num_requests_running"]
     assert (running.type, running.documentation) == ("gauge", "Running.")
     found = {(sample.labels["application"], sample.labels["replica"]): sample.value for sample in running.samples}
-    assert found == {("a", "0"): 1, ("a", "1"): 2, ("b", "0"): 3}
+    assert found == {("a", "x"): 1, ("a", "y"): 2, ("b", "z"): 3}
     assert all(sample.labels["model_name"] == "m" for sample in running.samples)
     assert families["vllm:prompt_tokens"].type == "counter"
     assert {sample.name for sample in families["vllm:prompt_tokens"].samples} >= {"vllm:prompt_tokens_total"}
