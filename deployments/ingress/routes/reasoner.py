@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from cosmos3_core.media.checks import MediaError
 from deployments.decoding.decoder import MediaDecoder
-from deployments.ingress.errors import ApiError, as_api_error
+from deployments.ingress.errors import MAX_MESSAGE, ApiError, as_api_error
 from deployments.ingress.graph import Graph
 from deployments.ingress.middleware import request_id_of
 from deployments.ingress.requests.addressed_media import AddressedMedium, fetch_media
@@ -133,5 +133,5 @@ def _with_request_id(answer: ReasonerAnswer, request_id: str) -> dict[str, Any]:
     error = answer.body.get("error")
     if not isinstance(error, dict):
         return answer.body
-    told = {"message": redacted(error["message"])} if isinstance(error.get("message"), str) else {}
+    told = {"message": redacted(error["message"])[:MAX_MESSAGE]} if isinstance(error.get("message"), str) else {}
     return {**answer.body, "error": {**error, **told, "request_id": request_id}}
