@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from urllib.parse import quote
 
 from tests.fuzz.encodings import BOUNDARY, TYPES, damaged, encoded
-from tests.fuzz.requests import CALLS, UNKNOWN_JOB, Call
+from tests.fuzz.requests import CALLS, UNKNOWN_JOB, Call, refused_last
 from tests.fuzz.values import mutated
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD", "TRACE", "PROPFIND")
@@ -125,7 +125,8 @@ class Attempt:
         what: how it was made.
         method, path: of its first line.
         content: all of its bytes, head and body.
-        sound: whether it is whole and well-formed HTTP, so that it has to be answered; else its connection may be closed.
+        sound: whether it is whole and well-formed HTTP, so that it has to be answered; else its connection may be
+            closed.
     """
 
     number: int
@@ -167,6 +168,8 @@ def _message(call: Call, draw: random.Random) -> _Message:
     if draw.random() < 0.75:
         fields = mutated(fields, draw)
         what.append("odd values")
+    if call.waits and draw.random() < 0.9:
+        fields = refused_last(fields)
     content = encoded(encoding, fields, call.files if encoding == "multipart" else {})
     if content and draw.random() < 0.2:
         content = damaged(encoding, content, draw)
@@ -187,8 +190,8 @@ def _odd_place(message: _Message, draw: random.Random) -> _Message:
             path += "?" + draw.choice(_ODD_QUERIES)
         case 2:
             place = draw.randrange(1, len(path))
-            odd = quote(draw.choice(("/", "//", ".", "/../", "é", "\0", " ", "?", "#", "%", "\\", "a" * 4000)), safe="/.")
-            path = path[:place] + odd + path[place:]
+            odd = draw.choice(("/", "//", ".", "/../", "é", "\0", " ", "?", "#", "%", "\\", "a" * 4000))
+            path = path[:place] + quote(odd, safe="/.") + path[place:]
         case _:
             path = draw.choice((path + "/", path.upper(), "/v1" + path, path[:-1] or "/", "/" + path, path + "/x"))
     return replace(message, path=path, what=("an odd place",))

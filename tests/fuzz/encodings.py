@@ -104,7 +104,8 @@ def _hurt_json(content: bytes, draw: random.Random) -> bytes:
         case 3:
             return (draw.choice(("[", '{"a":', "[{")) * draw.choice((65, 10_000))).encode()
         case 4:
-            return text.replace(": 1", f": {draw.choice(('NaN', '-Infinity', '1e999', '01', '+1', '1' * 5000))}").encode()
+            number = draw.choice(("NaN", "-Infinity", "1e999", "01", "+1", "1" * 5000))
+            return text.replace(": 1", f": {number}").encode()
         case 5:
             return draw.choice((b"null", b"[]", b'"x"', b"1", b"true", b"{}", b" ", b"", b"[{}]", b"\0"))
         case 6:
@@ -129,7 +130,8 @@ def _hurt_multipart(content: bytes, draw: random.Random) -> bytes:
         case 3:
             return content.replace(b"form-data", draw.choice((b"attachment", b"", b"form-data; " * 50)), 1)
         case 4:
-            return content.replace(b"Content-Disposition", draw.choice((b"X", b"Content-Disposition" * 500, b"\xff")), 1)
+            odd = draw.choice((b"X", b"Content-Disposition" * 500, b"\xff"))
+            return content.replace(b"Content-Disposition", odd, 1)
         case 5:
             odd = draw.choice((b"../../x.png", b"\0", b"a" * 20_000, b'"', b"%00", "🦾".encode()))
             return content.replace(b'filename="', b'filename="' + odd, 1)
@@ -142,8 +144,10 @@ def _hurt_multipart(content: bytes, draw: random.Random) -> bytes:
         case 9:
             return content.replace(b"\r\n", b"\n")
         case 10:
-            return mark + head.replace(b"prompt", draw.choice((b"a[b][c]", b"a[]", b"[]", b"a[" * 30, b""))) + (
-                b"\r\n\r\nx\r\n" + content
+            return (
+                mark
+                + head.replace(b"prompt", draw.choice((b"a[b][c]", b"a[]", b"[]", b"a[" * 30, b"")))
+                + (b"\r\n\r\nx\r\n" + content)
             )
     return content.replace(b"Content-Type: ", b"Content-Type: multipart/mixed; boundary=y\r\nX: ", 1)
 

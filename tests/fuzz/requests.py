@@ -43,6 +43,7 @@ class Call:
         files: its uploads by field; then it is a form.
         encodings: in which forms the route takes the fields.
         weight: how often it is chosen, among all.
+        waits: whether it is answered only when something was generated.
     """
 
     method: str
@@ -51,10 +52,14 @@ class Call:
     files: dict[str, Upload] = field(default_factory=dict)
     encodings: tuple[str, ...] = ("json",)
     weight: int = 2
+    waits: bool = False
 
 
+LAST_REFUSED: dict[str, Any] = {"adapters": {"name": "fuzz"}}
+"""What is refused, but only after all else was read and its media decoded: a request that cost nothing more."""
 FORMS = ("multipart", "urlencoded", "json")
 _PNG = png(16, 16)
+_JPEG = ("x.jpg", flat("JPEG", 16, 16), "image/jpeg")
 _PICTURE = f"data:image/png;base64,{base64.b64encode(_PNG).decode()}"
 _CLIP = f"data:video/mp4;base64,{base64.b64encode(clip()).decode()}"
 _IMAGE = {"prompt": "a robot", "size": "64x64", "num_inference_steps": 1, "seed": 1}
@@ -118,12 +123,12 @@ CALLS: tuple[Call, ...] = (
     Call("POST", "/v1/videos", {**TINY, "image_reference": _PICTURE}, encodings=FORMS, weight=3),
     Call("POST", "/v1/videos", _TRANSFER, encodings=FORMS),
     Call("POST", "/v1/videos", _FORWARD, encodings=FORMS, weight=3),
-    Call("POST", "/v1/videos/sync", TINY, encodings=FORMS, weight=1),
-    Call("POST", "/v1/videos/generations", TINY, encodings=FORMS, weight=1),
-    Call("POST", "/v1/images/generations", _IMAGE, weight=3),
-    Call("POST", "/v1/images/edits", _IMAGE, {"image": ("x.jpg", flat("JPEG", 16, 16), "image/jpeg")}, ("multipart",)),
-    Call("POST", "/v1/images/edits", {**_IMAGE, "image": _PICTURE}, encodings=FORMS, weight=1),
-    Call("POST", "/v1/actions/generations", _ACTIONS, encodings=("json", "msgpack", "msgpack"), weight=4),
+    Call("POST", "/v1/videos/sync", TINY, encodings=FORMS, waits=True),
+    Call("POST", "/v1/videos/generations", TINY, encodings=FORMS, weight=1, waits=True),
+    Call("POST", "/v1/images/generations", _IMAGE, weight=3, waits=True),
+    Call("POST", "/v1/images/edits", _IMAGE, {"image": _JPEG}, ("multipart",), waits=True),
+    Call("POST", "/v1/images/edits", {**_IMAGE, "image": _PICTURE}, encodings=FORMS, weight=1, waits=True),
+    Call("POST", "/v1/actions/generations", _ACTIONS, encodings=("json", "msgpack", "msgpack"), weight=4, waits=True),
     Call("POST", "/v1/chat/completions", _CHAT, weight=6),
     Call("POST", "/v1/chat/completions", _SEEING, weight=3),
     Call("POST", "/v1/chat/completions", _TOOLS, weight=3),
@@ -144,20 +149,51 @@ CALLS: tuple[Call, ...] = (
 )
 
 
-def cheapened(fields: dict[str, Any]) -> dict[str, Any]:
-    """The fields of a body with little work wherever they ask for some; what is malformed stays as it is."""
+def refused_last(fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields with one that is refused."""
+    parameters = fields.get("parameters")
+    if isinstance(parameters, dict):
+        return {**fields, "parameters": parameters | LAST_REFUSED}
+    return fields | LAST_REFUSED
+
+
+def kept_small(path: str, fields: dict[str, Any]) -> dict[str, Any]:
+    """A body of a route with little work, where it asks for more or leaves it to a default.
+
+    What is malformed stays as it is.
+    """
+    inner = fields.get("parameters")
+    if path == "/v1/actions/generations" and isinstance(inner, dict):
+        return {**fields, "parameters": _cheapened(inner | _SMALL[path])}
+    return _cheapened(_SMALL.get(path, {}) | fields)
+
+
+_SMALL_VIDEO: dict[str, Any] = {"size": "64x64", "num_frames": 5, "num_inference_steps": 1}
+_SMALL_IMAGE: dict[str, Any] = {"size": "64x64", "num_inference_steps": 1}
+_SMALL: dict[str, dict[str, Any]] = {
+    **dict.fromkeys(("/v1/videos", "/v1/videos/sync", "/v1/videos/generations"), _SMALL_VIDEO),
+    **dict.fromkeys(("/v1/images/generations", "/v1/images/edits"), _SMALL_IMAGE),
+    "/v1/actions/generations": {"num_inference_steps": 1, "action_chunk_size": 4},
+    "/v1/chat/completions": {"max_tokens": 2},
+    "/v1/completions": {"max_tokens": 2},
+    "/v1/responses": {"max_output_tokens": 2},
+}
+
+
+def _cheapened(fields: dict[str, Any]) -> dict[str, Any]:
     kept = {name: value for name, value in fields.items() if name not in LARGE or not _meant(value)}
-    cheap = {name: COSTLY[name] if name in COSTLY and _meant(value) else value for name, value in kept.items()}
-    for name in ("extra_args", "extra_params", "extra_body", "extra_json", "video_params", "parameters"):
-        if isinstance(cheap.get(name), dict):
-            cheap[name] = cheapened(cheap[name])
+    cheap: dict[str, Any] = {
+        name: COSTLY[name] if name in COSTLY and _meant(value) else value for name, value in kept.items()
+    }
+    for name in ("extra_args", "extra_params", "extra_body", "extra_json", "video_params"):
+        inner: Any = cheap.get(name)
+        if isinstance(inner, dict):
+            cheap[name] = _cheapened(inner)
     return cheap
 
 
 def _meant(value: Any) -> bool:
     """Whether a value may ask for much: a positive number, a text, true, or nothing, which is a default."""
-    return value is None or (isinstance(value, (int, float, str)) and value not in (0, "") and not _negative(value))
-
-
-def _negative(value: float | str) -> bool:
-    return not isinstance(value, str) and value < 0
+    if isinstance(value, (int, float)):
+        return value > 0
+    return value is None or isinstance(value, str)

@@ -1,0 +1,81 @@
+"""Thousands of requests that nobody would send on purpose: each is answered, in the right form, and costs no memory.
+
+`COSMOS3_FUZZ_REQUESTS` sets how many are sent at least, within `COSMOS3_FUZZ_SECONDS`; without it they are what two
+minutes hold. `COSMOS3_TEST_SEED` draws the same ones again.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from deployments.cli.client import Client
+from deployments.local.launch import RunningGraph
+from tests.fuzz import described
+from tests.fuzz.attempts import attempt
+from tests.fuzz.campaign import Campaign
+from tests.graph.figures import settled
+from tests.graph.processes import lives, until
+from tests.graph.resident import Peaks, Sizes, grown, resident, table
+
+COUNT = int(os.environ.get("COSMOS3_FUZZ_REQUESTS") or 0)
+SECONDS = float(os.environ.get("COSMOS3_FUZZ_SECONDS") or 110)
+KEPT = Path(os.environ.get("COSMOS3_FUZZ_KEPT") or "out/fuzz").absolute()
+WARM_UP = 0.15
+"""The share of the time for requests that fill caches and start what starts late, before memory is looked at."""
+DESCRIBED = 0.3
+"""The share of the time for schemathesis."""
+MOST_GROWN = 0.1
+SETTLES_WITHIN_S = 60.0
+
+
+def seed() -> int:
+    """The seed in the environment, or a new one."""
+    return int(os.environ.get("COSMOS3_TEST_SEED") or random.SystemRandom().randrange(10**6))
+
+
+def test_an_attempt_is_its_seeds() -> None:
+    first = [attempt(7, number) for number in range(2000)]
+    assert [attempt(7, number) for number in reversed(range(2000))] == first[::-1]
+    assert attempt(8, 1) != attempt(7, 1)
+    assert 0 < sum(not one.sound for one in first) < 200
+    assert len({one.content for one in first}) > 1500
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(SECONDS + described.GRACE_S + 3 * SETTLES_WITHIN_S + 120)
+def test_fuzz(graph: RunningGraph, client: Client) -> None:
+    drawn = seed()
+    print(f"\nCOSMOS3_TEST_SEED={drawn}; what goes wrong is kept in {KEPT}")
+    begun, url = time.monotonic(), httpx.URL(graph.url)
+    warm_up = Campaign(url, drawn + 1, KEPT)
+    warm_up.run(10**9, WARM_UP * SECONDS)
+    settled(client)
+    before, peaks = resident(graph.processes()), Peaks(graph.processes)
+    stages = {process.pid for process in graph.processes() if "ServeReplica" in process.name()}
+    with peaks.watched():
+        found = described.run(graph.url, drawn, DESCRIBED * SECONDS, KEPT)
+        campaign = Campaign(url, drawn, KEPT)
+        left = max(SECONDS - (time.monotonic() - begun), 0.0)
+        campaign.run(max(COUNT - found.sent, 0) or 10**9, left)
+    settled(client)
+    after = _settled_memory(graph, before)
+    sent = warm_up.answers.total() + found.sent + campaign.answers.total()
+    print(f"\n{sent} requests in {time.monotonic() - begun:.0f} s; the largest process of each part, in MiB:")
+    print(table(before, peaks.largest, after))
+    wrong = [*found.failures, *(str(outcome) for outcome in (*warm_up.faulty, *campaign.faulty))]
+    assert not wrong, "\n".join(one[:1000] for one in wrong)
+    assert all(map(lives, stages))
+    assert not grown(before, after, MOST_GROWN)
+    assert sent >= COUNT
+
+
+def _settled_memory(graph: RunningGraph, before: Sizes) -> Sizes:
+    """What is held once it is no more than it may be, or after a while."""
+    until(lambda: not grown(before, resident(graph.processes()), MOST_GROWN), SETTLES_WITHIN_S)
+    return resident(graph.processes())
