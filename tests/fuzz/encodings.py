@@ -178,6 +178,7 @@ def _hurt_msgpack(content: bytes, draw: random.Random) -> bytes:
         (
             array,
             {"__ndarray__": True, "data": b"", "dtype": "<f4", "shape": [2**40, 0]},
+            {"__ndarray__": True, "data": b"", "dtype": "<f4", "shape": [0, 2**64 - 1]},
             {"__ndarray__": True, "data": b"", "dtype": "<f4", "shape": [-1]},
             {"nd": True, "type": "<f8", "shape": [1], "data": "x"},
             {"__npgeneric__": True, "data": b"", "dtype": "<f4"},

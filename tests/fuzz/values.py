@@ -12,8 +12,8 @@ DEEP = 70
 """Deeper than the server reads."""
 LONG_TEXT = 50_000
 MANY = 2000
-_INVALID: tuple[Any, ...] = (-1, 10**30, -(2**63), 1e300, "x", "", [], {}, [1], True)
-"""What no costly field takes."""
+_INVALID: tuple[Any, ...] = (-1, 10**30, -(2**63), 1e300, "x", "\ud800", "\0", [[]], {"a": 1}, [1, 1])
+"""What no costly field takes. Nothing empty, which stands for a default that costs much."""
 ODD: tuple[Any, ...] = (
     None,
     True,
