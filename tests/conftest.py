@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from deployments.local.launch import RunningGraph
 
 FOLDER = Path(__file__).parent
-FOLDERS_WITH_GRAPHS = ("chaos", "fuzz", "graph", "local", "surface")
+FOLDERS_WITH_GRAPHS = ("chaos", "graph", "local", "surface")
 # Of PyTorch, shared by the processes that run tests side by side.
 THREADS = 2
 

@@ -39,6 +39,7 @@ class Campaign:
     answers: Counter[int] = field(default_factory=Counter)
     faulty: list[Outcome] = field(default_factory=list)
     slowest: float = 0.0
+    _reported: float = 0.0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self, count: int, seconds: float) -> None:
@@ -54,8 +55,6 @@ class Campaign:
                 worker.result()
         self._reported = 0.0
         self._report(time.monotonic() - begun)
-
-    _reported: float = 0.0
 
     def _report(self, after: float) -> None:
         if self._reported and after < self._reported + REPORT_EVERY_S:
@@ -97,7 +96,6 @@ class Campaign:
         file = self.kept / f"{self.seed}-{one.number}.http"
         file.write_bytes(one.content)
         print(
-            f"\n{one.method} {one.path[:100]} ({one.what}) after {outcome.took:.1f} s: {'; '.join(outcome.faults)}\n"
-            f"  again: curl -m 60 telnet://{self.url.host}:{self.url.port} < {file}",
+            f"\n{outcome.summary()}\n  again: curl -m 60 telnet://{self.url.host}:{self.url.port} < {file}",
             flush=True,
         )

@@ -45,6 +45,11 @@ class Outcome:
         made = self.answer.json().get("id")
         return made if isinstance(made, str) and made.startswith("video_gen_") else None
 
+    def summary(self) -> str:
+        """What went wrong, in a line."""
+        one = self.attempt
+        return f"{one.method} {one.path[:100]} ({one.what}) after {self.took:.1f} s: {'; '.join(self.faults)}"
+
 
 def send(url: httpx.URL, attempt: Attempt) -> Outcome:
     """Send an attempt on a connection of its own, and judge its answer."""
