@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 import pytest
@@ -17,10 +18,14 @@ class RefusingReasoner(StubGraph):
     """A graph whose Reasoner refuses everything."""
 
     message: str = ""
+    status: int = 400
 
     async def ask(self, application: str, call: ReasonerCall) -> ReasonerAnswer:
-        error = {"message": self.message, "type": "BadRequestError", "param": "input.0", "code": 400}
-        return ReasonerAnswer(400, {"error": error})
+        error = {"message": self.message, "type": "BadRequestError", "param": "input.0", "code": self.status}
+        return ReasonerAnswer(self.status, {"error": error})
+
+    async def ask_stream(self, application: str, call: ReasonerCall) -> AsyncGenerator[ReasonerAnswer | str, None]:
+        yield await self.ask(application, call)
 
 
 @pytest.mark.parametrize("body", [{"input": ["x"]}, {"input": [{}], "stream": False}])
@@ -31,3 +36,12 @@ def test_a_refusal_by_vllm_is_as_long_as_ours(body: dict[str, object], facts: Mo
     error = answer.json()["error"]
     assert (answer.status_code, error["param"], len(error["message"])) == (400, "input.0", MAX_MESSAGE)
     assert words.startswith(error["message"]) and error["request_id"]
+
+
+@pytest.mark.parametrize(("status", "told"), [(503, "5"), (429, "5"), (400, None), (500, None)])
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_busy_engine_says_when_to_come_back(status: int, told: str | None, stream: bool, facts: ModelFacts) -> None:
+    graph = RefusingReasoner([served_card(facts)], message="the engine is busy", status=status)
+    body = {"messages": [{"role": "user", "content": "x"}], "stream": stream}
+    answer = ask(graph, "/v1/chat/completions", "POST", json=body)
+    assert (answer.status_code, answer.headers.get("retry-after")) == (status, told)
