@@ -16,7 +16,7 @@ from tests.surface.reading import error_of
 LONGEST_S = 60.0
 """More than a synchronous generation may take on the graph that tests share."""
 UNAVAILABLE = (503, 504)
-_ADDRESS_OF_AN_OBJECT = re.compile(r"0x[0-9a-f]{6,}")
+ADDRESS_OF_AN_OBJECT = re.compile(r"\b0x[0-9a-f]{6,}")
 
 
 @dataclass(frozen=True)
@@ -119,6 +119,6 @@ def _wrong_with_error(answer: httpx.Response) -> list[str]:
     faults = []
     if error["param"] is not None and not isinstance(error["param"], str):
         faults.append(f"error.param is {error['param']!r}")
-    if "Traceback" in error["message"] or _ADDRESS_OF_AN_OBJECT.search(error["message"]):
+    if "Traceback" in error["message"] or ADDRESS_OF_AN_OBJECT.search(error["message"]):
         faults.append(f"the message shows what is inside: {error['message'][:300]}")
     return faults
