@@ -17,6 +17,10 @@ STAMP := $(STAMP_PREFIX)$(subst $(comma),+,$(EXTRAS))
 # Seconds that `make bench-gpu` may take.
 DEADLINE ?= 540
 
+# How many requests `make fuzz` sends at least, and the seconds that they may take.
+FUZZ_REQUESTS ?= 20000
+FUZZ_SECONDS ?= 1200
+
 # Pictures, clips and prompts for the tests that want real ones, when they lie beside this repository.
 ifeq ($(origin COSMOS3_ASSETS),undefined)
 ifneq ($(wildcard ../shared/assets/.),)
@@ -38,7 +42,7 @@ export VLLM_NO_USAGE_STATS := 1
 export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test test-slow test-chaos test-long lint parity bench bench-gpu gpu-bundle clean
+.PHONY: help setup demo serve test test-slow test-chaos test-long fuzz lint parity bench bench-gpu gpu-bundle clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,15 +72,20 @@ test: setup  ## run the fast tests
 	$(VENV)/bin/python -m pytest -m "$(FAST) and not graph" $(SIDE_BY_SIDE) --durations=10
 	$(VENV)/bin/python -m pytest $(GRAPHS) -m "$(FAST)" --durations=10
 
-test-slow: setup  ## run the tests that need minutes: parity sweeps, other engines
+test-slow: setup  ## run the tests that need minutes: parity sweeps, other engines, two minutes of odd requests
 	$(VENV)/bin/python -m pytest -m "slow and not graph" $(SIDE_BY_SIDE) --durations=10
 	$(VENV)/bin/python -m pytest $(GRAPHS) -m "slow and not long" --durations=20
+	$(VENV)/bin/python -m pytest tests/fuzz -m slow -s
 
 test-chaos: setup  ## run the tests that kill processes of running graphs
 	$(VENV)/bin/python -m pytest tests/chaos -m "chaos and not long" --durations=20 -s
 
 test-long: setup  ## run what CI leaves out for its length: two hundred jobs through ten kills, a second Reasoner
 	$(VENV)/bin/python -m pytest $(GRAPHS) -m long --durations=20 -s
+
+fuzz: setup  ## send 20,000 requests that nobody would send on purpose (FUZZ_REQUESTS=, FUZZ_SECONDS=)
+	COSMOS3_FUZZ_REQUESTS=$(FUZZ_REQUESTS) COSMOS3_FUZZ_SECONDS=$(FUZZ_SECONDS) \
+		$(VENV)/bin/python -m pytest tests/fuzz -m slow -s
 
 lint: setup  ## check style, formatting and types
 	$(VENV)/bin/ruff check

@@ -9,13 +9,18 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
 _subject: ContextVar[str] = ContextVar("subject", default="-")
 
 
 class _Subject(logging.LoggerAdapter[logging.Logger]):
-    def process(self, msg: object, kwargs: object) -> tuple[str, object]:  # type: ignore[override]
-        return f"[{_subject.get()}] {msg}", kwargs
+    def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
+        subject = _subject.get()
+        # With arguments the line is a format, and a client may choose the id of its request.
+        shown = subject.replace("%", "%%") if args else subject
+        if self.isEnabledFor(level):
+            self.logger.log(level, f"[{shown}] {msg}", *args, **{"stacklevel": 2, **kwargs})
 
 
 # A child of Serve's logger, so that the operator's `logging_config` applies to these lines.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from ray.exceptions import TaskCancelledError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
@@ -14,7 +15,7 @@ from deployments.fetching.fetcher import Fetcher
 from deployments.ingress.api_keys import ApiKeys
 from deployments.ingress.documentation import openapi, page
 from deployments.ingress.elsewhere import pointer
-from deployments.ingress.errors import ApiError, as_api_error
+from deployments.ingress.errors import ApiError, as_api_error, hung_up
 from deployments.ingress.graph import Graph
 from deployments.ingress.middleware import RequestContext, request_id_of
 from deployments.ingress.paths import PlainPaths, route_path
@@ -69,7 +70,13 @@ def create_app(graph: Graph, echo_request_id: bool = True) -> Starlette:
             Middleware(RequestContext, echo=echo_request_id, on_error=_unexpected),
             Middleware(ApiKeys, keys=graph.settings.keys),
         ],
-        exception_handlers={ApiError: _api_error, HTTPException: _http_error},
+        exception_handlers={
+            ApiError: _api_error,
+            HTTPException: _http_error,
+            # The first from Starlette, the second from Serve, while a body is read.
+            ClientDisconnect: _hung_up,
+            TaskCancelledError: _hung_up,
+        },
     )
     app.router.default = _no_route
     app.state.graph = graph
@@ -101,6 +108,10 @@ async def _http_error(request: Request, error: Exception) -> Response:
         # Starlette names only the methods of the first route with this path.
         headers["Allow"] = ", ".join(sorted(_methods(route_path(request.scope))))
     return ApiError(error.status_code, message, headers=headers).response(request_id_of(request))
+
+
+async def _hung_up(request: Request, error: Exception) -> Response:
+    return hung_up().response(request_id_of(request))
 
 
 def _missing(method: str, scope: Scope) -> str:

@@ -71,6 +71,11 @@ class ApiError(Exception):
         return JSONResponse(self.body(request_id), self.status, headers=self.headers)
 
 
+def hung_up() -> ApiError:
+    """What is counted for a client that did not wait for its answer, or did not send all of its request."""
+    return ApiError(499, "the client hung up", kind="ClientClosedRequest")
+
+
 def bad_field(error: RequestError, names: Mapping[str, str] | None = None) -> ApiError:
     """A refusal by the core as an API error; `names` maps the core's fields to the names that the client used."""
     name = (names or {}).get(error.field, error.field)

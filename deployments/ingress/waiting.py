@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from starlette.requests import Request
 
-from deployments.ingress.errors import NO_RETRY, RETRY_AFTER, ApiError
+from deployments.ingress.errors import NO_RETRY, RETRY_AFTER, ApiError, hung_up
 from deployments.ingress.graph import Graph
 from deployments.jobs.job import Job
 
@@ -22,18 +22,18 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, T], limit:
     Raises:
         ApiError: 504 after the limit, 499 if the client hung up.
     """
-    task, hung_up = asyncio.create_task(work), asyncio.create_task(_disconnected(request))
-    tasks: set[asyncio.Task[Any]] = {task, hung_up}
+    task, left = asyncio.create_task(work), asyncio.create_task(_disconnected(request))
+    tasks: set[asyncio.Task[Any]] = {task, left}
     try:
         await asyncio.wait(tasks, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
         if task.done():
             return task.result()
-        if hung_up.done():
-            raise ApiError(499, "the client hung up", kind="ClientClosedRequest")
+        if left.done():
+            raise hung_up()
         message = f"not finished within {limit:g} s; POST /v1/videos makes a job that can be polled"
         raise ApiError(504, message, headers=NO_RETRY)
     finally:
-        hung_up.cancel()
+        left.cancel()
         task.cancel()
         await asyncio.wait(tasks, timeout=1)
 

@@ -202,6 +202,11 @@ def _failure(error: Exception) -> ReasonerAnswer:
     answer = _error(create_error_response(error))
     if answer.status < 500:
         return answer
+    if isinstance(error, TimeoutError):
+        # vLLM renders all chats in one thread, and gives up on one that waits there for a long one.
+        log.warning("vLLM is busy: %s", error)
+        busy = "the engine is busy with other requests; try again"
+        return _error(create_error_response(busy, status_code=HTTPStatus.SERVICE_UNAVAILABLE))
     log.exception("vLLM failed: %s", error)
     return _error(
         create_error_response("the engine failed; the log has its details", status_code=HTTPStatus(answer.status))

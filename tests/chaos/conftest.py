@@ -18,7 +18,7 @@ from tests.graph.starting import started
 
 FOLDER = Path(__file__).parent
 # Modules that kill more come later. The first and the last start their own graphs, when the shared one does not run.
-ORDER = ("test_long_chaos", "test_keys", "test_faults", "test_chaos", "test_kills", "test_gang")
+ORDER = ("test_long_chaos", "test_keys", "test_memory_attack", "test_faults", "test_chaos", "test_kills", "test_gang")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

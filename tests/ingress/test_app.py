@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from ray.exceptions import TaskCancelledError
+from starlette.requests import ClientDisconnect
 from starlette.testclient import TestClient, WebSocketDenialResponse
 from starlette.types import Message
 
@@ -241,6 +243,31 @@ def test_the_log_of_an_unexpected_error_has_the_request_id(caplog: pytest.LogCap
     with caplog.at_level(logging.ERROR, "ray.serve.cosmos3"):
         ask(StubGraph(failure=KeyError("secret")), "/health", headers={"x-request-id": "abc"})
     assert all(record.getMessage().startswith("[abc]") for record in caplog.records)
+
+
+def test_the_id_of_a_request_is_no_format_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.ERROR, "ray.serve.cosmos3"):
+        ask(StubGraph(failure=KeyError("secret")), "/health", headers={"x-request-id": "%s %d%%"})
+    assert caplog.records
+    assert all(record.getMessage().startswith("[%s %d%%] ") for record in caplog.records)
+
+
+@pytest.mark.parametrize("cause", [ClientDisconnect(), TaskCancelledError()])
+@pytest.mark.parametrize(
+    ("kind", "begun"), [("application/json", b'{"prompt'), ("multipart/form-data; boundary=x", b"--x\r\nContent-")]
+)
+def test_a_client_that_hangs_up_within_its_body_is_no_error_of_ours(
+    cause: Exception, kind: str, begun: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken() -> AsyncIterator[bytes]:
+        yield begun
+        raise cause
+
+    headers = {"content-type": kind}
+    with caplog.at_level(logging.WARNING, "ray.serve.cosmos3"):
+        answer = ask(StubGraph(), "/v1/videos", "POST", content=broken(), headers=headers)
+    assert (answer.status_code, answer.json()["error"]["type"]) == (499, "ClientClosedRequest")
+    assert not caplog.records
 
 
 def test_errors_have_one_json_form() -> None:

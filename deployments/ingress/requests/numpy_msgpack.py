@@ -92,6 +92,9 @@ def _array(entries: dict[str, Any]) -> NDArray[Any]:
     whole = isinstance(shape, list) and all(type(length) is int and length >= 0 for length in shape)
     if not isinstance(shape, list) or not whole or len(shape) > MAX_DIMENSIONS:
         raise MsgpackError(f"an array has a shape that is not a list of up to {MAX_DIMENSIONS} lengths")
+    # Its bytes bound the lengths of an array, but not of an empty one, which is as many lists as they say.
+    if 0 in shape and math.prod(length for length in shape if length) > MAX_ENTRIES:
+        raise MsgpackError(f"an array that is empty has lengths of more than {MAX_ENTRIES} entries")
     if not isinstance(data, bytes) or len(data) != dtype.itemsize * math.prod(shape):
         raise MsgpackError(f"an array's data does not have as many bytes as {dtype.name} {shape}")
     return np.ndarray(shape, dtype, data)

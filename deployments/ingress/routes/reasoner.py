@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from cosmos3_core.media.checks import MediaError
 from deployments.decoding.decoder import MediaDecoder
-from deployments.ingress.errors import ApiError, as_api_error
+from deployments.ingress.errors import MAX_MESSAGE, RETRY_AFTER, ApiError, as_api_error
 from deployments.ingress.graph import Graph
 from deployments.ingress.middleware import request_id_of
 from deployments.ingress.requests.addressed_media import AddressedMedium, fetch_media
@@ -82,7 +82,7 @@ async def _asked(request: Request, operation: Operation, read: Reader, find: Fin
     if operation in STREAMED and body.get("stream"):
         return await _streamed(request, graph.ask_stream(served.application, call), operation)
     answer = await while_connected(request, graph.ask(served.application, call))
-    return JSONResponse(_with_request_id(answer, call.request_id), answer.status)
+    return _whole(answer, call.request_id)
 
 
 async def _check_media(decoder: MediaDecoder, media: Sequence[AttachedMedium]) -> None:
@@ -106,7 +106,7 @@ async def _streamed(
         raise
     if isinstance(first, ReasonerAnswer):
         await stream.aclose()
-        return JSONResponse(_with_request_id(first, request_id), first.status)
+        return _whole(first, request_id)
     done = "" if operation is Operation.RESPONSES else DONE
     return StreamingResponse(_events(first, stream, request_id, done), media_type="text/event-stream")
 
@@ -129,9 +129,14 @@ async def _events(
             yield done
 
 
+def _whole(answer: ReasonerAnswer, request_id: str) -> JSONResponse:
+    headers = RETRY_AFTER if answer.status in (429, 503) else None
+    return JSONResponse(_with_request_id(answer, request_id), answer.status, headers)
+
+
 def _with_request_id(answer: ReasonerAnswer, request_id: str) -> dict[str, Any]:
     error = answer.body.get("error")
     if not isinstance(error, dict):
         return answer.body
-    told = {"message": redacted(error["message"])} if isinstance(error.get("message"), str) else {}
+    told = {"message": redacted(error["message"])[:MAX_MESSAGE]} if isinstance(error.get("message"), str) else {}
     return {**answer.body, "error": {**error, **told, "request_id": request_id}}

@@ -1,0 +1,91 @@
+"""Thousands of requests that nobody would send on purpose: each is answered, in the right form, and costs no memory.
+
+`COSMOS3_FUZZ_REQUESTS` sets how many are sent at least, within `COSMOS3_FUZZ_SECONDS`; without it they are what two
+minutes hold. `COSMOS3_TEST_SEED` draws the same ones again.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from deployments.cli.client import Client
+from deployments.local.launch import RunningGraph
+from tests.fuzz import described
+from tests.fuzz.attempts import attempt
+from tests.fuzz.campaign import Campaign
+from tests.fuzz.sending import Outcome
+from tests.graph.events import submitted
+from tests.graph.figures import settled
+from tests.graph.processes import lives, until
+from tests.graph.resident import Peaks, Sizes, grown, resident, table
+from tests.surface.reading import completed
+
+COUNT = int(os.environ.get("COSMOS3_FUZZ_REQUESTS") or 0)
+SECONDS = float(os.environ.get("COSMOS3_FUZZ_SECONDS") or 110)
+KEPT = Path(os.environ.get("COSMOS3_FUZZ_KEPT") or "out/fuzz").absolute()
+WARM_UP = 0.3
+"""The share of the time for requests that fill caches and start what starts late, before memory is looked at."""
+DESCRIBED = 0.3
+"""The share of schemathesis in what is sent."""
+LARGEST = {"prompt": "a robot", "num_frames": 5, "num_inference_steps": 1}
+"""What remains of a body whose size is lost: stages keep some of the memory that their largest request took."""
+MOST_GROWN = 0.1
+SETTLES_WITHIN_S = 60.0
+
+
+def seed() -> int:
+    """The seed in the environment, or a new one."""
+    return int(os.environ.get("COSMOS3_TEST_SEED") or random.SystemRandom().randrange(10**6))
+
+
+def test_an_attempt_is_its_seeds() -> None:
+    first = [attempt(7, number) for number in range(2000)]
+    assert [attempt(7, number) for number in reversed(range(2000))] == first[::-1]
+    assert attempt(8, 1) != attempt(7, 1)
+    assert 0 < sum(not one.sound for one in first) < 200
+    assert len({one.content for one in first}) > 1500
+
+
+@pytest.mark.graph
+@pytest.mark.slow
+@pytest.mark.timeout(SECONDS + described.GRACE_S + 3 * SETTLES_WITHIN_S + 120)
+def test_fuzz(graph: RunningGraph, client: Client) -> None:
+    drawn = seed()
+    print(f"\nCOSMOS3_TEST_SEED={drawn}; what goes wrong is kept in {KEPT}")
+    begun = time.monotonic()
+    with httpx.Client(base_url=graph.url, timeout=60) as http:
+        completed(http, submitted(http, LARGEST))
+    sent, wrong = _sent(graph.url, drawn + 1, 10**9, WARM_UP * SECONDS)
+    settled(client)
+    before, peaks = resident(graph.processes()), Peaks(graph.processes)
+    stages = {process.pid for process in graph.processes() if "ServeReplica" in process.name()}
+    with peaks.watched():
+        more, wrong_too = _sent(graph.url, drawn, COUNT - sent if COUNT else 10**9, (1 - WARM_UP) * SECONDS)
+    settled(client)
+    after = _settled_memory(graph, before)
+    print(f"\n{sent + more} requests in {time.monotonic() - begun:.0f} s; the largest process of each part, in MiB:")
+    print(table(before, peaks.largest, after), flush=True)
+    assert not [*wrong, *wrong_too]
+    assert all(map(lives, stages))
+    assert not grown(before, after, MOST_GROWN)
+    assert sent + more >= COUNT
+
+
+def _sent(url: str, drawn: int, count: int, seconds: float) -> tuple[int, list[str]]:
+    """Send so many requests, or what fits into the time: how many they were, and what went wrong."""
+    found = described.run(url, drawn, DESCRIBED * seconds, KEPT)
+    campaign = Campaign(httpx.URL(url), drawn, KEPT)
+    campaign.run(count - found.sent, (1 - DESCRIBED) * seconds)
+    return found.sent + campaign.answers.total(), [*found.failures, *map(Outcome.summary, campaign.faulty)]
+
+
+def _settled_memory(graph: RunningGraph, before: Sizes) -> Sizes:
+    """What is held once it is no more than it may be, or after a while."""
+    until(lambda: not grown(before, resident(graph.processes()), MOST_GROWN), SETTLES_WITHIN_S)
+    return resident(graph.processes())
