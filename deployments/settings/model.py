@@ -14,6 +14,7 @@ from cosmos3_core.upsampling.schema import MAX_TOKENS
 from deployments.settings.base import MEGABYTE, Bytes, Settings, StageSettings
 from deployments.settings.decoding import DecodingSettings
 from deployments.settings.generator import GeneratorSettings
+from deployments.settings.trials import TrialSettings
 
 if TYPE_CHECKING:
     from cosmos3_core.checkpoint import Checkpoint
@@ -42,12 +43,14 @@ class ReasonerSettings(Settings):
         engine: vLLM's engine arguments, passed through.
         server: the other arguments of `vllm serve`, passed through, such as `tool_call_parser` and `lora_modules`.
         environment: variables set before vLLM is imported.
+        trials: how schemas, expressions and grammars of clients are tried before vLLM compiles them.
     """
 
     vision: Literal["encoder", "engine"] = "encoder"
     engine: dict[str, Any] = Field(default_factory=dict)
     server: dict[str, Any] = Field(default_factory=dict)
     environment: dict[str, str] = Field(default_factory=dict)
+    trials: TrialSettings = TrialSettings()
 
     @property
     def adapters(self) -> list[str]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from deployments.ingress.errors import ApiError
+from cosmos3_core.errors import RequestError
+from deployments.ingress.errors import ApiError, bad_field
 from deployments.ingress.requests.body import json_type
 from deployments.ingress.requests.coercions import is_absent, is_harmless
 from deployments.ingress.requests.fields import CONTAINERS, MERGED
+from deployments.ingress.requests.reasoner.bounds import check_bounds
+from deployments.ingress.requests.reasoner.constraints import check_constraints
 
 MAX_CHOICES = 16
 GUIDED = ("guided_json", "guided_regex", "guided_choice", "guided_grammar", "guided_decoding_backend")
@@ -34,11 +37,16 @@ REFUSED = {
 
 
 def check_fields(body: dict[str, Any]) -> None:
-    """Refuse what controls more than a request's own sampling.
+    """Refuse what controls more than a request's own sampling, and what holds more than others can wait for.
 
     Raises:
         ApiError: 400, with the name of the field.
     """
+    try:
+        check_bounds(body)
+        check_constraints(body)
+    except RequestError as error:
+        raise bad_field(error) from error
     for field, reason in REFUSED.items():
         if body.get(field) is not None:
             raise ApiError(400, f"{field} {reason}", param=field)
