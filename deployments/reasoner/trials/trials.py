@@ -27,7 +27,7 @@ class Trials:
 
     Args:
         settings: how many there are and what each may use.
-        vocabulary: makes the tokens as the grammar library writes them; called once, in a thread, before the first trial.
+        vocabulary: makes the tokens as the grammar library writes them; called once, in a thread.
     """
 
     def __init__(self, settings: TrialSettings, vocabulary: Callable[[], bytes]) -> None:

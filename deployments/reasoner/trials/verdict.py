@@ -34,8 +34,8 @@ REFUSALS: Final = {
     Verdict.SLOW_TO_READ: "takes too long to read; expected a simpler one",
     Verdict.SLOW_TO_COMPILE: "takes too long to compile; expected a simpler one, with fewer or smaller repetitions",
     Verdict.SLOW_TO_FOLLOW: (
-        "can be followed in so many ways that each token takes too long; expected repetitions that do not overlap, such "
-        "as (word, )* in place of (word,? ?){1,50}"
+        "can be followed in so many ways that each token takes too long; expected repetitions that do not overlap, "
+        "such as (word, )* in place of (word,? ?){1,50}"
     ),
     Verdict.TOO_LARGE: "takes too much memory to compile; expected a smaller one",
 }

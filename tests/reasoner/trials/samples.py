@@ -31,7 +31,7 @@ def vocabulary() -> bytes:
 def fields(number: int, **schema: Any) -> dict[str, Any]:
     """The schema of an object with so many fields."""
     names = [f"field_{index}" for index in range(number)]
-    return {"type": "object", "properties": dict.fromkeys(names, {"type": "string", **schema}), "required": names}
+    return {"type": "object", "properties": {name: {"type": "string", **schema} for name in names}, "required": names}
 
 
 HOSTILE = {

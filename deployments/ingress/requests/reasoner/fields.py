@@ -9,6 +9,7 @@ from deployments.ingress.errors import ApiError, bad_field
 from deployments.ingress.requests.body import json_type
 from deployments.ingress.requests.coercions import is_absent, is_harmless
 from deployments.ingress.requests.fields import CONTAINERS, MERGED
+from deployments.ingress.requests.foreign_fields import asks_for_nothing
 from deployments.ingress.requests.reasoner.bounds import check_bounds
 from deployments.ingress.requests.reasoner.constraints import check_constraints
 
@@ -64,7 +65,7 @@ def check_fields(body: dict[str, Any]) -> None:
 def _check_output(body: dict[str, Any]) -> None:
     """Refuse what asks for something else than text."""
     for field in OF_DIFFUSION:
-        if not is_harmless(body.get(field)):
+        if not asks_for_nothing(field, body.get(field)):
             raise ApiError(400, f"{field} {PICTURES}; {MAKERS}", param=field)
     modalities = body.get("modalities")
     if not is_absent(modalities) and modalities != ["text"]:

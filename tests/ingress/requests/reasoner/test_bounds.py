@@ -80,7 +80,7 @@ def test_large_honest_chats_pass(fields: dict[str, Any]) -> None:
     ],
 )
 def test_larger_chats_are_refused_with_the_field(fields: dict[str, Any], param: str) -> None:
-    with pytest.raises(ApiError, match="expected|must be") as caught:
+    with pytest.raises(ApiError, match=r"expected|must be") as caught:
         read_chat(MESSAGES | fields)
     assert (caught.value.status, caught.value.param) == (400, param)
     assert len(caught.value.message) < 300

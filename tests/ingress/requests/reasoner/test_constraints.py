@@ -42,7 +42,7 @@ def in_chat(schema: Any) -> dict[str, Any]:
             "structured_outputs.json.properties.a.pattern",
         ),
         (
-            {"structured_outputs": {"structural_tag": json.dumps({"format": {"type": "regex", "pattern": EXPLODES}})}},
+            {"structured_outputs": {"structural_tag": json.dumps({"format": {"pattern": EXPLODES}})}},
             None,
         ),
         (in_chat(properties(a={"pattern": EXPLODES})), "response_format.json_schema.schema.properties.a.pattern"),
