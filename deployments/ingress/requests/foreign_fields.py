@@ -37,7 +37,13 @@ REFUSED: dict[str, str] = {
     "start_time_seconds": "is not used by Cosmos 3; cut the video before it is sent",
 }
 """Why each field is refused on every route that generates; a value that switches it off is not."""
-NEUTRAL: dict[str, float] = {"layers": 1, "strength": 1, "lora_scale": 1, "guidance_rescale": 0, "start_time_seconds": 0}
+NEUTRAL: dict[str, float] = {
+    "layers": 1,
+    "strength": 1,
+    "lora_scale": 1,
+    "guidance_rescale": 0,
+    "start_time_seconds": 0,
+}
 """Values of such fields that ask for nothing but what is done here, so they are ignored."""
 
 
@@ -49,7 +55,6 @@ def asks_for_nothing(name: str, value: Any) -> bool:
         return name in NEUTRAL and number(value) == NEUTRAL[name]
     except ValueError:
         return False
-
 
 
 def _only(*accepted: str, otherwise: str) -> Coercion[str]:
