@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urldefrag, urljoin
 
 import httpx
@@ -17,6 +17,7 @@ from deployments.fetching.policy import AddressPolicy
 HEADERS = {"accept": "*/*", "accept-encoding": "identity", "user-agent": "cosmos3-media"}
 _REDIRECTS = (301, 302, 303, 307, 308)
 _NOT_KEPT = frozenset({"no-store", "no-cache", "private"})
+_AGES = ("max-age", "s-maxage")
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,14 @@ class HttpFile:
     """A file that an address led to, and whether its host lets others have it for a while."""
 
     content: bytes
+    may_be_kept: bool
+
+
+@dataclass(frozen=True)
+class _Redirect:
+    """Where a host says that the file is, and whether it lets others keep that for a while."""
+
+    location: str
     may_be_kept: bool
 
 
@@ -49,11 +58,13 @@ async def fetch_http(target: Target, policy: AddressPolicy, limits: Limits, take
     Raises:
         FetchError: it cannot or may not be fetched, or it is too large.
     """
+    may_be_kept = True
     for _ in range(limits.redirects + 1):
         found = await _one_hop(target, policy, limits, take)
+        may_be_kept = may_be_kept and found.may_be_kept
         if isinstance(found, HttpFile):
-            return found
-        target = _redirected(target, found, policy)
+            return replace(found, may_be_kept=may_be_kept)
+        target = _redirected(target, found.location, policy)
     if limits.redirects == 0:
         raise FetchError("leads to a redirect, and this server follows none; send the address that it leads to")
     raise FetchError(f"leads to more than {limits.redirects} redirects; send the address that they lead to")
@@ -61,7 +72,7 @@ async def fetch_http(target: Target, policy: AddressPolicy, limits: Limits, take
 
 async def _one_hop(
     target: Target, policy: AddressPolicy, limits: Limits, take: Callable[[int], None]
-) -> HttpFile | str:
+) -> HttpFile | _Redirect:
     """The file, or where its host redirects to."""
     try:
         async with open_response(
@@ -74,7 +85,7 @@ async def _one_hop(
         ) as response:
             location: str = response.headers.get("location", "")
             if response.status_code in _REDIRECTS and location:
-                return location
+                return _Redirect(location, _may_be_kept(response))
             if response.status_code != httpx.codes.OK:
                 raise FetchError(f"leads to a host that answers {response.status_code} instead of a file")
             return HttpFile(await read_body(response, limits.max_bytes, take), _may_be_kept(response))
@@ -106,5 +117,8 @@ def _redirected(target: Target, location: str, policy: AddressPolicy) -> Target:
 
 
 def _may_be_kept(response: httpx.Response) -> bool:
-    directives = response.headers.get("cache-control", "").lower().split(",")
-    return _NOT_KEPT.isdisjoint(directive.partition("=")[0].strip() for directive in directives)
+    directives = [part.strip() for part in response.headers.get("cache-control", "").lower().split(",")]
+    names = {directive.partition("=")[0].strip() for directive in directives}
+    ages = (directive.partition("=")[2].strip(' "') for directive in directives if directive.startswith(_AGES))
+    # An answer that is stale at once says the same as one that may not be kept.
+    return _NOT_KEPT.isdisjoint(names) and not any(age.isdecimal() and int(age[:9]) == 0 for age in ages)

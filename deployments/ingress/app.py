@@ -18,6 +18,7 @@ from deployments.ingress.elsewhere import pointer
 from deployments.ingress.errors import ApiError, as_api_error, hung_up
 from deployments.ingress.graph import Graph
 from deployments.ingress.middleware import RequestContext, request_id_of
+from deployments.ingress.open_streams import OpenStreams
 from deployments.ingress.paths import PlainPaths, route_path
 from deployments.ingress.routes import actions, health, images, metrics, models, reasoner, video_jobs, videos
 from deployments.ingress.websockets import refuse
@@ -81,6 +82,7 @@ def create_app(graph: Graph, echo_request_id: bool = True) -> Starlette:
     app.router.default = _no_route
     app.state.graph = graph
     app.state.metrics = metrics.HttpMetrics()
+    app.state.streams = OpenStreams(graph.settings.streams)
     app.state.fetcher = Fetcher(graph.settings.fetch, app.state.metrics.count_fetch)
     return app
 

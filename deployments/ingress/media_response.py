@@ -7,13 +7,14 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response, StreamingResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from deployments.ingress.errors import ApiError
+from deployments.ingress.errors import NO_RETRY, ApiError
 from deployments.wire.media_store import local_path, media_size, read_media
 
 CHUNK_BYTES = 2**20
@@ -41,6 +42,39 @@ async def media_response(request: Request, uri: str, media_type: str, name: str)
         raise ApiError(404, "the file of this generation is gone")
     # A new object, because Starlette caches the headers of the old one.
     return _remote(Request(request.scope), uri, size, media_type, headers)
+
+
+async def media_once(
+    request: Request, uri: str, media_type: str, headers: dict[str, str], done: Callable[[], None]
+) -> ASGIApp:
+    """The whole file behind a URI, read as it is sent.
+
+    Args:
+        request: the request that it answers.
+        uri: the file.
+        media_type: its media type.
+        headers: of the answer.
+        done: called when the answer was sent, or could not be.
+
+    Raises:
+        ApiError: 500, the file no longer exists.
+    """
+    try:
+        size = await asyncio.to_thread(media_size, uri)
+        if size is None:
+            raise ApiError(500, "the file of this generation is gone", headers=NO_RETRY)
+    except BaseException:
+        done()
+        raise
+    answer = _stream(request, uri, 0, size, 200, headers | {"Content-Type": media_type})
+
+    async def send_then_done(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await answer(scope, receive, send)
+        finally:
+            done()
+
+    return send_then_done
 
 
 def _drop_malformed_range(request: Request) -> None:

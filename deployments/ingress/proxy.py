@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from deployments.ingress.errors import NO_RETRY, RETRY_AFTER, ApiError
 from deployments.ingress.middleware import HEADER, acceptable_id
+from deployments.ingress.request_heads import bound_heads
 from deployments.logs import log, logs_for
 
 IMPORT_PATH = "deployments.ingress.proxy:middleware"
@@ -27,7 +28,8 @@ SERVES_OWN = "/-/"
 
 
 def middleware() -> list[Middleware]:
-    """What Serve wraps its HTTP server in, the last one outermost."""
+    """What Serve wraps its HTTP server in, the last one outermost. It also bounds the heads that this server takes."""
+    bound_heads()
     return [Middleware(ServesErrors), Middleware(ClientHeaders)]
 
 

@@ -1,7 +1,7 @@
 """vLLM: the engine on the unified checkpoint, and vLLM's own serving of OpenAI's routes in front of it.
 
-vLLM's modules move between releases, so only this module, `media` and `figures` import from it. The environment
-variables that vLLM reads must be set before the import.
+vLLM's modules move between releases, so only this module, `tried_engine`, `media` and `figures` import from it. The
+environment variables that vLLM reads must be set before the import.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from deployments.logs import log
 from deployments.reasoner.figures import SchedulerFigures
 from deployments.reasoner.media import FRAMES_PER_PATCH
 from deployments.reasoner.refusals import refusal_of
+from deployments.reasoner.tried_engine import TriedEngine
 from deployments.settings.model import ReasonerSettings
 from deployments.wire.chat_media import MAX_IMAGES, MAX_VIDEOS
 from deployments.wire.reasoner_calls import Operation, ReasonerAnswer
@@ -82,12 +83,13 @@ class ReasonerEngine:
         self._arguments = AsyncEngineArgs(**engine_arguments(name, checkpoint, settings))
         self.figures = SchedulerFigures(None)
         self.llm = AsyncLLM.from_engine_args(self._arguments, stat_loggers=[lambda *_: self.figures])
+        self._tried = TriedEngine(self.llm, settings.trials)
         self._state = State()
 
     async def start(self) -> None:
         """Make vLLM's handlers, which load the adapters that the recipe names."""
-        await init_app_state(self.llm, self._state, self._server(), await self.llm.get_supported_tasks())
-        self._state.openai_serving_completion.engine_client = _WithoutThoughts(self.llm)
+        await init_app_state(self._tried, self._state, self._server(), await self.llm.get_supported_tasks())
+        self._state.openai_serving_completion.engine_client = _WithoutThoughts(self._tried)
 
     def _server(self) -> Namespace:
         """The arguments of `vllm serve`: its own defaults, the recipe's, and those that the graph decides."""
@@ -135,6 +137,7 @@ class ReasonerEngine:
 
     def shutdown(self) -> None:
         """End the engine's processes."""
+        self._tried.close()
         self.llm.shutdown(timeout=5)
 
 
@@ -174,7 +177,7 @@ class _WithoutThoughts:
     would silently do nothing. For chats its serving says where a thought ends.
     """
 
-    def __init__(self, llm: AsyncLLM) -> None:
+    def __init__(self, llm: TriedEngine) -> None:
         self._llm = llm
 
     def __getattr__(self, name: str) -> Any:

@@ -12,6 +12,7 @@ from deployments.settings.base import Settings
 from deployments.settings.decoding import DecodingSettings
 from deployments.settings.fetching import FetchSettings
 from deployments.settings.jobs import BoundSettings, KeySettings, RetentionSettings, WebhookSettings
+from deployments.settings.streams import StreamSettings
 from deployments.wire.media_store import is_local
 
 
@@ -39,6 +40,7 @@ class FrontSettings(Settings):
         webhooks: how webhooks are called; null refuses requests that name one.
         decoding: how the Ingress decodes media to check them.
         fetch: how media are fetched that requests name by their address.
+        streams: bounds on open streams of jobs' events.
         failed_job_answer: `ok` answers 200 for a failed job, as OpenAI does; `error` answers the job's error code, as
             vLLM-Omni does.
     """
@@ -59,6 +61,7 @@ class FrontSettings(Settings):
     webhooks: WebhookSettings | None = None
     decoding: DecodingSettings = DecodingSettings()
     fetch: FetchSettings = FetchSettings()
+    streams: StreamSettings = StreamSettings()
     failed_job_answer: Literal["ok", "error"] = "ok"
 
     @field_validator("keys")

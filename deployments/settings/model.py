@@ -14,6 +14,7 @@ from cosmos3_core.upsampling.schema import MAX_TOKENS
 from deployments.settings.base import MEGABYTE, Bytes, Settings, StageSettings
 from deployments.settings.decoding import DecodingSettings
 from deployments.settings.generator import GeneratorSettings
+from deployments.settings.trials import TrialSettings
 
 if TYPE_CHECKING:
     from cosmos3_core.checkpoint import Checkpoint
@@ -44,6 +45,7 @@ class ReasonerSettings(Settings):
         environment: variables set before vLLM is imported.
         pieces_per_s: how many pieces of streamed answers a replica sends in a second. With more streams than that
             allows, tokens of one stream travel together, at least ten times a second.
+        trials: how schemas, expressions and grammars of clients are tried before vLLM compiles them.
     """
 
     vision: Literal["encoder", "engine"] = "encoder"
@@ -51,6 +53,7 @@ class ReasonerSettings(Settings):
     server: dict[str, Any] = Field(default_factory=dict)
     environment: dict[str, str] = Field(default_factory=dict)
     pieces_per_s: Annotated[float, Field(gt=0)] = 1000.0
+    trials: TrialSettings = TrialSettings()
 
     @property
     def adapters(self) -> list[str]:

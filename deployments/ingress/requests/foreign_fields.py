@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from deployments.ingress.requests.coercions import Coercion, excerpt, text, whole
+from deployments.ingress.requests.coercions import Coercion, excerpt, is_harmless, number, text, whole
 
 _STREAM = "is not served by this route, whose answer comes at once; leave it out. A job of POST /v1/videos has events"
 _WRAPPER = "is another server's object of fields; send its fields at the top level or in extra_params"
@@ -37,6 +37,24 @@ REFUSED: dict[str, str] = {
     "start_time_seconds": "is not used by Cosmos 3; cut the video before it is sent",
 }
 """Why each field is refused on every route that generates; a value that switches it off is not."""
+NEUTRAL: dict[str, float] = {
+    "layers": 1,
+    "strength": 1,
+    "lora_scale": 1,
+    "guidance_rescale": 0,
+    "start_time_seconds": 0,
+}
+"""Values of such fields that ask for nothing but what is done here, so they are ignored."""
+
+
+def asks_for_nothing(name: str, value: Any) -> bool:
+    """Whether a value of a field that is refused changes nothing: it switches it off, or says what is done anyway."""
+    if is_harmless(value):
+        return True
+    try:
+        return name in NEUTRAL and number(value) == NEUTRAL[name]
+    except ValueError:
+        return False
 
 
 def _only(*accepted: str, otherwise: str) -> Coercion[str]:

@@ -13,6 +13,7 @@ from deployments.ingress.errors import ApiError, bad_field
 from deployments.ingress.requests import fields as tables
 from deployments.ingress.requests.body import Body, Upload
 from deployments.ingress.requests.coercions import InnerError, is_absent, is_harmless, structure
+from deployments.ingress.requests.foreign_fields import asks_for_nothing
 
 
 @dataclass(frozen=True)
@@ -105,8 +106,10 @@ class GivenFields:
                 continue
             reason = schema.refusal(name)
             if reason is not None:
-                if not is_harmless(sent):
+                if not asks_for_nothing(canonical, sent):
                     raise ApiError(400, f"{name} {reason}", param=name)
+                if not is_harmless(sent):
+                    self.ignored.append(prefix + name)
                 continue
             value = self._coerced(name, sent, schema)
             if value is None:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from typing import Literal, cast
 
-from sse_starlette import EventSourceResponse, ServerSentEvent
+from sse_starlette import ServerSentEvent
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -16,6 +16,7 @@ from deployments.ingress.api_keys import caller_of
 from deployments.ingress.errors import ApiError
 from deployments.ingress.graph import Graph
 from deployments.ingress.media_response import media_response
+from deployments.ingress.open_streams import OpenStreams
 from deployments.ingress.requests.coercions import excerpt, flag, within
 from deployments.jobs.job import MAX_PAGE, Job, preview_jpeg
 
@@ -106,6 +107,9 @@ async def video_events(request: Request) -> Response:
 
     Previews are sent only with `?previews=true`, because not every client expects pictures.
     """
+    streams: OpenStreams = request.app.state.streams
+    caller = caller_of(request).api_key
+    streams.check(caller)
     job = await _find_job(request)
     graph: Graph = request.app.state.graph
     last = request.headers.get("last-event-id", "0")
@@ -133,7 +137,7 @@ async def video_events(request: Request) -> Response:
                 number = str(event.number) if event.number else None
                 yield ServerSentEvent(json.dumps(event.data), event=event.kind, id=number)
 
-    return EventSourceResponse(events(), ping=15)
+    return streams.answer(caller, events())
 
 
 async def _find_job(request: Request) -> Job:

@@ -8,11 +8,13 @@ from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp
 
 from cosmos3_core.media.checks import DEFAULT_QUALITY
 from deployments.ingress.api_keys import caller_of
 from deployments.ingress.errors import ApiError
 from deployments.ingress.graph import Graph
+from deployments.ingress.media_response import media_once
 from deployments.ingress.middleware import request_id_of
 from deployments.ingress.requests import fields as tables
 from deployments.ingress.requests.addressed_media import fetch_media
@@ -23,7 +25,6 @@ from deployments.ingress.requests.submission import CheckedGeneration, check, ma
 from deployments.ingress.routes.video_jobs import MP4, video_object
 from deployments.ingress.waiting import run_jobs
 from deployments.jobs.job import Job
-from deployments.wire.media_store import read_media
 
 QUALITY = {"standard": DEFAULT_QUALITY, "high": 97, "lossless": 100}
 """The names of qualities as numbers from 1 to 100."""
@@ -49,17 +50,14 @@ async def create_video(request: Request) -> Response:
     return JSONResponse(video_object(stored, positions), headers=headers)
 
 
-async def create_video_sync(request: Request) -> Response:
+async def create_video_sync(request: Request) -> ASGIApp:
     """Generate while the client waits, and answer with the MP4."""
     graph: Graph = request.app.state.graph
     checked, job = await _new_job(graph, request, detached=False)
     (job,) = await run_jobs(graph, request, [job])
-    try:
-        assert job.result is not None
-        content = await asyncio.to_thread(read_media, job.result["uri"])
-    finally:
-        graph.jobs.discard(job)
-    return Response(content, media_type=MP4, headers=notices(graph, checked) | _figures(job, job.result))
+    assert job.result is not None
+    headers = notices(graph, checked) | _figures(job, job.result)
+    return await media_once(request, job.result["uri"], MP4, headers, lambda: graph.jobs.discard(job))
 
 
 def _figures(job: Job, result: dict[str, Any]) -> dict[str, str]:

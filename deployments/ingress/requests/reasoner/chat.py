@@ -11,6 +11,7 @@ from typing import Any
 from cosmos3_core.errors import RequestError
 from deployments.ingress.errors import ApiError, bad_field
 from deployments.ingress.requests.reasoner.attachments import Attachments, ReadRequest
+from deployments.ingress.requests.reasoner.bounds import check_parts, check_text
 from deployments.ingress.requests.reasoner.fields import check_fields
 from deployments.ingress.requests.reasoner.visual_reading import read_visual_reading, without_reading
 from deployments.wire.chat_media import IMAGE, medium_of, url_of
@@ -38,8 +39,10 @@ def read_chat(body: dict[str, Any]) -> ReadRequest:
     if not isinstance(messages, list) or not messages:
         raise ApiError(400, "messages is missing or empty; expected a list of messages", param="messages")
     try:
+        check_parts("messages", messages)
         attachments = Attachments(read_visual_reading(body))
         rebuilt = [_message(message, f"messages.{index}", attachments) for index, message in enumerate(messages)]
+        check_text("messages", rebuilt, body)
     except RequestError as error:
         raise bad_field(error) from error
     return ReadRequest({**without_reading(body), "messages": rebuilt}, tuple(attachments.media))

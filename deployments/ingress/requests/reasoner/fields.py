@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from deployments.ingress.errors import ApiError
+from cosmos3_core.errors import RequestError
+from deployments.ingress.errors import ApiError, bad_field
 from deployments.ingress.requests.body import json_type
 from deployments.ingress.requests.coercions import is_absent, is_harmless, text
 from deployments.ingress.requests.fields import CONTAINERS, MERGED
+from deployments.ingress.requests.foreign_fields import asks_for_nothing
+from deployments.ingress.requests.reasoner.bounds import check_bounds
+from deployments.ingress.requests.reasoner.constraints import check_constraints
 
 MAX_CHOICES = 16
 GUIDED = ("guided_json", "guided_regex", "guided_choice", "guided_grammar", "guided_decoding_backend")
@@ -34,7 +38,7 @@ REFUSED = {
 
 
 def check_fields(body: dict[str, Any]) -> None:
-    """Refuse what controls more than a request's own sampling, and text that vLLM fails on.
+    """Refuse what controls more than a request's own sampling, text that vLLM fails on, and what is too much.
 
     Raises:
         ApiError: 400, with the name of the field.
@@ -44,6 +48,11 @@ def check_fields(body: dict[str, Any]) -> None:
             _check_text([field, value])
         except ValueError as error:
             raise ApiError(400, f"{field} {error}", param=field) from None
+    try:
+        check_bounds(body)
+        check_constraints(body)
+    except RequestError as error:
+        raise bad_field(error) from error
     for field, reason in REFUSED.items():
         if body.get(field) is not None:
             raise ApiError(400, f"{field} {reason}", param=field)
@@ -75,7 +84,7 @@ def _check_text(value: Any) -> None:
 def _check_output(body: dict[str, Any]) -> None:
     """Refuse what asks for something else than text."""
     for field in OF_DIFFUSION:
-        if not is_harmless(body.get(field)):
+        if not asks_for_nothing(field, body.get(field)):
             raise ApiError(400, f"{field} {PICTURES}; {MAKERS}", param=field)
     modalities = body.get("modalities")
     if not is_absent(modalities) and modalities != ["text"]:

@@ -10,6 +10,7 @@ from typing import Any
 from cosmos3_core.errors import RequestError
 from deployments.ingress.errors import ApiError, bad_field
 from deployments.ingress.requests.reasoner.attachments import Attachments, ReadRequest
+from deployments.ingress.requests.reasoner.bounds import check_parts, check_text
 from deployments.ingress.requests.reasoner.chat import INPUT_IMAGE
 from deployments.ingress.requests.reasoner.fields import check_fields
 from deployments.ingress.requests.reasoner.visual_reading import read_visual_reading, without_reading
@@ -40,7 +41,9 @@ def read_responses(body: dict[str, Any]) -> ReadRequest:
         attachments = Attachments(read_visual_reading(body))
         items = given
         if isinstance(given, list):
+            check_parts("input", given)
             items = [_item(item, f"input.{index}", attachments) for index, item in enumerate(given)]
+        check_text("input", items, body)
     except RequestError as error:
         raise bad_field(error) from error
     # Storing is the default of OpenAI's clients and changes no answer.
