@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from cosmos3_core.errors import RequestError
 from cosmos3_core.media.checks import MediaError, TooManyPixels
 from deployments.decoding import packing
+from deployments.decoding.calls import send_call
 from deployments.decoding.confinement import TIMED_OUT
 from deployments.decoding.packing import Packed
 from deployments.settings.decoding import DecodingSettings
@@ -52,7 +53,8 @@ class Worker:
         self._stopped = False
         self._output = os.memfd_create("decoded")
         ours, theirs = socket.socketpair()
-        self._connection = Connection(ours.detach())
+        self._socket = ours
+        self._connection = Connection(os.dup(ours.fileno()))
         told = {
             "socket": theirs.fileno(),
             "output": self._output,
@@ -113,7 +115,7 @@ class Worker:
         ended_late.daemon = True
         ended_late.start()
         try:
-            self._connection.send((self._calls, operation, arguments))
+            send_call(self._socket, self._connection, (self._calls, operation, arguments))
             found = json.loads(self._received(wanted))
             if found["call"] != self._calls:
                 raise packing.Malformed("it answers another call")
@@ -152,6 +154,7 @@ class Worker:
         self._process.kill()
         self._process.wait()
         self._connection.close()
+        self._socket.close()
         os.close(self._output)
 
 

@@ -17,11 +17,14 @@ from deployments.ingress.middleware import request_id_of
 from deployments.ingress.requests import numpy_msgpack
 from deployments.ingress.requests.action_request import ActionCall, read_actions
 from deployments.ingress.requests.addressed_media import fetch_media
-from deployments.ingress.requests.body import Body, media_type, read_body, read_object
+from deployments.ingress.requests.body import Body, Format, media_type, read_body, read_object
 from deployments.ingress.requests.generation_addresses import in_actions
+from deployments.ingress.requests.memory_cost import msgpack_cost
 from deployments.ingress.requests.submission import PREFIX, check, make_job, notices, shown_of_video
 from deployments.ingress.waiting import run_jobs
 from deployments.jobs.job import Job
+
+MSGPACK_FORMAT = Format("msgpack", numpy_msgpack.unpack, msgpack_cost)
 
 
 async def create_actions(request: Request) -> Response:
@@ -87,7 +90,7 @@ def _as_msgpack(answer: ActionsAnswer, call: ActionCall) -> bytes:
 
 async def _read_body(request: Request) -> Body:
     if media_type(request) in numpy_msgpack.MEDIA_TYPES:
-        return Body(await read_object(request, numpy_msgpack.unpack, "msgpack", numpy_msgpack.MAX_BYTES))
+        return Body(await read_object(request, MSGPACK_FORMAT, numpy_msgpack.MAX_BYTES))
     return await read_body(request)
 
 
