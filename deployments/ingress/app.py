@@ -21,6 +21,7 @@ from deployments.ingress.middleware import RequestContext, request_id_of
 from deployments.ingress.paths import PlainPaths, route_path
 from deployments.ingress.routes import actions, health, images, metrics, models, reasoner, video_jobs, videos
 from deployments.ingress.websockets import refuse
+from deployments.ingress.windows import ApplicationWindows
 from deployments.logs import log
 
 ROUTES = [
@@ -67,6 +68,7 @@ def create_app(graph: Graph, echo_request_id: bool = True) -> Starlette:
     app = Starlette(
         routes=ROUTES,
         middleware=[
+            Middleware(ApplicationWindows),
             Middleware(PlainPaths),
             Middleware(RequestContext, echo=echo_request_id, on_error=_unexpected),
             Middleware(ApiKeys, keys=graph.settings.keys),

@@ -9,9 +9,6 @@ from pydantic import Field, model_validator
 
 from deployments.settings.base import MEGABYTE, Settings
 
-VARIABLE = "COSMOS3_INTAKE"
-"""The environment variable from which Serve's HTTP server takes these settings, as JSON."""
-
 
 class IntakeSettings(Settings):
     """What clients send, while it is on its way and until it is in the media store or with the Reasoner.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -172,8 +171,7 @@ def test_other_connections_pass_through() -> None:
     async def inner(scope: Scope, receive: Receive, send: Send) -> None:
         seen.append(scope)
 
-    made: list[Callable[..., Any]] = [entry.cls for entry in call_function_from_import_path(IMPORT_PATH)]
-    for middleware in made:
+    for entry in call_function_from_import_path(IMPORT_PATH):
         scope = {"type": "lifespan"}
-        asyncio.run(middleware(inner)(scope, None, None))
+        asyncio.run(entry.cls(inner, *entry.args, **entry.kwargs)(scope, None, None))
         assert seen.pop() is scope

@@ -12,6 +12,9 @@ from starlette.requests import ClientDisconnect, Request
 from deployments.ingress.errors import NO_RETRY, ApiError
 from deployments.settings.intake import IntakeSettings
 
+MOST_DIGITS = 18
+"""The most digits of a size; Python refuses to read numbers of thousands of them."""
+
 
 def declared_bytes(request: Request, limit: int) -> int | None:
     """How many bytes the body has by its own account, if it says so.
@@ -22,8 +25,7 @@ def declared_bytes(request: Request, limit: int) -> int | None:
     declared = request.headers.get("content-length", "")
     if not declared.isdecimal():
         return None
-    # Python refuses to read numbers of thousands of digits.
-    if len(declared) > 18 or int(declared) > limit:
+    if len(declared) > MOST_DIGITS or int(declared) > limit:
         raise too_large(limit)
     return int(declared)
 

@@ -13,6 +13,7 @@ from cosmos3_core.media.checks import DEFAULT_QUALITY
 from deployments.ingress.api_keys import caller_of
 from deployments.ingress.errors import ApiError
 from deployments.ingress.graph import Graph
+from deployments.ingress.intake import holding_of
 from deployments.ingress.middleware import request_id_of
 from deployments.ingress.requests import fields as tables
 from deployments.ingress.requests.addressed_media import fetch_media
@@ -32,9 +33,8 @@ QUALITY = {"standard": DEFAULT_QUALITY, "high": 97, "lossless": 100}
 async def create_video(request: Request) -> Response:
     """Make a job, and answer before it runs."""
     graph: Graph = request.app.state.graph
-    checked, job = await _new_job(graph, request, detached=True)
+    headers, job = await _new_job(graph, request, detached=True)
     stored = await graph.jobs.submit(job)
-    headers = notices(graph, checked)
     if stored.id != job.id:
         headers["Idempotent-Replayed"] = "true"
     try:
@@ -52,14 +52,14 @@ async def create_video(request: Request) -> Response:
 async def create_video_sync(request: Request) -> Response:
     """Generate while the client waits, and answer with the MP4."""
     graph: Graph = request.app.state.graph
-    checked, job = await _new_job(graph, request, detached=False)
+    headers, job = await _new_job(graph, request, detached=False)
     (job,) = await run_jobs(graph, request, [job])
     try:
         assert job.result is not None
         content = await asyncio.to_thread(read_media, job.result["uri"])
     finally:
         graph.jobs.discard(job)
-    return Response(content, media_type=MP4, headers=notices(graph, checked) | _figures(job, job.result))
+    return Response(content, media_type=MP4, headers=headers | _figures(job, job.result))
 
 
 def _figures(job: Job, result: dict[str, Any]) -> dict[str, str]:
@@ -77,7 +77,8 @@ def _figures(job: Job, result: dict[str, Any]) -> dict[str, str]:
     }
 
 
-async def _new_job(graph: Graph, request: Request, *, detached: bool) -> tuple[CheckedGeneration, Job]:
+async def _new_job(graph: Graph, request: Request, *, detached: bool) -> tuple[dict[str, str], Job]:
+    """The headers of the answer, and the job, whose media are stored; nothing else of the body is held any more."""
     caller = caller_of(request)
     body = await read_body(request)
     await fetch_media(request, lambda: in_generation(body.fields, tables.VIDEO))
@@ -93,7 +94,8 @@ async def _new_job(graph: Graph, request: Request, *, detached: bool) -> tuple[C
         quality=QUALITY[generation.quality],
         detached=detached,
     )
-    return checked, job
+    holding_of(request).release()
+    return notices(graph, checked), job
 
 
 def _check_mode(checked: CheckedGeneration) -> None:
