@@ -10,7 +10,7 @@ import os
 import pickle
 import socket
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, Self
 
 from deployments.wire.encoded_file import DiskFile
 
@@ -18,31 +18,49 @@ from deployments.wire.encoded_file import DiskFile
 MOST_FILES = 253
 
 
-def send_call(channel: socket.socket, connection: Connection, call: Any) -> None:
-    """Send a call.
+class PackedCall:
+    """A call that can be sent; close it, or use it in a `with` statement.
 
     Args:
-        channel: the socket.
-        connection: the same socket, for messages.
         call: what is pickled, files on the disk aside.
 
     Raises:
-        OSError: the process is gone.
-        ValueError: a file has been closed, because its request ended.
+        ValueError: a file has been closed, because its request ended, or there are too many.
     """
-    packed = _Pickler(buffer := io.BytesIO())
-    packed.dump(call)
-    descriptors: list[int] = []
-    try:
-        for file in packed.files:
-            descriptors.append(file.descriptor())
-        connection.send_bytes(len(descriptors).to_bytes(2, "big"))
-        if descriptors:
-            socket.send_fds(channel, [b"\0"], descriptors)
-        connection.send_bytes(buffer.getbuffer())
-    finally:
-        for descriptor in descriptors:
-            os.close(descriptor)
+
+    def __init__(self, call: Any) -> None:
+        pickler = _Pickler(buffer := io.BytesIO())
+        pickler.dump(call)
+        self._pickled = buffer.getbuffer()
+        self._descriptors: list[int] = []
+        try:
+            for file in pickler.files:
+                self._descriptors.append(file.descriptor())
+        except ValueError:
+            self.close()
+            raise
+
+    def send(self, channel: socket.socket, connection: Connection) -> None:
+        """Send it through a socket, and through the same as a connection for messages.
+
+        Raises:
+            OSError: nobody is there to receive it.
+        """
+        connection.send_bytes(len(self._descriptors).to_bytes(2, "big"))
+        if self._descriptors:
+            socket.send_fds(channel, [b"\0"], self._descriptors)
+        connection.send_bytes(self._pickled)
+
+    def close(self) -> None:
+        """Close its descriptors; those that were sent stay open where they have arrived."""
+        while self._descriptors:
+            os.close(self._descriptors.pop())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 def receive_call(channel: socket.socket, connection: Connection) -> Any:

@@ -5,7 +5,6 @@ Run as `python -m deployments.decoding.process` by `deployments.decoding.worker`
 
 from __future__ import annotations
 
-import ctypes
 import io
 import json
 import os
@@ -25,6 +24,7 @@ from cosmos3_core.media.mp4 import encode_mp4
 from cosmos3_core.media.sound import decode_audio
 from cosmos3_core.media.source import IMAGE_FORMATS
 from cosmos3_core.media.stills import decode_image
+from deployments.allocator import give_memory_back
 from deployments.decoding import packing
 from deployments.decoding.calls import receive_call
 from deployments.decoding.confinement import CpuTimer, limit, refuse_system_calls
@@ -80,7 +80,7 @@ def _serve(channel: socket.socket, connection: Connection, output: int, seconds:
         timer.stop()
         connection.send_bytes(json.dumps({"call": number} | answer).encode())
         del arguments
-        _give_memory_back()
+        give_memory_back()
 
 
 def _answer(operation: Operation, arguments: tuple[Any, ...], output: int) -> dict[str, Any]:
@@ -94,11 +94,6 @@ def _answer(operation: Operation, arguments: tuple[Any, ...], output: int) -> di
     except MemoryError:
         refusal = {"reason": "it takes too much memory to decode; use a smaller one", "size": False}
     return {"refused": refusal}
-
-
-def _give_memory_back() -> None:
-    """Return freed memory to the machine: the C library keeps it otherwise."""
-    ctypes.CDLL(None).malloc_trim(0)
 
 
 if __name__ == "__main__":

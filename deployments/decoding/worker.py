@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from cosmos3_core.errors import RequestError
 from cosmos3_core.media.checks import MediaError, TooManyPixels
 from deployments.decoding import packing
-from deployments.decoding.calls import send_call
+from deployments.decoding.calls import PackedCall
 from deployments.decoding.confinement import TIMED_OUT
 from deployments.decoding.packing import Packed
 from deployments.settings.decoding import DecodingSettings
@@ -108,6 +108,10 @@ class Worker:
             RequestError: a field is wrong.
         """
         self._calls += 1
+        try:
+            packed = PackedCall((self._calls, operation, arguments))
+        except ValueError as error:
+            raise MediaError("is gone, because the request that it came with is over") from error
         # Until it has answered as it should.
         self._trusted = False
         # A process that was taken over may never read, or send half an answer.
@@ -115,7 +119,8 @@ class Worker:
         ended_late.daemon = True
         ended_late.start()
         try:
-            send_call(self._socket, self._connection, (self._calls, operation, arguments))
+            with packed:
+                packed.send(self._socket, self._connection)
             found = json.loads(self._received(wanted))
             if found["call"] != self._calls:
                 raise packing.Malformed("it answers another call")

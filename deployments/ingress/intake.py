@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from deployments.allocator import give_memory_back
 from deployments.byte_budget import ByteBudget, NoRoom, Share
 from deployments.ingress.errors import RETRY_AFTER, ApiError
 from deployments.settings.intake import IntakeSettings
 from deployments.wire.encoded_file import DiskFile
 
+TIDY_BYTES = 8 * 2**20
+"""A request that has held so much leaves memory behind that is worth to be returned."""
+TIDY_AFTER_S = 1.0
 TOO_LARGE = "body is too large to be read here; send less, or media as files of a multipart form"
 
 
@@ -31,6 +36,16 @@ class Intake:
         self.settings = settings
         self.memory = ByteBudget(settings.replica_bytes, settings.each_replica_bytes)
         self.disk = ByteBudget(settings.disk_bytes, settings.each_disk_bytes)
+        self._tidying: asyncio.TimerHandle | None = None
+
+    def tidy_up(self) -> None:
+        """Return freed memory to the machine, soon and in a thread, once for all requests that end until then."""
+        if self._tidying is None:
+            self._tidying = asyncio.get_running_loop().call_later(TIDY_AFTER_S, self._tidy_up)
+
+    def _tidy_up(self) -> None:
+        self._tidying = None
+        asyncio.get_running_loop().run_in_executor(None, give_memory_back)
 
     def holding(self, client: str = "") -> Holding:
         """What one request of a client holds, which is nothing yet."""
@@ -42,10 +57,12 @@ class Holding:
 
     Attributes:
         settings: the operator's.
+        most: the most memory that it has held at a time, in bytes.
     """
 
     def __init__(self, settings: IntakeSettings, memory: Share, disk: Share) -> None:
         self.settings = settings
+        self.most = 0
         self._memory = memory
         self._disk = disk
         self._files: list[DiskFile] = []
@@ -59,6 +76,7 @@ class Holding:
         """
         with _refused():
             self._memory.take(count)
+        self.most = max(self.most, self._memory.taken)
 
     def give(self, count: int) -> None:
         """Count bytes of memory that are used no longer."""
@@ -131,6 +149,8 @@ class HeldRequests:
             await self.app(scope, receive, send)
         finally:
             holding.release()
+            if holding.most >= TIDY_BYTES:
+                self._intake.tidy_up()
 
 
 def client_of(scope: Scope) -> str:

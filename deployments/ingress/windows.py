@@ -73,7 +73,7 @@ class _ServerTransfer:
             if self._next is None and self._unread < self._window:
                 self._next = asyncio.ensure_future(self._receive())
             if self._next is not None and self._next.done():
-                message, self._next = self._next.result(), None
+                message, self._next = _result(self._next), None
                 self._unread += len(message.get("body", b""))
                 return message
             await self._wait()
@@ -101,6 +101,14 @@ class _ServerTransfer:
     def close(self) -> None:
         if self._next is not None:
             self._next.cancel()
+
+
+def _result(received: asyncio.Future[Message]) -> Message:
+    try:
+        return received.result()
+    except (OSError, RuntimeError):
+        # So uvicorn says that it cannot read on, where the client has hung up while it did not read.
+        return {"type": _DISCONNECT}
 
 
 class ApplicationWindows:

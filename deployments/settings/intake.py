@@ -31,7 +31,7 @@ class IntakeSettings(Settings):
 
     request_bytes: Annotated[int, Field(ge=1)] = 512 * MEGABYTE
     spill_bytes: Annotated[int, Field(ge=0)] = MEGABYTE
-    replica_bytes: Annotated[int, Field(ge=1)] = 2048 * MEGABYTE
+    replica_bytes: Annotated[int, Field(ge=1)] = 2560 * MEGABYTE
     disk_bytes: Annotated[int, Field(ge=1)] = 8192 * MEGABYTE
     folder: Path | None = None
     share: Annotated[float, Field(gt=0, le=1)] = 0.5

@@ -58,7 +58,8 @@ async def arriving(request: Request, limit: int, settings: IntakeSettings) -> As
             received += len(chunk)
             if received > limit:
                 raise too_large(limit)
-            yield chunk
+            if chunk:
+                yield chunk
 
 
 def _patience_s(settings: IntakeSettings, received: int, waited: float) -> float:

@@ -156,7 +156,6 @@ async def _has_no_body(request: Request) -> bool:
         return False
     settings = holding_of(request).settings
     async with aclosing(arriving(request, settings.request_bytes, settings)) as pieces:
-        async for piece in pieces:
-            if piece:
-                return False
+        async for _ in pieces:
+            return False
     return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import Message
 
 from deployments.ingress.errors import ApiError
 from deployments.ingress.intake import HeldRequests, Intake
@@ -213,6 +215,44 @@ def test_body_too_large(content_type: str, declared: bool) -> None:
     with pytest.raises(ApiError) as caught:
         asyncio.run(read_body(request))
     assert caught.value.status == 413
+
+
+@pytest.mark.parametrize("declared", [False, True])
+@pytest.mark.parametrize("content_type", ["application/json", *body_module.FORMS])
+def test_a_body_for_which_there_is_no_room(content_type: str, declared: bool) -> None:
+    content = json.dumps({"prompt": "x" * 20_000}).encode()
+    if "urlencoded" in content_type:
+        content = b"prompt=" + content
+    if content_type.startswith("multipart"):
+        whole = httpx.Request("POST", URL, files={"image": content})
+        content, content_type = whole.read(), whole.headers["content-type"]
+    settings = IntakeSettings(request_bytes=50_000, spill_bytes=0, replica_bytes=1_000_000, disk_bytes=100_000)
+    intake, pulled = Intake(settings), Counter[str]()
+
+    def request() -> Request:
+        found = request_of(content, content_type, 1000, str(len(content)) if declared else None)
+        found.scope["state"] = {"holding": intake.holding("client")}
+
+        async def receive() -> Message:
+            pulled["pieces"] += 1
+            return await found.receive()
+
+        return Request(found.scope, receive)
+
+    other, another = intake.holding("other"), intake.holding("another")
+    for holding in (other, another):
+        holding.take(460_000)
+        holding.reserve_disk(46_000)
+    with pytest.raises(ApiError) as caught:
+        asyncio.run(read_body(refused := request()))
+    refused.scope["state"]["holding"].release()
+    assert (caught.value.status, "Retry-After" in caught.value.headers) == (429, True)
+    at_once = declared and "urlencoded" not in content_type
+    assert pulled["pieces"] == 0 if at_once else 0 < pulled["pieces"] < 18
+    other.release()
+    found = asyncio.run(read_body(again := request()))
+    assert found.fields or found.uploads
+    again.scope["state"]["holding"].release()
 
 
 async def _echo(request: Request) -> Response:
