@@ -18,7 +18,7 @@ from deployments.wire.encoded_file import DiskFile
 TIDY_BYTES = 8 * 2**20
 """A request that has held so much leaves memory behind that is worth to be returned."""
 TIDY_AFTER_S = 1.0
-TOO_LARGE = "body is too large to be read here; send less, or media as files of a multipart form"
+TOO_LARGE = "is too large to be read here; send less, or media as files of a multipart form"
 
 
 class Intake:
@@ -68,13 +68,13 @@ class Holding:
         self._files: list[DiskFile] = []
         self._spare = 0
 
-    def take(self, count: int) -> None:
-        """Count bytes of memory before they are used.
+    def take(self, count: int, field: str = "body") -> None:
+        """Count bytes of memory before they are used; `field` is the client's name of what they hold.
 
         Raises:
             ApiError: 429, there is no room for them now; 413, there never is.
         """
-        with _refused():
+        with _refused(field):
             self._memory.take(count)
         self.most = max(self.most, self._memory.taken)
 
@@ -98,7 +98,7 @@ class Holding:
             ApiError: as `take`.
         """
         if total > self._disk.taken:
-            with _refused():
+            with _refused("body"):
                 self._disk.take(total - self._disk.taken)
 
     def new_file(self) -> DiskFile:
@@ -121,12 +121,12 @@ class Holding:
 
 
 @contextmanager
-def _refused() -> Iterator[None]:
+def _refused(field: str) -> Iterator[None]:
     try:
         yield
     except NoRoom as error:
         if not error.ever:
-            raise ApiError(413, TOO_LARGE, param="body") from None
+            raise ApiError(413, f"{field} {TOO_LARGE}", param=field) from None
         message = "the server is reading as much as it can hold; send the request again later"
         raise ApiError(429, message, headers=RETRY_AFTER) from None
 

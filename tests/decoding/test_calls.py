@@ -96,14 +96,15 @@ def test_a_request_is_decoded_from_the_disk_as_from_memory(decoder: MediaDecoder
         {"mode": Mode.VIDEO_TO_VIDEO, "video": SMALL["mp4"]},
     )
     for fields in requests:
-        given = {name: on_disk(value) if isinstance(value, bytes) else value for name, value in fields.items()}
+        given: dict[str, Any] = {
+            name: on_disk(value) if isinstance(value, bytes) else value for name, value in fields.items()
+        }
         found = decoder.inputs(GenerationRequest(prompt="x", **given))
         expected = read_inputs(GenerationRequest(prompt="x", **fields))
         assert found.frames is not None and expected.frames is not None
         assert np.array_equal(found.frames, expected.frames) and found.fps == expected.fps
-        for file in given.values():
-            if isinstance(file, DiskFile):
-                file.close()
+        for file in files.values():
+            file.close()
 
 
 def test_several_files_of_a_request(decoder: MediaDecoder) -> None:

@@ -10,6 +10,7 @@ import socket
 import sys
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from cosmos3_core.checkpoint import Checkpoint
 from deployments.ingress.app import create_app
@@ -29,7 +30,7 @@ def main(checkpoint: str, folder: str, intake: str, descriptor: str) -> None:
     settings = FrontSettings(guardrails="off", intake=IntakeSettings.model_validate_json(intake), fetch=fetch)
     served = [served_card(Checkpoint.find(checkpoint).facts)]
     stub = StubGraph(served, settings=settings, media=MediaStore(folder), jobs=StubJobs())
-    app = create_app(stub.as_graph(), echo_request_id=False)
+    app: ASGIApp = create_app(stub.as_graph(), echo_request_id=False)
     for entry in middleware():
         app = entry.cls(app, *entry.args, **entry.kwargs)
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", access_log=False, lifespan="off"))

@@ -86,7 +86,7 @@ async def _fetch_all(fetcher: Fetcher, media: list[AddressedMedium], status: int
             message = f"{medium.field} makes more than {most} bytes of media in one request; send less"
             raise ApiError(400, message, param=medium.field)
         # Until the request ends: a file is decoded, stored or sent on from memory.
-        holding.take(FETCHED_FACTOR * len(content))
+        holding.take(FETCHED_FACTOR * len(content), medium.field)
         medium.put(content)
 
     try:
