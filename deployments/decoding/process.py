@@ -5,10 +5,10 @@ Run as `python -m deployments.decoding.process` by `deployments.decoding.worker`
 
 from __future__ import annotations
 
-import ctypes
 import io
 import json
 import os
+import socket
 import sys
 from multiprocessing.connection import Connection
 from typing import Any
@@ -24,7 +24,9 @@ from cosmos3_core.media.mp4 import encode_mp4
 from cosmos3_core.media.sound import decode_audio
 from cosmos3_core.media.source import IMAGE_FORMATS
 from cosmos3_core.media.stills import decode_image
+from deployments.allocator import give_memory_back
 from deployments.decoding import packing
+from deployments.decoding.calls import receive_call
 from deployments.decoding.confinement import CpuTimer, limit, refuse_system_calls
 from deployments.decoding.operations import WORK, Operation
 
@@ -37,7 +39,8 @@ READY = b"ready"
 def main() -> None:
     """Confine this process, say so, and serve."""
     settings: dict[str, Any] = json.loads(sys.argv[1])
-    connection = Connection(settings["socket"])
+    channel = socket.socket(fileno=settings["socket"])
+    connection = Connection(os.dup(channel.fileno()))
     _load_decoders()
     nowhere = os.open(os.devnull, os.O_WRONLY)
     limit(settings["memory_bytes"], settings["memory_bytes"])
@@ -47,7 +50,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         os.dup2(nowhere, stream.fileno())
     connection.send_bytes(READY)
-    _serve(connection, settings["output"], settings["seconds"], settings["wall_seconds"])
+    _serve(channel, connection, settings["output"], settings["seconds"], settings["wall_seconds"])
 
 
 def _load_decoders() -> None:
@@ -64,12 +67,12 @@ def _load_decoders() -> None:
     decode_audio(clip.getvalue())
 
 
-def _serve(connection: Connection, output: int, seconds: float, wall_seconds: int) -> None:
+def _serve(channel: socket.socket, connection: Connection, output: int, seconds: float, wall_seconds: int) -> None:
     timer = CpuTimer()
     on_work(lambda values: timer.extend(SECONDS_PER_PIECE + values * SECONDS_PER_VALUE))
     while True:
         try:
-            number, operation, arguments = connection.recv()
+            number, operation, arguments = receive_call(channel, connection)
         except EOFError:
             return
         timer.start(seconds, wall_seconds)
@@ -77,7 +80,7 @@ def _serve(connection: Connection, output: int, seconds: float, wall_seconds: in
         timer.stop()
         connection.send_bytes(json.dumps({"call": number} | answer).encode())
         del arguments
-        _give_memory_back()
+        give_memory_back()
 
 
 def _answer(operation: Operation, arguments: tuple[Any, ...], output: int) -> dict[str, Any]:
@@ -91,11 +94,6 @@ def _answer(operation: Operation, arguments: tuple[Any, ...], output: int) -> di
     except MemoryError:
         refusal = {"reason": "it takes too much memory to decode; use a smaller one", "size": False}
     return {"refused": refusal}
-
-
-def _give_memory_back() -> None:
-    """Return freed memory to the machine: the C library keeps it otherwise."""
-    ctypes.CDLL(None).malloc_trim(0)
 
 
 if __name__ == "__main__":

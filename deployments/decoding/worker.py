@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from cosmos3_core.errors import RequestError
 from cosmos3_core.media.checks import MediaError, TooManyPixels
 from deployments.decoding import packing
+from deployments.decoding.calls import PackedCall
 from deployments.decoding.confinement import TIMED_OUT
 from deployments.decoding.packing import Packed
 from deployments.settings.decoding import DecodingSettings
@@ -52,7 +53,8 @@ class Worker:
         self._stopped = False
         self._output = os.memfd_create("decoded")
         ours, theirs = socket.socketpair()
-        self._connection = Connection(ours.detach())
+        self._socket = ours
+        self._connection = Connection(os.dup(ours.fileno()))
         told = {
             "socket": theirs.fileno(),
             "output": self._output,
@@ -106,6 +108,10 @@ class Worker:
             RequestError: a field is wrong.
         """
         self._calls += 1
+        try:
+            packed = PackedCall((self._calls, operation, arguments))
+        except ValueError as error:
+            raise MediaError("is gone, because the request that it came with is over") from error
         # Until it has answered as it should.
         self._trusted = False
         # A process that was taken over may never read, or send half an answer.
@@ -113,7 +119,8 @@ class Worker:
         ended_late.daemon = True
         ended_late.start()
         try:
-            self._connection.send((self._calls, operation, arguments))
+            with packed:
+                packed.send(self._socket, self._connection)
             found = json.loads(self._received(wanted))
             if found["call"] != self._calls:
                 raise packing.Malformed("it answers another call")
@@ -152,6 +159,7 @@ class Worker:
         self._process.kill()
         self._process.wait()
         self._connection.close()
+        self._socket.close()
         os.close(self._output)
 
 

@@ -7,20 +7,22 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from deployments.addresses import Target
-from deployments.fetching.byte_budget import ByteBudget
+from deployments.byte_budget import ByteBudget, NoRoom
 from deployments.fetching.content_cache import ContentCache, digest_of
 from deployments.fetching.errors import FetchError, Outcome, busy
 from deployments.fetching.http_file import Limits, fetch_http, took_too_long
 from deployments.fetching.local_file import read_local
 from deployments.fetching.policy import AddressPolicy
 from deployments.logs import log
-from deployments.settings.fetching import FetchSettings
+from deployments.settings.fetching import FETCHED_FACTOR, FetchSettings
 from deployments.single_flight import SingleFlight
 
+CLIENT = "fetching"
+"""The name of all running fetches in the replica's budget: several requests may wait for the same file."""
 _WEB = ("http:", "https:")
 _LOCAL = "file:"
 _LONGEST_SCHEME = max(map(len, (*_WEB, _LOCAL)))
@@ -41,20 +43,21 @@ class Fetcher:
 
     Args:
         settings: the operator's.
+        budget: what the replica may hold, of which all running fetches together are one client.
         count: called with the outcome of every attempt.
 
     Attributes:
         settings: the operator's.
     """
 
-    def __init__(self, settings: FetchSettings, count: Callable[[Outcome], None]) -> None:
+    def __init__(self, settings: FetchSettings, budget: ByteBudget, count: Callable[[Outcome], None]) -> None:
         self.settings = settings
         self._count = count
         self._policy = AddressPolicy(settings.enabled, settings.hosts, settings.allow_private)
         self._cache = ContentCache(settings.cache_bytes, settings.cache_s)
         self._flights: SingleFlight[tuple[Target, float], bytes] = SingleFlight()
         self._turns = asyncio.Semaphore(settings.concurrent)
-        self._budget = ByteBudget(settings.held_bytes)
+        self._budget = budget
 
     async def fetch(self, address: str, timeout_s: float) -> bytes:
         """The file at an address. Its content may be anything, whatever its host says of it.
@@ -85,7 +88,7 @@ class Fetcher:
 
     async def _read(self, address: str, timeout_s: float) -> bytes:
         async with self._turn(timeout_s):
-            with self._budget.share() as take:
+            with self._counted() as take:
                 return await asyncio.to_thread(read_local, address, self.settings.roots, self.settings.max_bytes, take)
 
     async def _find(self, target: Target, timeout_s: float) -> tuple[bytes, Outcome]:
@@ -99,7 +102,7 @@ class Fetcher:
     async def _fetch(self, target: Target, timeout_s: float) -> bytes:
         limits = Limits(self.settings.redirects, self.settings.max_bytes, timeout_s, self.settings.proxy)
         async with self._turn(timeout_s):
-            with self._budget.share() as take:
+            with self._counted() as take:
                 try:
                     async with asyncio.timeout(timeout_s):
                         found = await fetch_http(target, self._policy, limits, take)
@@ -109,6 +112,19 @@ class Fetcher:
                     return found.content
                 digest = await asyncio.to_thread(digest_of, found.content)
                 return self._cache.keep(target.url, digest, found.content)
+
+    @contextmanager
+    def _counted(self) -> Iterator[Callable[[int], None]]:
+        """A function that counts the bytes of a file before they are kept, until the file is handed over."""
+        with self._budget.share(CLIENT) as share:
+
+            def take(count: int) -> None:
+                try:
+                    share.take(FETCHED_FACTOR * count)
+                except NoRoom:
+                    raise busy() from None
+
+            yield take
 
     @asynccontextmanager
     async def _turn(self, timeout_s: float) -> AsyncIterator[None]:

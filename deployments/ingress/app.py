@@ -17,11 +17,13 @@ from deployments.ingress.documentation import openapi, page
 from deployments.ingress.elsewhere import pointer
 from deployments.ingress.errors import ApiError, as_api_error, hung_up
 from deployments.ingress.graph import Graph
+from deployments.ingress.intake import HeldRequests, Intake
 from deployments.ingress.middleware import RequestContext, request_id_of
 from deployments.ingress.open_streams import OpenStreams
 from deployments.ingress.paths import PlainPaths, route_path
 from deployments.ingress.routes import actions, health, images, metrics, models, reasoner, video_jobs, videos
 from deployments.ingress.websockets import refuse
+from deployments.ingress.windows import ApplicationWindows
 from deployments.logs import log
 
 ROUTES = [
@@ -64,12 +66,15 @@ def create_app(graph: Graph, echo_request_id: bool = True) -> Starlette:
         graph: the deployments behind it.
         echo_request_id: whether answers carry the request's id; under Serve, Serve adds it.
     """
+    intake = Intake(graph.settings.intake)
     app = Starlette(
         routes=ROUTES,
         middleware=[
+            Middleware(ApplicationWindows),
             Middleware(PlainPaths),
             Middleware(RequestContext, echo=echo_request_id, on_error=_unexpected),
             Middleware(ApiKeys, keys=graph.settings.keys),
+            Middleware(HeldRequests, intake=intake),
         ],
         exception_handlers={
             ApiError: _api_error,
@@ -83,7 +88,8 @@ def create_app(graph: Graph, echo_request_id: bool = True) -> Starlette:
     app.state.graph = graph
     app.state.metrics = metrics.HttpMetrics()
     app.state.streams = OpenStreams(graph.settings.streams)
-    app.state.fetcher = Fetcher(graph.settings.fetch, app.state.metrics.count_fetch)
+    app.state.intake = intake
+    app.state.fetcher = Fetcher(graph.settings.fetch, intake.memory, app.state.metrics.count_fetch)
     return app
 
 

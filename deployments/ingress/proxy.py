@@ -7,6 +7,7 @@ proxies, and in the replicas that HAProxy reaches directly.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 from starlette.datastructures import Headers
@@ -16,7 +17,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from deployments.ingress.errors import NO_RETRY, RETRY_AFTER, ApiError
 from deployments.ingress.middleware import HEADER, acceptable_id
 from deployments.ingress.request_heads import bound_heads
+from deployments.ingress.requests.arrival import MOST_DIGITS, too_large
+from deployments.ingress.windows import ServerWindows
 from deployments.logs import log, logs_for
+from deployments.names import INTAKE_VARIABLE
+from deployments.settings.intake import IntakeSettings
 
 IMPORT_PATH = "deployments.ingress.proxy:middleware"
 STEERING = frozenset(
@@ -30,7 +35,50 @@ SERVES_OWN = "/-/"
 def middleware() -> list[Middleware]:
     """What Serve wraps its HTTP server in, the last one outermost. It also bounds the heads that this server takes."""
     bound_heads()
-    return [Middleware(ServesErrors), Middleware(ClientHeaders)]
+    settings = IntakeSettings.model_validate_json(os.environ.get(INTAKE_VARIABLE, "{}"))
+    return [
+        Middleware(ServerWindows, window_bytes=settings.window_bytes),
+        Middleware(ServesErrors),
+        Middleware(BoundedRequests, settings=settings),
+        Middleware(ClientHeaders),
+    ]
+
+
+class BoundedRequests:
+    """Refuses more requests at a time than the operator allows, and bodies that say that they are too large.
+
+    Args:
+        app: what it wraps.
+        settings: the operator's.
+    """
+
+    def __init__(self, app: ASGIApp, settings: IntakeSettings) -> None:
+        self.app = app
+        self._settings = settings
+        self._requests = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection."""
+        if scope["type"] != "http" or _is_serves_own(scope):
+            await self.app(scope, receive, send)
+            return
+        refusal = self._refusal(Headers(scope=scope).get("content-length", ""))
+        if refusal is not None:
+            await _answer(refusal, scope, receive, send)
+            return
+        self._requests += 1
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            self._requests -= 1
+
+    def _refusal(self, declared: str) -> ApiError | None:
+        limit = self._settings.request_bytes
+        if declared.isdecimal() and (len(declared) > MOST_DIGITS or int(declared) > limit):
+            return too_large(limit)
+        if self._requests >= self._settings.connections:
+            return ApiError(429, "the server handles as many requests as it can; try again", headers=RETRY_AFTER)
+        return None
 
 
 class ClientHeaders:
@@ -67,7 +115,7 @@ class ServesErrors:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
-        if scope["type"] != "http" or scope["path"].startswith(scope.get("root_path", "") + SERVES_OWN):
+        if scope["type"] != "http" or _is_serves_own(scope):
             await self.app(scope, receive, send)
             return
         started, replacement = False, None
@@ -88,11 +136,21 @@ class ServesErrors:
             with logs_for(Headers(scope=scope).get(HEADER, "-")):
                 log.exception("Serve's HTTP server failed")
             replacement = _error(500, {})
-        if replacement is not None:
-            request_id = Headers(scope=scope).get(HEADER, "")
-            answer = replacement.response(request_id)
-            answer.headers[HEADER] = request_id
-            await answer(scope, receive, send)
+        if not started:
+            # Serve answers nothing where a replica dies while it reads a body.
+            await _answer(replacement or _error(500, {}), scope, receive, send)
+
+
+def _is_serves_own(scope: Scope) -> bool:
+    path: str = scope["path"]
+    return path.startswith(scope.get("root_path", "") + SERVES_OWN)
+
+
+async def _answer(error: ApiError, scope: Scope, receive: Receive, send: Send) -> None:
+    request_id = Headers(scope=scope).get(HEADER, "")
+    answer = error.response(request_id)
+    answer.headers[HEADER] = request_id
+    await answer(scope, receive, send)
 
 
 def _replacement(start: Message) -> ApiError | None:

@@ -25,6 +25,7 @@ import psutil
 
 from deployments.local.loopback import HOOK, path_of_workers
 from deployments.local.status import ApplicationStatus, GraphStatus
+from deployments.names import INTAKE_VARIABLE
 
 GRACE_SECONDS = 10.0
 KILL_SECONDS = 5.0
@@ -230,7 +231,7 @@ class _Deployer:
 
     def _start_ray(self) -> None:
         os.environ.update(ENVIRONMENT)
-        for name, value in DEFAULTS.items():
+        for name, value in (DEFAULTS | intake_variable(self._order.config)).items():
             os.environ.setdefault(name, value)
         for name in ("RAY_ADDRESS", "RAY_NAMESPACE", "RAY_AUTH_TOKEN_PATH"):
             os.environ.pop(name, None)
@@ -309,6 +310,13 @@ class _Deployer:
         shut_down_serve: Callable[[], None] = serve.shutdown
         shut_down_serve()
         ray.shutdown()
+
+
+def intake_variable(config: dict[str, Any]) -> dict[str, str]:
+    """The variable by which Serve's HTTP server learns the front's `intake`, if a Serve config has it."""
+    args = (application.get("args") or {} for application in config.get("applications") or [])
+    given = [found["intake"] for found in args if "intake" in found]
+    return {INTAKE_VARIABLE: json.dumps(given[0])} if given else {}
 
 
 def poll_seconds(ready: bool, unchanged_seconds: float) -> float:

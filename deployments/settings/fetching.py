@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
 from deployments.settings.base import MEGABYTE, Bytes, Settings
 
+FETCHED_FACTOR = 2
+"""A file that is fetched arrives in pieces, and is then put together."""
 _HOST = re.compile(r"(?:\*\.)?[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|[0-9a-f:.]*:[0-9a-f:.]*")
 
 
@@ -43,7 +45,6 @@ class FetchSettings(Settings):
         timeouts_s: how long one file may take.
         per_request: how many files of one request are fetched side by side.
         concurrent: how many files a replica fetches side by side; a request that waits too long for its turn gets 429.
-        held_bytes: what all files that a replica is fetching may hold; a request beyond it gets 429.
         cache_bytes: what a replica keeps of fetched files, for requests that name the same addresses.
         cache_s: how long an address stands for the file that it led to, in seconds.
     """
@@ -58,7 +59,6 @@ class FetchSettings(Settings):
     timeouts_s: FetchTimeouts = FetchTimeouts()
     per_request: Annotated[int, Field(ge=1)] = 4
     concurrent: Annotated[int, Field(ge=1)] = 32
-    held_bytes: Annotated[int, Field(ge=1)] = 512 * MEGABYTE
     cache_bytes: Bytes = 256 * MEGABYTE
     cache_s: Annotated[float, Field(ge=0)] = 60.0
 
@@ -87,9 +87,3 @@ class FetchSettings(Settings):
         if proxy is not None and not proxy.startswith(("http://", "https://")):
             raise ValueError("is not an http or https URL; expected one such as http://proxy:3128")
         return proxy
-
-    @model_validator(mode="after")
-    def _one_file_fits(self) -> Self:
-        if self.held_bytes < self.max_bytes:
-            raise ValueError("has less held_bytes than max_bytes, so the largest file could never be fetched")
-        return self

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from deployments.settings.base import Settings
 from deployments.settings.decoding import DecodingSettings
-from deployments.settings.fetching import FetchSettings
+from deployments.settings.fetching import FETCHED_FACTOR, FetchSettings
+from deployments.settings.intake import IntakeSettings
 from deployments.settings.jobs import BoundSettings, KeySettings, RetentionSettings, WebhookSettings
 from deployments.settings.streams import StreamSettings
 from deployments.wire.media_store import is_local
@@ -41,6 +42,7 @@ class FrontSettings(Settings):
         decoding: how the Ingress decodes media to check them.
         fetch: how media are fetched that requests name by their address.
         streams: bounds on open streams of jobs' events.
+        intake: how much of what clients send is held at a time.
         failed_job_answer: `ok` answers 200 for a failed job, as OpenAI does; `error` answers the job's error code, as
             vLLM-Omni does.
     """
@@ -62,6 +64,7 @@ class FrontSettings(Settings):
     decoding: DecodingSettings = DecodingSettings()
     fetch: FetchSettings = FetchSettings()
     streams: StreamSettings = StreamSettings()
+    intake: IntakeSettings = IntakeSettings()
     failed_job_answer: Literal["ok", "error"] = "ok"
 
     @field_validator("keys")
@@ -76,6 +79,15 @@ class FrontSettings(Settings):
     def _yaml_boolean(cls, value: Any) -> Any:
         # YAML 1.1 reads a bare `off` as false.
         return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
+
+    @model_validator(mode="after")
+    def _one_file_fits(self) -> Self:
+        if self.intake.each_replica_bytes < FETCHED_FACTOR * self.fetch.max_bytes:
+            raise ValueError(
+                f"has less intake.replica_bytes times intake.share than {FETCHED_FACTOR} times fetch.max_bytes, so the "
+                "largest file could never be fetched"
+            )
+        return self
 
     @property
     def folder(self) -> Path:

@@ -87,6 +87,9 @@ def read_base64(text: str) -> bytes:
     Raises:
         ValueError: it is something else; the message is the rest of a sentence that begins with the field's name.
     """
+    if not text.isascii():
+        # Before it is copied.
+        raise ValueError("is not valid base64: it holds characters that base64 never has")
     try:
         return binascii.a2b_base64(text, strict_mode=True)
     except ValueError:
@@ -96,8 +99,7 @@ def read_base64(text: str) -> bytes:
 
 def _normalized(text: str) -> bytes:
     """The same base64 in the standard alphabet, with padding and nothing else."""
-    # What is not ASCII becomes a question mark, which no alphabet has.
-    encoded = text.encode("ascii", "replace")
+    encoded = text.encode("ascii")
     if b"%" in encoded:
         for escape, meaning in _ESCAPES:
             encoded = encoded.replace(escape, meaning)

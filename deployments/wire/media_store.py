@@ -20,6 +20,8 @@ from typing import Any, BinaryIO
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from deployments.wire.encoded_file import EncodedFile, chunks_of
+
 INPUTS, SNAPSHOTS, OUTPUTS = "inputs", "snapshots", "outputs"
 """Its folders. Inputs and snapshots of a job are needed only until it is over."""
 PARTIAL = ".partial"
@@ -45,10 +47,10 @@ class MediaStore:
         """The URI of a name such as `outputs/video_gen_1.mp4`."""
         return f"{self.url}/{name}"
 
-    def put(self, name: str, content: bytes) -> str:
-        """Store bytes under a name and return their URI."""
+    def put(self, name: str, content: EncodedFile) -> str:
+        """Store a medium under a name and return its URI."""
         uri = self.uri(name)
-        write_media(uri, lambda target: target.write(content))
+        write_media(uri, lambda target: target.writelines(chunks_of(content)))
         return uri
 
     def files(self, folder: str) -> list[StoredFile]:

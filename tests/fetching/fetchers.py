@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from deployments.byte_budget import ByteBudget
 from deployments.fetching.errors import FetchError, Outcome
 from deployments.fetching.fetcher import Fetcher
 from deployments.settings.fetching import FetchSettings
@@ -18,11 +19,13 @@ class CountingFetcher(Fetcher):
 
     Attributes:
         outcomes: how many attempts ended how.
+        budget: what it may hold.
     """
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, budget: ByteBudget | None = None, **settings: Any) -> None:
         self.outcomes: Counter[Outcome] = Counter()
-        super().__init__(FetchSettings(**settings), lambda outcome: self.outcomes.update([outcome]))
+        self.budget = budget or ByteBudget(2**30)
+        super().__init__(FetchSettings(**settings), self.budget, lambda outcome: self.outcomes.update([outcome]))
 
     async def refusal(self, address: str, timeout_s: float = 10) -> FetchError:
         """Why a file is not fetched; the reason quotes neither its address nor what a host sent."""

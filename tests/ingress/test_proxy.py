@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -22,7 +21,9 @@ from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from deployments.ingress.proxy import IMPORT_PATH
+from deployments.ingress.windows import EXTENSION
 from deployments.local.serve_process import DEFAULTS
+from deployments.names import INTAKE_VARIABLE
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -166,14 +167,71 @@ def test_health_checks_of_serve_are_left_alone() -> None:
         assert (found.status_code, found.text) == (503, "DRAINING")
 
 
+@pytest.mark.parametrize(("declared", "status"), [("100", 200), ("101", 413), ("9" * 5000, 413), ("x", 200)])
+def test_a_body_that_says_it_is_too_large_does_not_reach_a_replica(
+    declared: str, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(INTAKE_VARIABLE, '{"request_bytes": 100}')
+    answer = ask(tell, [(b"content-length", declared.encode()), (b"x-request-id", b"abc")])
+    assert (answer.status_code, answer.headers.get_list("x-request-id")) == (status, ["abc"])
+    if status == 413:
+        assert (answer.json()["error"]["code"], answer.json()["error"]["request_id"]) == (413, "abc")
+
+
+def test_more_requests_than_the_bound_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(INTAKE_VARIABLE, '{"connections": 2}')
+    release = asyncio.Event()
+
+    async def waits(scope: Scope, receive: Receive, send: Send) -> None:
+        if not scope["path"].startswith("/-/"):
+            await release.wait()
+        await PlainTextResponse("done")(scope, receive, send)
+
+    async def test() -> None:
+        transport = httpx.ASGITransport(app=served(waits))
+        async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
+            waiting = [asyncio.create_task(client.get("/v1/models")) for _ in range(2)]
+            await asyncio.sleep(0.05)
+            answer = await client.get("/v1/models")
+            assert (answer.status_code, answer.headers["retry-after"]) == (429, "5")
+            assert answer.json()["error"]["request_id"] == answer.headers["x-request-id"]
+            assert (await client.get("/-/healthz")).status_code == 200
+            release.set()
+            assert [(await each).status_code for each in waiting] == [200, 200]
+            assert (await client.get("/v1/models")).status_code == 200
+
+    asyncio.run(test())
+
+
+def test_windows_are_offered(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await JSONResponse(scope["extensions"][EXTENSION])(scope, receive, send)
+
+    monkeypatch.setenv(INTAKE_VARIABLE, '{"window_bytes": 70000}')
+    assert ask(app).json() == {"bytes": 70000}
+
+
+def test_where_serve_answers_nothing_there_is_an_error_of_ours() -> None:
+    async def nothing(scope: Scope, receive: Receive, send: Send) -> None:
+        pass
+
+    answer = ask(nothing, [(b"x-request-id", b"abc")])
+    assert (answer.status_code, answer.json()["error"]["request_id"]) == (500, "abc")
+
+
+def test_settings_that_are_none_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(INTAKE_VARIABLE, '{"windows": 1}')
+    with pytest.raises(RuntimeError, match="windows"):
+        served(tell)
+
+
 def test_other_connections_pass_through() -> None:
     seen: list[Scope] = []
 
     async def inner(scope: Scope, receive: Receive, send: Send) -> None:
         seen.append(scope)
 
-    made: list[Callable[..., Any]] = [entry.cls for entry in call_function_from_import_path(IMPORT_PATH)]
-    for middleware in made:
+    for entry in call_function_from_import_path(IMPORT_PATH):
         scope = {"type": "lifespan"}
-        asyncio.run(middleware(inner)(scope, None, None))
+        asyncio.run(entry.cls(inner, *entry.args, **entry.kwargs)(scope, None, None))
         assert seen.pop() is scope

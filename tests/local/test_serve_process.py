@@ -7,9 +7,11 @@ from deployments.local.serve_process import (
     IDLE_POLL_SECONDS,
     POLL_SECONDS,
     Order,
+    intake_variable,
     kill_until_none,
     poll_seconds,
 )
+from deployments.names import INTAKE_VARIABLE
 
 
 def test_an_order_is_one_line_and_comes_back_as_it_was() -> None:
@@ -31,6 +33,14 @@ def test_a_graph_that_starts_or_has_just_changed_is_asked_often() -> None:
     assert poll_seconds(ready=False, unchanged_seconds=3600) == POLL_SECONDS
     assert poll_seconds(ready=True, unchanged_seconds=0) == POLL_SECONDS
     assert poll_seconds(ready=True, unchanged_seconds=IDLE_AFTER_SECONDS) == IDLE_POLL_SECONDS > POLL_SECONDS
+
+
+def test_serves_http_server_learns_how_much_it_may_take_from_the_recipe() -> None:
+    front = {"name": "front", "args": {"data": "x", "intake": {"connections": 7}}}
+    for others in ([], [{"name": "decoder"}, {"name": "model", "args": None}]):
+        assert intake_variable({"applications": [*others, front]}) == {INTAKE_VARIABLE: '{"connections": 7}'}
+        assert intake_variable({"applications": others}) == {}
+    assert intake_variable({}) == {}
 
 
 def test_killing_ends_when_nothing_is_found() -> None:

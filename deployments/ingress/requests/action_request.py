@@ -18,9 +18,10 @@ from cosmos3_core.media.checks import MediaError
 from cosmos3_core.media.stills import encode_image
 from deployments.ingress.errors import ApiError, bad_fields
 from deployments.ingress.requests import fields as tables
-from deployments.ingress.requests.body import Body, Upload, json_type
+from deployments.ingress.requests.body import Body, json_type
 from deployments.ingress.requests.coercions import is_harmless
 from deployments.ingress.requests.control_fields import PATH
+from deployments.ingress.requests.form import Upload
 from deployments.ingress.requests.generation import NAME_CHARACTERS, Generation, header_safe, read_action
 from deployments.ingress.requests.references import ADDRESS_PATTERN
 from deployments.wire.data_uri import is_data_uri, read_base64

@@ -12,9 +12,10 @@ from starlette.requests import Request
 from deployments.fetching.errors import FetchError, Outcome
 from deployments.fetching.fetcher import Fetcher, is_local
 from deployments.ingress.errors import RETRY_AFTER, ApiError
-from deployments.ingress.requests.body import MAX_BODY_BYTES
+from deployments.ingress.intake import Holding, holding_of
 from deployments.ingress.requests.references import FileKind
 from deployments.ingress.waiting import while_connected
+from deployments.settings.fetching import FETCHED_FACTOR
 
 MAX_ADDRESSES = 16
 """The most addresses in a request: more than the media that any request may have."""
@@ -68,10 +69,11 @@ async def fetch_media(request: Request, found: Callable[[], Iterable[AddressedMe
         message = f"{field} is one more than the {MAX_ADDRESSES} addresses that a request may have; send fewer"
         raise ApiError(400, message, param=field)
     fetcher: Fetcher = request.app.state.fetcher
-    await while_connected(request, _fetch_all(fetcher, media, status))
+    await while_connected(request, _fetch_all(fetcher, media, status, holding_of(request)))
 
 
-async def _fetch_all(fetcher: Fetcher, media: list[AddressedMedium], status: int) -> None:
+async def _fetch_all(fetcher: Fetcher, media: list[AddressedMedium], status: int, holding: Holding) -> None:
+    most = holding.settings.request_bytes
     turns = asyncio.Semaphore(fetcher.settings.per_request)
     total = 0
 
@@ -80,9 +82,11 @@ async def _fetch_all(fetcher: Fetcher, media: list[AddressedMedium], status: int
         async with turns:
             content = await _fetch(fetcher, medium, status)
         total += len(content)
-        if total > MAX_BODY_BYTES:
-            message = f"{medium.field} makes more than {MAX_BODY_BYTES} bytes of media in one request; send less"
+        if total > most:
+            message = f"{medium.field} makes more than {most} bytes of media in one request; send less"
             raise ApiError(400, message, param=medium.field)
+        # Until the request ends: a file is decoded, stored or sent on from memory.
+        holding.take(FETCHED_FACTOR * len(content), medium.field)
         medium.put(content)
 
     try:

@@ -12,11 +12,13 @@ from typing import Any
 
 from cosmos3_core.controls import ControlKind, Strength
 from deployments.ingress.requests import coercions as read
-from deployments.ingress.requests.body import Upload, json_type
+from deployments.ingress.requests.body import json_type
 from deployments.ingress.requests.coercions import Coercion, excerpt, inside, is_harmless, structure
+from deployments.ingress.requests.form import Upload
 from deployments.ingress.requests.references import ADDRESS_PATTERN, PIXEL, read_file
 from deployments.wire.control_names import PRESETS, WEIGHT
 from deployments.wire.data_uri import EXAMPLE, is_data_uri
+from deployments.wire.encoded_file import EncodedFile
 
 KINDS = ", ".join(ControlKind)
 PATH = "names a file or an address that the server does not read; upload it or send a data URI"
@@ -103,14 +105,14 @@ def _keys(kind: ControlKind) -> list[str]:
     return [*MEDIA_KEYS, WEIGHT, *([PRESETS[kind]] if kind in PRESETS else [])]
 
 
-def _fetched(value: Any) -> bytes:
+def _fetched(value: Any) -> EncodedFile:
     """The file that a path or a URL has led to; a text here led to none."""
     if not isinstance(value, Upload):
         raise ValueError(PATH)
     return value.content
 
 
-def _inline(value: Any) -> bytes | None:
+def _inline(value: Any) -> EncodedFile | None:
     found = read_file(value, bare=True)
     return None if found is None else found.content
 
@@ -146,7 +148,7 @@ def _read_kind(value: Any) -> ControlKind:
         raise ValueError(f"is {excerpt(value)}; expected one of {KINDS}") from None
 
 
-def _read_control(value: Any) -> bytes | None:
+def _read_control(value: Any) -> EncodedFile | None:
     found = read_file(value)
     return None if found is None else found.content
 

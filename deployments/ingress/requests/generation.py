@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Self
 
 from pydantic import ValidationError
 
@@ -65,6 +65,11 @@ class Generation:
     webhook_url: str | None
     upsamples: bool
     names: Mapping[str, str]
+
+    def without_media(self) -> Self:
+        """The same, once its media are stored: they may be large, and the client may wait for long."""
+        dropped = {**dict.fromkeys(MEDIA_FIELDS), "controls": self.request.used_controls()}
+        return replace(self, request=self.request.model_copy(update=dropped))
 
     def refusal(self, error: RequestError) -> ApiError:
         """A later refusal of the request, with the client's name of the field."""

@@ -12,8 +12,8 @@ from typing import Any
 from deployments.fetching.fetcher import is_address
 from deployments.ingress.requests import fields as tables
 from deployments.ingress.requests.addressed_media import AddressedMedium
-from deployments.ingress.requests.body import Upload
 from deployments.ingress.requests.control_fields import HINTS, MEDIA_KEYS, PATH_KEY
+from deployments.ingress.requests.form import Upload
 from deployments.ingress.requests.generation import NAME_CHARACTERS
 from deployments.ingress.requests.references import URL_KEYS, FileKind
 from deployments.ingress.requests.strict_json import JsonError, parse_json

@@ -11,9 +11,10 @@ import numpy as np
 from cosmos3_core.errors import RequestError
 from deployments.ingress.errors import ApiError, bad_field
 from deployments.ingress.requests import fields as tables
-from deployments.ingress.requests.body import Body, Upload
+from deployments.ingress.requests.body import Body
 from deployments.ingress.requests.coercions import InnerError, is_absent, is_harmless, structure
 from deployments.ingress.requests.foreign_fields import asks_for_nothing
+from deployments.ingress.requests.form import Upload
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from cosmos3_core.media.signature import media_kind
+from cosmos3_core.media.signature import SIGNATURE_BYTES, media_kind
 from cosmos3_core.modes import MediaKind
-from deployments.ingress.requests.body import Upload, json_type
+from deployments.ingress.requests.body import json_type
+from deployments.ingress.requests.form import Upload
 from deployments.ingress.requests.strict_json import JsonError, parse_json
 from deployments.wire.data_uri import EXAMPLE, read_data_uri, read_inline
+from deployments.wire.encoded_file import EncodedFile, first_bytes
 
 FileKind = Literal["image", "video", "audio"]
 VISUAL: tuple[FileKind, ...] = get_args(MediaKind)
@@ -41,7 +43,7 @@ class File:
     """Encoded media, and their kind if the client says it."""
 
     kind: FileKind | None
-    content: bytes
+    content: EncodedFile
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Media:
     """An encoded image or video."""
 
     kind: MediaKind
-    content: bytes
+    content: EncodedFile
 
 
 def read_reference(value: Any, kind: MediaKind | None = None) -> Media | None:
@@ -67,10 +69,10 @@ def read_reference(value: Any, kind: MediaKind | None = None) -> Media | None:
         return None
     if found.kind == "image" or found.kind == "video":
         return Media(found.kind, found.content)
-    return Media(media_kind(found.content), found.content)
+    return Media(media_kind(first_bytes(found.content, SIGNATURE_BYTES)), found.content)
 
 
-def read_sound(value: Any) -> bytes | None:
+def read_sound(value: Any) -> EncodedFile | None:
     """The encoded file of a soundtrack; what it may be is said at `read_file`. It is not decoded.
 
     Raises:
@@ -98,7 +100,7 @@ def read_file(value: Any, kinds: Sequence[FileKind] = VISUAL, bare: bool = False
         value, kind = _named(value, kinds)
         kinds = (kind,)
     if isinstance(value, Upload):
-        content = value.content
+        content: EncodedFile = value.content
     elif isinstance(value, str):
         content = _content_of(value, kinds, bare)
     else:

@@ -25,6 +25,7 @@ from deployments.ingress.requests.model_choice import generation_model
 from deployments.jobs.flow import OutputFile
 from deployments.jobs.job import Job, JobKind
 from deployments.wire.calls import FileFormat, GenerationCall
+from deployments.wire.encoded_file import EncodedFile, digest_of
 from deployments.wire.media_store import INPUTS, OUTPUTS, SNAPSHOTS
 from deployments.wire.upsampling import FIELD, UpsampleCall
 
@@ -165,7 +166,7 @@ async def make_job(
     )
 
 
-def _fingerprint(generation: Generation, media: dict[str, bytes], context: list[object]) -> str:
+def _fingerprint(generation: Generation, media: dict[str, EncodedFile], context: list[object]) -> str:
     """A hash that is equal for requests for the same result.
 
     Args:
@@ -177,7 +178,7 @@ def _fingerprint(generation: Generation, media: dict[str, bytes], context: list[
     if "seed" not in generation.names:
         # If the client sent no seed, each repetition of its request may have drawn another one.
         fields.pop("seed", None)
-    digests = {name: hashlib.sha256(content).hexdigest() for name, content in media.items()}
+    digests = {name: digest_of(content) for name, content in media.items()}
     if generation.upsamples:
         fields[FIELD] = True
     hashed = [fields, digests, generation.service_class, generation.webhook_url, *context]

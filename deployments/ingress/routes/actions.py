@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,15 +14,19 @@ from starlette.responses import JSONResponse, Response
 from deployments.ingress.answers import ActionObject, ActionsAnswer, PredictedAction
 from deployments.ingress.api_keys import caller_of
 from deployments.ingress.graph import Graph
+from deployments.ingress.intake import holding_of
 from deployments.ingress.middleware import request_id_of
 from deployments.ingress.requests import numpy_msgpack
 from deployments.ingress.requests.action_request import ActionCall, read_actions
 from deployments.ingress.requests.addressed_media import fetch_media
-from deployments.ingress.requests.body import Body, media_type, read_body, read_object
+from deployments.ingress.requests.body import Body, Format, media_type, read_body, read_object
 from deployments.ingress.requests.generation_addresses import in_actions
+from deployments.ingress.requests.memory_cost import msgpack_cost
 from deployments.ingress.requests.submission import PREFIX, check, make_job, notices, shown_of_video
 from deployments.ingress.waiting import run_jobs
 from deployments.jobs.job import Job
+
+MSGPACK_FORMAT = Format("msgpack", numpy_msgpack.unpack, msgpack_cost)
 
 
 async def create_actions(request: Request) -> Response:
@@ -31,20 +36,19 @@ async def create_actions(request: Request) -> Response:
     """
     graph: Graph = request.app.state.graph
     caller = caller_of(request)
-    body = await _read_body(request)
-    await fetch_media(request, lambda: in_actions(body.fields))
-    call = await asyncio.to_thread(read_actions, body)
-    generation = call.generation
-    checked = await check(graph, generation)
+    call = await _read_call(request)
+    checked = await check(graph, call.generation)
     shown = shown_of_video(checked, graph.settings.guardrails, request_id_of(request))
     job = await make_job(graph, checked, kind="video", shown=shown, caller=caller)
+    headers = notices(graph, checked)
+    del checked
+    call = replace(call, generation=call.generation.without_media())
+    holding_of(request).release()
     (job,) = await run_jobs(graph, request, [job])
     graph.jobs.discard(job)
     assert job.result is not None
-    headers = notices(graph, checked) | {
-        "X-Model": job.model,
-        "X-Inference-Time-S": f"{sum(job.result['stage_seconds'].values()):.3f}",
-    }
+    headers["X-Model"] = job.model
+    headers["X-Inference-Time-S"] = f"{sum(job.result['stage_seconds'].values()):.3f}"
     answer = actions_answer(job, call)
     if not _wants_msgpack(request):
         return JSONResponse(answer, headers=headers)
@@ -85,9 +89,15 @@ def _as_msgpack(answer: ActionsAnswer, call: ActionCall) -> bytes:
     return numpy_msgpack.pack(packed)
 
 
+async def _read_call(request: Request) -> ActionCall:
+    body = await _read_body(request)
+    await fetch_media(request, lambda: in_actions(body.fields))
+    return await asyncio.to_thread(read_actions, body)
+
+
 async def _read_body(request: Request) -> Body:
     if media_type(request) in numpy_msgpack.MEDIA_TYPES:
-        return Body(await read_object(request, numpy_msgpack.unpack, "msgpack", numpy_msgpack.MAX_BYTES))
+        return Body(await read_object(request, MSGPACK_FORMAT, numpy_msgpack.MAX_BYTES))
     return await read_body(request)
 
 

@@ -17,6 +17,7 @@ from cosmos3_core.sampling.sampling import later_seed
 from deployments.ingress.answers import ImagesAnswer
 from deployments.ingress.api_keys import Caller, caller_of
 from deployments.ingress.graph import Graph
+from deployments.ingress.intake import holding_of
 from deployments.ingress.requests import fields as tables
 from deployments.ingress.requests.addressed_media import fetch_media
 from deployments.ingress.requests.body import read_body, read_json
@@ -41,9 +42,13 @@ async def edit_image(request: Request) -> Response:
     text alone says what is to change. Everything else is as when images are generated.
     """
     caller = caller_of(request)
+    return await _generated(request, caller, await _read_edit(request))
+
+
+async def _read_edit(request: Request) -> ImageGeneration:
     body = await read_body(request)
     await fetch_media(request, lambda: in_generation(body.fields, tables.EDIT))
-    return await _generated(request, caller, await asyncio.to_thread(read_edit, body))
+    return await asyncio.to_thread(read_edit, body)
 
 
 async def _generated(request: Request, caller: Caller, generation: ImageGeneration) -> Response:
@@ -65,6 +70,10 @@ async def _generated(request: Request, caller: Caller, generation: ImageGenerati
         )
         for number in range(generation.n)
     ]
+    headers = notices(graph, checked) | {"X-Model": checked.served.card.name}
+    del checked
+    generation = generation.without_media()
+    holding_of(request).release()
     started = time.perf_counter()
     jobs = await run_jobs(graph, request, jobs)
     seconds = time.perf_counter() - started
@@ -73,7 +82,7 @@ async def _generated(request: Request, caller: Caller, generation: ImageGenerati
     finally:
         for job in jobs:
             graph.jobs.discard(job)
-    headers = notices(graph, checked) | {"X-Model": checked.served.card.name, "X-Inference-Time-S": f"{seconds:.3f}"}
+    headers["X-Inference-Time-S"] = f"{seconds:.3f}"
     if generation.response_format == "file":
         return _files(images, generation, headers)
     return JSONResponse(_answer(images, jobs, generation, size), headers=headers)

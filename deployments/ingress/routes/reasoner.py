@@ -15,6 +15,7 @@ from cosmos3_core.media.checks import MediaError
 from deployments.decoding.decoder import MediaDecoder
 from deployments.ingress.errors import MAX_MESSAGE, RETRY_AFTER, ApiError, as_api_error
 from deployments.ingress.graph import Graph
+from deployments.ingress.intake import holding_of
 from deployments.ingress.middleware import request_id_of
 from deployments.ingress.requests.addressed_media import AddressedMedium, fetch_media
 from deployments.ingress.requests.body import read_json
@@ -74,12 +75,16 @@ async def _asked(request: Request, operation: Operation, read: Reader, find: Fin
     if find is not None:
         await fetch_media(request, lambda: find(body), NOT_FETCHED)
     checked = await asyncio.to_thread(read, body)
+    streamed = operation in STREAMED and body.get("stream")
     if checked.media:
         await while_connected(request, _check_media(graph.decoder, checked.media))
     # An adapter is a model to vLLM; the model itself is also reached without a name.
     name = model if model in served.card.chat_adapters else served.card.name
     call = ReasonerCall(request_id_of(request), operation, {**checked.body, "model": name}, checked.media)
-    if operation in STREAMED and body.get("stream"):
+    # The body has been read: it may be large, and the answer may take long.
+    body.clear()
+    holding_of(request).settle()
+    if streamed:
         return await _streamed(request, graph.ask_stream(served.application, call), operation)
     answer = await while_connected(request, graph.ask(served.application, call))
     return _whole(answer, call.request_id)

@@ -14,6 +14,7 @@ from cosmos3_core.media.checks import DEFAULT_QUALITY
 from deployments.ingress.api_keys import caller_of
 from deployments.ingress.errors import ApiError
 from deployments.ingress.graph import Graph
+from deployments.ingress.intake import holding_of
 from deployments.ingress.media_response import media_once
 from deployments.ingress.middleware import request_id_of
 from deployments.ingress.requests import fields as tables
@@ -33,9 +34,8 @@ QUALITY = {"standard": DEFAULT_QUALITY, "high": 97, "lossless": 100}
 async def create_video(request: Request) -> Response:
     """Make a job, and answer before it runs."""
     graph: Graph = request.app.state.graph
-    checked, job = await _new_job(graph, request, detached=True)
+    headers, job = await _new_job(graph, request, detached=True)
     stored = await graph.jobs.submit(job)
-    headers = notices(graph, checked)
     if stored.id != job.id:
         headers["Idempotent-Replayed"] = "true"
     try:
@@ -53,10 +53,10 @@ async def create_video(request: Request) -> Response:
 async def create_video_sync(request: Request) -> ASGIApp:
     """Generate while the client waits, and answer with the MP4."""
     graph: Graph = request.app.state.graph
-    checked, job = await _new_job(graph, request, detached=False)
+    headers, job = await _new_job(graph, request, detached=False)
     (job,) = await run_jobs(graph, request, [job])
     assert job.result is not None
-    headers = notices(graph, checked) | _figures(job, job.result)
+    headers |= _figures(job, job.result)
     return await media_once(request, job.result["uri"], MP4, headers, lambda: graph.jobs.discard(job))
 
 
@@ -75,7 +75,8 @@ def _figures(job: Job, result: dict[str, Any]) -> dict[str, str]:
     }
 
 
-async def _new_job(graph: Graph, request: Request, *, detached: bool) -> tuple[CheckedGeneration, Job]:
+async def _new_job(graph: Graph, request: Request, *, detached: bool) -> tuple[dict[str, str], Job]:
+    """The headers of the answer, and the job, whose media are stored; nothing else of the body is held any more."""
     caller = caller_of(request)
     body = await read_body(request)
     await fetch_media(request, lambda: in_generation(body.fields, tables.VIDEO))
@@ -91,7 +92,8 @@ async def _new_job(graph: Graph, request: Request, *, detached: bool) -> tuple[C
         quality=QUALITY[generation.quality],
         detached=detached,
     )
-    return checked, job
+    holding_of(request).release()
+    return notices(graph, checked), job
 
 
 def _check_mode(checked: CheckedGeneration) -> None:

@@ -12,12 +12,20 @@ from starlette.requests import Request
 from starlette.types import Message
 
 from deployments.ingress.errors import ApiError
+from deployments.ingress.intake import Intake
 from deployments.ingress.requests.body import Body, read_body
+from deployments.settings.intake import IntakeSettings
 
 URL = "http://server/v1/videos"
 
 
-def request_of(content: bytes, content_type: str | None, chunk: int = 2**16, length: str | None = None) -> Request:
+def request_of(
+    content: bytes,
+    content_type: str | None,
+    chunk: int = 2**16,
+    length: str | None = None,
+    settings: IntakeSettings | None = None,
+) -> Request:
     headers = [] if content_type is None else [(b"content-type", content_type.encode("latin-1"))]
     if length is not None:
         headers.append((b"content-length", length.encode()))
@@ -27,7 +35,8 @@ def request_of(content: bytes, content_type: str | None, chunk: int = 2**16, len
         piece = pieces.pop(0)
         return {"type": "http.request", "body": piece, "more_body": bool(pieces)}
 
-    scope = {"type": "http", "method": "POST", "path": "/", "query_string": b"", "headers": headers}
+    scope: dict[str, Any] = {"type": "http", "method": "POST", "path": "/", "query_string": b"", "headers": headers}
+    scope["state"] = {"holding": Intake(settings or IntakeSettings()).holding()}
     return Request(scope, receive)
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from cosmos3_core.media.stills import encode_image
 from deployments.ingress.errors import ApiError
-from deployments.ingress.requests.body import Body, Upload
+from deployments.ingress.requests.body import Body
+from deployments.ingress.requests.form import Upload
 from deployments.ingress.requests.generation import Generation, ImageGeneration, read_edit, read_image, read_video
 from tests.parity.cases import picture
 

@@ -15,7 +15,8 @@ from cosmos3_core.media.stills import decode_image
 from cosmos3_core.modes import Mode
 from deployments.ingress.errors import ApiError
 from deployments.ingress.requests.action_request import ActionCall, read_actions
-from deployments.ingress.requests.body import Body, Upload
+from deployments.ingress.requests.body import Body
+from deployments.ingress.requests.form import Upload
 from tests.ingress.requests.observations import BASE64, PARAMETERS, PIXELS, PNG, URI, envelope
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
@@ -15,10 +16,16 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import Message
 
 from deployments.ingress.errors import ApiError
+from deployments.ingress.intake import HeldRequests, Intake
 from deployments.ingress.requests import body as body_module
-from deployments.ingress.requests.body import Body, Upload, read_body, read_json
+from deployments.ingress.requests import form as form_module
+from deployments.ingress.requests.body import Body, read_body, read_json
+from deployments.ingress.requests.form import Upload
+from deployments.settings.intake import IntakeSettings
+from deployments.wire.encoded_file import DiskFile
 from tests.ingress.requests.forms import URL, awaited, read, refused, request_of, text_parts
 
 
@@ -156,7 +163,10 @@ def test_file_input_left_empty() -> None:
 
 def test_a_large_file() -> None:
     content = bytes(range(256)) * 2**13
-    assert form(video=("v.mp4", content)).uploads["video"][0].content == content
+    found = form(video=("v.mp4", content)).uploads["video"][0].content
+    assert isinstance(found, DiskFile)
+    assert b"".join(found.chunks()) == content
+    found.close()
 
 
 @pytest.mark.parametrize(
@@ -192,18 +202,57 @@ def test_an_epilogue(epilogue: bytes) -> None:
 
 
 def test_too_many_fields(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(body_module, "MAX_FIELDS", 3)
+    monkeypatch.setattr(form_module, "MAX_FIELDS", 3)
     assert "Too many fields" in refused(read_body, b"a=1&b=1&c=1&d=1", "application/x-www-form-urlencoded").message
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "application/x-www-form-urlencoded"])
 @pytest.mark.parametrize("declared", [False, True])
-def test_body_too_large(monkeypatch: pytest.MonkeyPatch, content_type: str, declared: bool) -> None:
-    monkeypatch.setattr(body_module, "MAX_BODY_BYTES", 100)
-    request = request_of(b'{"a":"' + b"x" * (10 if declared else 200), content_type, 50, "101" if declared else None)
+def test_body_too_large(content_type: str, declared: bool) -> None:
+    content = b'{"a":"' + b"x" * (10 if declared else 200)
+    settings = IntakeSettings(request_bytes=100)
+    request = request_of(content, content_type, 50, "101" if declared else None, settings)
     with pytest.raises(ApiError) as caught:
         asyncio.run(read_body(request))
     assert caught.value.status == 413
+
+
+@pytest.mark.parametrize("declared", [False, True])
+@pytest.mark.parametrize("content_type", ["application/json", *body_module.FORMS])
+def test_a_body_for_which_there_is_no_room(content_type: str, declared: bool) -> None:
+    content = json.dumps({"prompt": "x" * 20_000}).encode()
+    if "urlencoded" in content_type:
+        content = b"prompt=" + content
+    if content_type.startswith("multipart"):
+        whole = httpx.Request("POST", URL, files={"image": content})
+        content, content_type = whole.read(), whole.headers["content-type"]
+    settings = IntakeSettings(request_bytes=50_000, spill_bytes=0, replica_bytes=1_000_000, disk_bytes=100_000)
+    intake, pulled = Intake(settings), Counter[str]()
+
+    def request() -> Request:
+        found = request_of(content, content_type, 1000, str(len(content)) if declared else None)
+        found.scope["state"] = {"holding": intake.holding("client")}
+
+        async def receive() -> Message:
+            pulled["pieces"] += 1
+            return await found.receive()
+
+        return Request(found.scope, receive)
+
+    other, another = intake.holding("other"), intake.holding("another")
+    for holding in (other, another):
+        holding.take(460_000)
+        holding.reserve_disk(46_000)
+    with pytest.raises(ApiError) as caught:
+        asyncio.run(read_body(refused := request()))
+    refused.scope["state"]["holding"].release()
+    assert (caught.value.status, "Retry-After" in caught.value.headers) == (429, True)
+    at_once = declared and "urlencoded" not in content_type
+    assert pulled["pieces"] == 0 if at_once else 0 < pulled["pieces"] < 18
+    other.release()
+    found = asyncio.run(read_body(again := request()))
+    assert found.fields or found.uploads
+    again.scope["state"]["holding"].release()
 
 
 async def _echo(request: Request) -> Response:
@@ -216,7 +265,9 @@ async def _echo(request: Request) -> Response:
 
 
 async def _posted(**arguments: Any) -> httpx.Response:
-    transport = httpx.ASGITransport(app=Starlette(routes=[Route("/", _echo, methods=["POST"])]))
+    transport = httpx.ASGITransport(
+        app=HeldRequests(Starlette(routes=[Route("/", _echo, methods=["POST"])]), Intake(IntakeSettings()))
+    )
     async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
         return await client.post("/", **arguments)
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from cosmos3_core.controls import ControlKind, Strength
-from deployments.ingress.requests.body import Upload
 from deployments.ingress.requests.coercions import InnerError
 from deployments.ingress.requests.control_fields import Hint, read_hint, read_transfer
+from deployments.ingress.requests.form import Upload
 from deployments.wire.control_names import PRESETS
 from tests.ingress.requests.reading import PNG, uri
 

@@ -15,7 +15,8 @@ from cosmos3_core.errors import RequestError
 from cosmos3_core.modes import Mode
 from deployments.ingress.errors import ApiError
 from deployments.ingress.requests import fields as tables
-from deployments.ingress.requests.body import Body, Upload
+from deployments.ingress.requests.body import Body
+from deployments.ingress.requests.form import Upload
 from deployments.ingress.requests.generation import Generation, read_edit, read_image, read_video
 from tests.ingress.requests.reading import JPEG, PNG, edit, refused, refused_edit, refused_image, uri, video
 

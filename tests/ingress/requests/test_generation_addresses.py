@@ -17,8 +17,9 @@ from deployments.ingress.errors import ApiError
 from deployments.ingress.requests import fields as tables
 from deployments.ingress.requests.action_request import read_actions
 from deployments.ingress.requests.addressed_media import AddressedMedium
-from deployments.ingress.requests.body import Body, Upload
+from deployments.ingress.requests.body import Body
 from deployments.ingress.requests.bracket_notation import nested
+from deployments.ingress.requests.form import Upload
 from deployments.ingress.requests.generation import read_video
 from deployments.ingress.requests.generation_addresses import REFERENCES, in_actions, in_generation
 from deployments.ingress.requests.references import ADDRESS_PATTERN

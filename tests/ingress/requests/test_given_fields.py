@@ -9,7 +9,8 @@ import pytest
 
 from deployments.ingress.errors import ApiError
 from deployments.ingress.requests import fields as tables
-from deployments.ingress.requests.body import Body, Upload
+from deployments.ingress.requests.body import Body
+from deployments.ingress.requests.form import Upload
 from deployments.ingress.requests.generation import read_edit, read_image, read_video
 from tests.ingress.requests.reading import PNG, edit, refused, video
 

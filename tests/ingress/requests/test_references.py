@@ -18,7 +18,8 @@ from cosmos3_core.modes import Mode
 from cosmos3_core.resolving.facts import ModelFacts
 from cosmos3_core.resolving.resolve import resolve
 from deployments.ingress.errors import ApiError
-from deployments.ingress.requests.body import Body, Upload
+from deployments.ingress.requests.body import Body
+from deployments.ingress.requests.form import Upload
 from deployments.ingress.requests.generation import read_video
 from deployments.ingress.requests.references import SILENCE
 from tests.ingress.requests.reading import JPEG, PNG, refused, uri, video
