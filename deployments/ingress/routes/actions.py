@@ -36,12 +36,12 @@ async def create_actions(request: Request) -> Response:
     call = await asyncio.to_thread(read_actions, body)
     generation = call.generation
     checked = await check(graph, generation)
-    shown = shown_of_video(checked, graph.settings.guardrails, request_id_of(request))
+    shown = shown_of_video(checked, request_id_of(request))
     job = await make_job(graph, checked, kind="video", shown=shown, caller=caller)
     (job,) = await run_jobs(graph, request, [job])
     graph.jobs.discard(job)
     assert job.result is not None
-    headers = notices(graph, checked) | {
+    headers = notices(checked, [job]) | {
         "X-Model": job.model,
         "X-Inference-Time-S": f"{sum(job.result['stage_seconds'].values()):.3f}",
     }

@@ -51,7 +51,7 @@ async def _generated(request: Request, caller: Caller, generation: ImageGenerati
     checked = await check(graph, generation)
     canvas = checked.resolved.canvas
     size = f"{canvas.width}x{canvas.height}"
-    shown = {"size": size, "guardrails": graph.settings.guardrails}
+    shown = {"size": size, "guardrails": checked.guarding.word}
     jobs = [
         await make_job(
             graph,
@@ -73,7 +73,7 @@ async def _generated(request: Request, caller: Caller, generation: ImageGenerati
     finally:
         for job in jobs:
             graph.jobs.discard(job)
-    headers = notices(graph, checked) | {"X-Model": checked.served.card.name, "X-Inference-Time-S": f"{seconds:.3f}"}
+    headers = notices(checked, jobs) | {"X-Model": checked.served.card.name, "X-Inference-Time-S": f"{seconds:.3f}"}
     if generation.response_format == "file":
         return _files(images, generation, headers)
     return JSONResponse(_answer(images, jobs, generation, size), headers=headers)

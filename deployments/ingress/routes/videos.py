@@ -34,7 +34,7 @@ async def create_video(request: Request) -> Response:
     graph: Graph = request.app.state.graph
     checked, job = await _new_job(graph, request, detached=True)
     stored = await graph.jobs.submit(job)
-    headers = notices(graph, checked)
+    headers = notices(checked, [stored])
     if stored.id != job.id:
         headers["Idempotent-Replayed"] = "true"
     try:
@@ -59,7 +59,7 @@ async def create_video_sync(request: Request) -> Response:
         content = await asyncio.to_thread(read_media, job.result["uri"])
     finally:
         graph.jobs.discard(job)
-    return Response(content, media_type=MP4, headers=notices(graph, checked) | _figures(job, job.result))
+    return Response(content, media_type=MP4, headers=notices(checked, [job]) | _figures(job, job.result))
 
 
 def _figures(job: Job, result: dict[str, Any]) -> dict[str, str]:
@@ -88,7 +88,7 @@ async def _new_job(graph: Graph, request: Request, *, detached: bool) -> tuple[C
         graph,
         checked,
         kind="video",
-        shown=shown_of_video(checked, graph.settings.guardrails, request_id_of(request)),
+        shown=shown_of_video(checked, request_id_of(request)),
         caller=caller,
         quality=QUALITY[generation.quality],
         detached=detached,
