@@ -15,6 +15,7 @@ NAME = "blocklist"
 REASON = "holds a word of the list"
 # NVIDIA's list allows half a letter of difference in its ratio, which is one letter too many in words as long as this.
 FUZZY_LENGTH = 8
+PLURALS = ("", "s", "es")
 # Scripts that put no blanks between words.
 _UNSPACED = re.compile("[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]")
 
@@ -86,7 +87,7 @@ class Blocklist:
         )
 
     def _is_entry(self, word: str) -> bool:
-        if word in self._single or (word.endswith("s") and word[:-1] in self._single):
+        if any(word.removesuffix(plural) in self._single for plural in PLURALS):
             return True
         if len(word) <= FUZZY_LENGTH:
             return False

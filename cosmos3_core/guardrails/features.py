@@ -16,7 +16,7 @@ from cosmos3_core.guardrails.verdict import GuardrailError
 from cosmos3_core.settings import ExecutionSettings
 
 # Small: it sees the colours of a frame, not its details.
-VAE_CANVAS = Canvas(width=64, height=64)
+VAE_CANVAS = Canvas(width=32, height=32)
 
 
 class FrameFeatures(Protocol):
@@ -49,12 +49,12 @@ class SiglipFeatures:
 
         options: dict[str, Any] = {"local_files_only": True, "cache_dir": cache}
         try:
-            model = SiglipVisionModel.from_pretrained(name, dtype=torch.float32, **options)
+            model: Any = SiglipVisionModel.from_pretrained(name, dtype=torch.float32, **options)
             processor = SiglipImageProcessor.from_pretrained(name, **options)
         except (OSError, ValueError) as error:
             reason = str(error).partition("\n")[0]
             raise GuardrailError(f"frames_classifier: no SigLIP encoder {name}: {reason}") from error
-        return cls(model.to(device=device), processor)
+        return cls(model.to(device), processor)
 
     @torch.no_grad()
     def of(self, frames: Frames) -> Tensor:

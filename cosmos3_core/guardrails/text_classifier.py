@@ -48,7 +48,7 @@ class TextClassifier:
 
         try:
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-            model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, dtype=dtype)
+            model: Any = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, dtype=dtype)
         except (OSError, ValueError) as error:
             reason = str(error).partition("\n")[0]
             raise GuardrailError(f"text_classifier: {folder} holds no causal language model: {reason}") from error
@@ -56,7 +56,7 @@ class TextClassifier:
             raise GuardrailError(
                 f"text_classifier: the tokenizer in {folder} has no chat template that asks for a verdict"
             )
-        return cls(model.to(device=device), tokenizer, sha256_of(folder))
+        return cls(model.to(device), tokenizer, sha256_of(folder))
 
     def check(self, text: str) -> Verdict:
         """The model's verdict on each piece of a text; the first that blocks is the text's."""

@@ -1,6 +1,6 @@
 """Guardrails for tests and tiny recipes: a short list of words, and a classifier that takes red pictures for unsafe.
 
-The classifier is real: its features are those of the tiny checkpoint's VAE, which keeps colours, and its head is fitted.
+The classifier is real: its features are those of the tiny checkpoint's VAE, which keeps colours; its head is fitted.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -22,7 +23,7 @@ UNSAFE_WORD = "grimflax"
 """No language has this word."""
 UNSAFE_CLASS = "Red"
 UNSAFE_COLOUR = (200, 20, 20)
-DRAWN = 64
+DRAWN = 16
 RIDGE = 1e-3
 
 
@@ -62,9 +63,9 @@ def _fitted_head(features: FrameFeatures) -> dict[str, Tensor]:
     return {"weight": torch.stack([-solved[:-1], solved[:-1]]), "bias": torch.stack([-solved[-1], solved[-1]])}
 
 
-def _pictures(random: np.random.Generator, colours: np.ndarray) -> Frames:
-    """A picture of 64x64 in each colour, with noise of one strength each: uint8 `[pictures, 64, 64, 3]`."""
+def _pictures(random: np.random.Generator, colours: NDArray[np.int64]) -> Frames:
+    """A picture of 32x32 in each colour, with noise of one strength each: uint8 `[pictures, 32, 32, 3]`."""
     strength = random.uniform(0, 30, (len(colours), 1, 1, 1))
-    noise = random.normal(0, 1, (len(colours), 64, 64, 3)) * strength
+    noise = random.normal(0, 1, (len(colours), 32, 32, 3)) * strength
     frames: Frames = np.clip(colours[:, None, None, :] + noise, 0, 255).astype(np.uint8)
     return frames
