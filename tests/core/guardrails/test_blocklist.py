@@ -27,7 +27,7 @@ LIST = Blocklist(["grimflax", "Forbidden  Orchard", "zap", "Übeltat", "禁止�
         "gr1mfl4x",
         "gri\u200bmflax",
         "grìmfláx",
-        "\uff47\uff52\uff49\uff4d\uff46\uff4c\uff41\uff58",  # noqa: RUF001
+        "\uff47\uff52\uff49\uff4d\uff46\uff4c\uff41\uff58",
         "g r i m f l a x",
         "look: g.r.i.m.f.l.a.x",
         "grim-flax",

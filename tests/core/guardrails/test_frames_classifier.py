@@ -14,6 +14,7 @@ from torch import nn
 from transformers import SiglipConfig, SiglipImageProcessor, SiglipModel
 
 from cosmos3_core.codecs.pixels import Frames
+from cosmos3_core.guardrails.features import SiglipFeatures
 from cosmos3_core.guardrails.frames_classifier import (
     CONFIG,
     HEAD,
@@ -23,7 +24,6 @@ from cosmos3_core.guardrails.frames_classifier import (
     FramesClassifier,
     nvidias_head,
 )
-from cosmos3_core.guardrails.features import SiglipFeatures
 from cosmos3_core.guardrails.verdict import GuardrailError
 from cosmos3_core.tiny.guardrails import UNSAFE_COLOUR, write_frames_classifier
 

@@ -40,7 +40,9 @@ FRAMES = np.full((2, 8, 8, 3), 160, np.uint8)
 
 def test_texts_are_read_in_turn_until_one_is_blocked() -> None:
     both = Guardrails([Blocklist(["one"], "1"), Blocklist(["two"], "2")])
-    said = [(check.of, check.sha256, check.outcome.value) for check in both.check_texts({"a": "x", "b": "two", "c": ""})]
+    said = [
+        (check.of, check.sha256, check.outcome.value) for check in both.check_texts({"a": "x", "b": "two", "c": ""})
+    ]
     assert said == [("a", "1", "allowed"), ("a", "2", "allowed"), ("b", "1", "allowed"), ("b", "2", "blocked")]
     assert both.check_texts({"a": "one", "b": "two"})[-1].of == "a"
 

@@ -69,7 +69,9 @@ def test_faces_are_pixelated(tmp_path: Path, faces: bool) -> None:
     if faces:
         assert verdict.outcome is Outcome.BLURRED and shown.shape == frames.shape and shown.dtype == np.uint8
         # A pixelated face has fewer neighbouring pixels that differ.
-        assert np.abs(np.diff(shown.astype(int), axis=1)).mean() < np.abs(np.diff(frames.astype(int), axis=1)).mean() / 2
+        assert (
+            np.abs(np.diff(shown.astype(int), axis=1)).mean() < np.abs(np.diff(frames.astype(int), axis=1)).mean() / 2
+        )
     else:
         assert verdict.outcome is Outcome.ALLOWED and shown is frames
 

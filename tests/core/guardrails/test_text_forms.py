@@ -12,7 +12,7 @@ from cosmos3_core.guardrails.text_forms import folded, joined_words, readings, s
     [
         ("ROBOT", "robot"),
         ("Café", "cafe"),
-        ("\uff52\uff4f\uff42\uff4f\uff54", "robot"),  # noqa: RUF001
+        ("\uff52\uff4f\uff42\uff4f\uff54", "robot"),
         ("ro\u200bbot", "robot"),
         ("ro\u00adbot", "robot"),
         ("Straße", "strasse"),
