@@ -16,7 +16,7 @@ from cosmos3_core.guardrails.verdict import GuardrailError
 from cosmos3_core.settings import ExecutionSettings
 
 # Small: it sees the colours of a frame, not its details.
-VAE_CANVAS = Canvas(width=32, height=32)
+VAE_CANVAS = Canvas(width=16, height=16)
 
 
 class FrameFeatures(Protocol):
@@ -65,7 +65,7 @@ class SiglipFeatures:
 
 
 class VaeFeatures:
-    """Mean and deviation of each channel of a checkpoint's own video latents; for tests and tiny recipes.
+    """The mean of each channel of a checkpoint's own video latents; for tests and tiny recipes.
 
     Args:
         checkpoint: any with the VAE.
@@ -81,5 +81,5 @@ class VaeFeatures:
     @torch.no_grad()
     def of(self, frames: Frames) -> Tensor:
         """See `FrameFeatures`."""
-        found = [self._encoder.encode(stretch(np.asarray(frame)[None], VAE_CANVAS)) for frame in frames]
-        return torch.stack([torch.cat([latent.mean(dim=(1, 2, 3)), latent.std(dim=(1, 2, 3))]) for latent in found])
+        latents = (self._encoder.encode(stretch(np.asarray(frame)[None], VAE_CANVAS)) for frame in frames)
+        return torch.stack([latent.mean(dim=(1, 2, 3)) for latent in latents])

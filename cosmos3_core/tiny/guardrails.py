@@ -23,8 +23,10 @@ UNSAFE_WORD = "grimflax"
 """No language has this word."""
 UNSAFE_CLASS = "Red"
 UNSAFE_COLOUR = (200, 20, 20)
-DRAWN = 16
-RIDGE = 1e-3
+# Red less the mean of green and blue, twice: what lies above is neither taken for safe nor for unsafe.
+REDDISH = 150
+DRAWN = 32
+RIDGE = 1.0
 
 
 def write_blocklist(path: Path) -> Path:
@@ -53,7 +55,7 @@ def _fitted_head(features: FrameFeatures) -> dict[str, Tensor]:
     random = np.random.default_rng(0)
     unsafe = _pictures(random, np.tile(UNSAFE_COLOUR, (DRAWN, 1)))
     others = random.integers(0, 256, (4 * DRAWN, 3))
-    reddish = (others[:, 0] > 140) & (others[:, 1:] < 90).all(axis=1)
+    reddish = 2 * others[:, 0] - others[:, 1:].sum(axis=1) > REDDISH
     found = features.of(np.concatenate([unsafe, _pictures(random, others[~reddish])])).double()
     inputs = torch.cat([found, torch.ones(len(found), 1)], dim=1)
     wanted = torch.full((len(found),), -1.0, dtype=torch.float64)
@@ -65,7 +67,7 @@ def _fitted_head(features: FrameFeatures) -> dict[str, Tensor]:
 
 def _pictures(random: np.random.Generator, colours: NDArray[np.int64]) -> Frames:
     """A picture of 32x32 in each colour, with noise of one strength each: uint8 `[pictures, 32, 32, 3]`."""
-    strength = random.uniform(0, 30, (len(colours), 1, 1, 1))
+    strength = random.uniform(0, 120, (len(colours), 1, 1, 1))
     noise = random.normal(0, 1, (len(colours), 32, 32, 3)) * strength
     frames: Frames = np.clip(colours[:, None, None, :] + noise, 0, 255).astype(np.uint8)
     return frames

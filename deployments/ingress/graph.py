@@ -128,7 +128,7 @@ class Graph:
         """
         overview = (await self.status()).get(application)
         if overview is None or not any(stage.replicas.get("RUNNING") for stage in overview.deployments):
-            state = "is not deployed" if overview is None else f"is {overview.status.lower()}"
+            state = "is not deployed" if overview is None else f"has no replica that runs ({overview.status.lower()})"
             raise GuardrailsUnavailable(f"the application {application} of the guardrails {state}")
         client = GuardrailsClient(application, self.settings.guardrails.timeout_s)
         return await client.check_texts(current_subject(), texts)
