@@ -122,7 +122,9 @@ class GenerationOutcome:
         """The most that a rank has held."""
         return max(part.latents.peak_memory_bytes for part in self.parts)
 
-    def manifest(self, call: GenerationCall, *, tries: int, created_at: float, guardrails: GuardrailRecord) -> Manifest:
+    def manifest(
+        self, call: GenerationCall, *, tries: int, created_at: float, guardrails: GuardrailRecord | None = None
+    ) -> Manifest:
         """The record of the generation.
 
         Args:

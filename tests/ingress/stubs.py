@@ -20,6 +20,7 @@ from deployments.ingress.graph import Graph, ServedCard
 from deployments.jobs.job import Job, JobEvent
 from deployments.model import ModelCard
 from deployments.settings.front import FrontSettings
+from deployments.settings.guardrails import GuardrailPolicy
 from deployments.wire.guardrails import GuardrailsClient, GuardrailsUnavailable
 from deployments.wire.media_store import MediaStore, local_path, read_media
 from tests.media_decoder import media_decoder
@@ -52,7 +53,7 @@ class StubGraph:
     absent: list[str] = field(default_factory=list)
     reasons: dict[str, str] = field(default_factory=dict)
     failure: Exception | None = None
-    settings: FrontSettings = field(default_factory=lambda: FrontSettings(guardrails="off"))
+    settings: FrontSettings = field(default_factory=lambda: FrontSettings(guardrails=GuardrailPolicy(mode="off")))
     media: MediaStore | None = None
     jobs: Any = None
     decoder: MediaDecoder = field(default_factory=media_decoder)

@@ -70,7 +70,10 @@ def test_guardrails_are_loaded_by_name(nano: Path, tmp_path: Path) -> None:
         "frames_classifier": write_frames_classifier(tmp_path / "red", str(nano)),
     }
     made = Guardrails.load(folders, CPU)
-    assert [guardrail.name for guardrail in (*made.text, *made.frames)] == list(folders)
+    assert ([one.name for one in made.text], [one.name for one in made.frames]) == (
+        ["blocklist"],
+        ["frames_classifier"],
+    )
     (check,) = made.check_texts({"prompt": f"a {UNSAFE_WORD}"})
     assert (check.outcome, check.guardrail) == (Outcome.BLOCKED, "blocklist") and len(check.sha256) == 64
 
