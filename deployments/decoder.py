@@ -69,11 +69,14 @@ class Decoder:
         self._requests += 1
         abandoned = threading.Event()
         with logs_for(call.job_id):
+            checks = await _frame_checks(call)
             try:
-                checks = await _frame_checks(call)
                 decoded = await self.compute.run(self._decode, call, abandoned, checks)
             except asyncio.CancelledError:
                 abandoned.set()
+                if checks is not None:
+                    # The thread must not go on waiting for a verdict that nobody wants.
+                    checks.abandon()
                 raise
             log.info("decoded: %d frames, %d bytes", decoded.num_frames, decoded.nbytes)
         self._frames += decoded.num_frames

@@ -25,6 +25,12 @@ class FrameChecks:
         self._job_id = job_id
         self._loop = loop
         self._checks: list[GuardrailCheck] = []
+        self._waiting: set[Future[CheckedChunk]] = set()
+
+    def abandon(self) -> None:
+        """Wait for no verdict any more: `through` ends with CancelledError."""
+        for asked in list(self._waiting):
+            asked.cancel()
 
     @property
     def checks(self) -> tuple[GuardrailCheck, ...]:
@@ -51,7 +57,10 @@ class FrameChecks:
                 asked[1].cancel()
 
     def _ask(self, chunk: Frames) -> Future[CheckedChunk]:
-        return asyncio.run_coroutine_threadsafe(self._client.check_frames(self._job_id, chunk), self._loop)
+        asked = asyncio.run_coroutine_threadsafe(self._client.check_frames(self._job_id, chunk), self._loop)
+        self._waiting.add(asked)
+        asked.add_done_callback(self._waiting.discard)
+        return asked
 
     def _answer(self, chunk: Frames, asked: Future[CheckedChunk]) -> Frames:
         answer = asked.result()

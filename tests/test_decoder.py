@@ -108,12 +108,15 @@ def guard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Guardrails:
     return made
 
 
-def decoded(
-    decoder: Decoder, folder: Path, format: FileFormat, asked: str | None = "checks", **clip: Any
-) -> DecodedFile:
+def decode_call(folder: Path, format: FileFormat, asked: str | None = "checks", **clip: Any) -> DecodeCall:
     described = ClipDescription("text2video", 32, 32, 9, 10.0, None, 48_000, 0, 0, **clip)
     target = (folder / "out" / f"file.{format}").as_uri()
-    return asyncio.run(decoder.decode(DecodeCall("job", LATENTS, described, target, format, guardrails=asked)))
+    return DecodeCall("job", LATENTS, described, target, format, guardrails=asked)
+
+
+def decoded(decoder: Decoder, *arguments: Any, **named: Any) -> DecodedFile:
+    """The file of `decode_call`."""
+    return asyncio.run(decoder.decode(decode_call(*arguments, **named)))
 
 
 def frames_of(file: Path) -> Frames:
@@ -183,3 +186,20 @@ def test_frames_that_nobody_judges_are_not_written(
     with pytest.raises(GuardrailsUnavailable, match="did not answer"):
         decoded(decoder, tmp_path, "mp4")
     assert files(tmp_path) == []
+
+
+def test_a_caller_that_gives_up_waits_for_no_verdict(
+    decoder: Decoder, guard: Guardrails, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guardrails, "handle_of", lambda *_: Handle(Silent()))
+    call = decode_call(tmp_path, "mp4")
+
+    async def twice() -> DecodedFile:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(decoder.decode(call), 1)
+        monkeypatch.setattr(guardrails, "handle_of", lambda *_: Handle(guard))
+        # The one thread that decodes is free again.
+        return await asyncio.wait_for(decoder.decode(call), 60)
+
+    assert asyncio.run(twice()).num_frames == 9
+    assert [file.suffix for file in files(tmp_path)] == [".mp4"]

@@ -36,6 +36,7 @@ class TextClassifier:
         self.sha256 = sha256
         self._model = model.eval()
         self._tokenizer = tokenizer
+        self._marks = sorted({*tokenizer.all_special_tokens, *tokenizer.get_added_vocab()}, key=len, reverse=True)
 
     @classmethod
     def read(cls, folder: Path, device: torch.device, dtype: torch.dtype) -> TextClassifier:
@@ -60,6 +61,9 @@ class TextClassifier:
 
     def check(self, text: str) -> Verdict:
         """The model's verdict on each piece of a text; the first that blocks is the text's."""
+        # A text with the marks of a chat in it could end the question and write the answer.
+        for mark in self._marks:
+            text = text.replace(mark, " ")
         verdicts = (self._check(piece) for piece in self._pieces(text))
         return next((verdict for verdict in verdicts if not verdict.allowed), ALLOWED)
 
