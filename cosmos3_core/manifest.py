@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
+from cosmos3_core.guardrails.record import GuardrailRecord
 from cosmos3_core.modes import Mode
 from cosmos3_core.provenance import (
     AppliedAdapter,
@@ -56,6 +57,8 @@ class Manifest(Record):
         mode: as in `cosmos3_core.modes`.
         request: the fields as the caller gave them, without media.
         upsampled: the prompt that was used instead of that in `request`, if a Reasoner wrote one.
+        guardrails: what they said; None where no server made the result. The latents do not depend on it, and the
+            frames only where faces were blurred.
         media: kind of hash, hash and size of the media in each field.
         resolved: every number that was decided, and the texts.
         prompts: number and hash of the tokens of each guidance branch.
@@ -78,6 +81,7 @@ class Manifest(Record):
     mode: Mode
     request: dict[str, Any]
     upsampled: Upsampled | None = None
+    guardrails: GuardrailRecord | None = None
     media: dict[str, Medium]
     resolved: dict[str, Any]
     prompts: dict[str, Prompt]
@@ -132,6 +136,7 @@ class Manifest(Record):
         job_id: str | None = None,
         tries: int = 1,
         upsampled: Upsampled | None = None,
+        guardrails: GuardrailRecord | None = None,
     ) -> Manifest:
         """Put together what the stages know; `fields` are those of `GenerationRequest.to_fields`."""
         return cls(
@@ -140,6 +145,7 @@ class Manifest(Record):
             mode=encode.resolved["mode"],
             request=fields,
             upsampled=upsampled,
+            guardrails=guardrails,
             media=encode.media,
             resolved=encode.resolved,
             prompts=encode.prompts,

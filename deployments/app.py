@@ -1,4 +1,4 @@
-"""The applications: `build_front`, `build_model`, `build_decoder` are the import paths of every recipe.
+"""The applications: `build_front`, `build_model`, `build_decoder`, `build_guardrails` are the import paths of recipes.
 
 A builder places stages and wires them, and loads nothing: it names a stage's class by its import path, which only the
 stage's own replicas import. Scaling and resources are Serve's own options: a recipe's `deployments:` section overrides
@@ -13,6 +13,7 @@ from ray.serve import Application, Deployment
 
 from deployments.settings.decoder import DecoderSettings
 from deployments.settings.front import FrontSettings
+from deployments.settings.guardrails import GuardrailsSettings
 from deployments.settings.model import ModelSettings
 
 # A stage with few slots: the default back-off of up to half a second would leave it idle that long (spec ray_serve 3).
@@ -64,6 +65,18 @@ def build_decoder(args: DecoderSettings) -> Application:
         max_ongoing_requests=2,
         request_router_config=PROMPT_ROUTER,
         graceful_shutdown_timeout_s=120,
+        ray_actor_options={"num_cpus": 1},
+    ).bind(args)
+
+
+def build_guardrails(args: GuardrailsSettings) -> Application:
+    """The guardrails, which the front's `guardrails.application` names."""
+    return _deployment(
+        "deployments.guardrails.Guardrails",
+        # A text waits behind chunks of frames, and each Decoder asks about one chunk at a time.
+        max_ongoing_requests=32,
+        request_router_config=PROMPT_ROUTER,
+        graceful_shutdown_timeout_s=60,
         ray_actor_options={"num_cpus": 1},
     ).bind(args)
 

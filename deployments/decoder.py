@@ -1,7 +1,7 @@
 """The Decoder stage: latents to files. A thin deployment around `cosmos3_core.stages.Decoder`.
 
-Frames go from the VAE into the video encoder chunk by chunk and never leave this process; the file goes to the media
-store.
+Frames go from the VAE into the video encoder chunk by chunk, through the guardrails where they are checked, and nowhere
+else; the file goes to the media store.
 """
 
 from __future__ import annotations
@@ -30,9 +30,11 @@ from cosmos3_core.stages.decoder import Decoder as CoreDecoder
 from cosmos3_core.stages.decoder import Tail
 from deployments.compute import ComputeThread
 from deployments.decoding.decoder import MediaDecoder
+from deployments.frame_checks import FrameChecks
 from deployments.logs import log, logs_for
 from deployments.settings.decoder import DecoderSettings
 from deployments.wire.calls import DecodeCall, DecodedFile, JoinCall
+from deployments.wire.guardrails import GuardrailsClient
 from deployments.wire.handoff import fetch_latents, publish
 from deployments.wire.media_store import delete_media, read_media, write_media
 from deployments.wire.replica import Replica
@@ -59,14 +61,23 @@ class Decoder(Replica):
             pass
 
     async def decode(self, call: DecodeCall) -> DecodedFile:
-        """Decode latents into the file that the call names. A cancel takes effect before the next chunk of frames."""
+        """Decode latents into the file that the call names. A cancel takes effect before the next chunk of frames.
+
+        Raises:
+            ContentBlocked: a guardrail blocks the frames; there is no file.
+            GuardrailsUnavailable: the guardrails cannot be asked; there is no file.
+        """
         self._requests += 1
         abandoned = threading.Event()
         with logs_for(call.job_id):
+            checks = await _frame_checks(call)
             try:
-                decoded = await self.compute.run(self._decode, call, abandoned)
+                decoded = await self.compute.run(self._decode, call, abandoned, checks)
             except asyncio.CancelledError:
                 abandoned.set()
+                if checks is not None:
+                    # The thread must not go on waiting for a verdict that nobody wants.
+                    checks.abandon()
                 raise
             log.info("decoded: %d frames, %d bytes", decoded.num_frames, decoded.nbytes)
         self._frames += decoded.num_frames
@@ -74,12 +85,13 @@ class Decoder(Replica):
         self._bytes_out += decoded.nbytes
         return decoded
 
-    def _decode(self, call: DecodeCall, abandoned: threading.Event) -> DecodedFile:
+    def _decode(self, call: DecodeCall, abandoned: threading.Event, checks: FrameChecks | None) -> DecodedFile:
         latents, clip = fetch_latents(call.latents, self.compute.execution.torch_device), call.clip
         action = _action(latents, call)
         sound = self._sound(latents, call)
         tail = Tail(clip.tail) if clip.tail else None
-        counted = _Counted(self.core.decode_frames(latents[Modality.VISION], tail), abandoned, clip.keep)
+        chunks = self.core.decode_frames(latents[Modality.VISION], tail)
+        counted = _Counted(chunks if checks is None else checks.through(chunks), abandoned, clip.keep)
 
         def write(target: BinaryIO) -> None:
             if call.format == "mp4":
@@ -94,7 +106,8 @@ class Decoder(Replica):
             delete_media(call.target)
             raise Abandoned
         last = None if tail is None else publish(tail.clip)
-        return DecodedFile(call.target, nbytes, counted.count, action, last)
+        said = () if checks is None else checks.checks
+        return DecodedFile(call.target, nbytes, counted.count, action, last, said)
 
     def _sound(self, latents: Latents, call: DecodeCall) -> NDArray[np.float32] | None:
         """The soundtrack: as it was given, or what the model made of it."""
@@ -135,6 +148,15 @@ class Decoder(Replica):
             "bytes_received": self._bytes_in,
             "bytes_written": self._bytes_out,
         }
+
+
+async def _frame_checks(call: DecodeCall) -> FrameChecks | None:
+    """Whoever checks the frames of a call; None where nobody does."""
+    if call.guardrails is None:
+        return None
+    client = GuardrailsClient(call.guardrails)
+    looks = await client.look_at_frames()
+    return FrameChecks(client, call.job_id, asyncio.get_running_loop()) if looks else None
 
 
 class _Counted:

@@ -27,6 +27,11 @@ class _Subject(logging.LoggerAdapter[logging.Logger]):
 log = _Subject(logging.getLogger("ray.serve.cosmos3"), {})
 
 
+def current_subject() -> str:
+    """The request id or job id that lines are marked with here."""
+    return _subject.get()
+
+
 @contextmanager
 def logs_for(subject: str) -> Iterator[None]:
     """Mark lines that are logged inside the block with a request id or a job id."""

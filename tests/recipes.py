@@ -38,6 +38,7 @@ from deployments.settings.base import Settings
 from deployments.settings.decoder import DecoderSettings
 from deployments.settings.front import FrontSettings
 from deployments.settings.generator import GeneratorSettings
+from deployments.settings.guardrails import GuardrailsSettings
 from deployments.settings.model import ModelSettings
 
 ROOT: Final = Path(__file__).parents[1]
@@ -49,8 +50,9 @@ SETTINGS: Final[Mapping[str, type[Settings]]] = {
     "deployments.app:build_front": FrontSettings,
     "deployments.app:build_model": ModelSettings,
     "deployments.app:build_decoder": DecoderSettings,
+    "deployments.app:build_guardrails": GuardrailsSettings,
 }
-FRONT, MODEL, DECODER = SETTINGS
+FRONT, MODEL, DECODER, GUARDRAILS = SETTINGS
 
 # Bytes. An 80 GB card has 85.0; the difference is left to allocators.
 CARD: Final = 80_000_000_000

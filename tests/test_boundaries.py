@@ -78,7 +78,7 @@ def test_what_a_rank_computes_with_is_no_more_than_torch() -> None:
 
 
 def test_the_builders_name_every_stage_and_the_routers() -> None:
-    stages = {"Ingress", "Jobs", "Model", "Encoder", "Reasoner", "Generator", "Decoder"}
+    stages = {"Ingress", "Jobs", "Model", "Encoder", "Reasoner", "Generator", "Decoder", "Guardrails"}
     assert {re.split("[.:]", path)[-1] for path in STAGES} == stages | {"LeastQueuedWork", "ContentAffinity"}
 
 
@@ -88,7 +88,12 @@ def test_what_the_builders_name_is_there(path: str) -> None:
     assert isinstance(getattr(import_module(module), name), type)
 
 
-@pytest.mark.parametrize("application", ["front", "model", "decoder"])
+@pytest.mark.parametrize("module", ["blocklist", "guardrails", "record", "verdict"])
+def test_a_list_of_words_needs_no_model_library(module: str) -> None:
+    assert _loaded_by(f"cosmos3_core.guardrails.{module}", "torch", "diffusers", "transformers") == []
+
+
+@pytest.mark.parametrize("application", ["front", "model", "decoder", "guardrails"])
 def test_settings_import_nothing_that_they_configure(application: str) -> None:
     configured = [f"deployments.{room}" for room in ("jobs", "generator", "ingress", "reasoner")]
     assert _loaded_by(f"deployments.settings.{application}", *configured) == []

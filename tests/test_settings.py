@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import yaml
@@ -19,6 +19,7 @@ from deployments.settings.decoder import DecoderSettings
 from deployments.settings.fetching import FetchSettings, FetchTimeouts
 from deployments.settings.front import FrontSettings, ServedModel, ServedModels
 from deployments.settings.generator import GeneratorSettings
+from deployments.settings.guardrails import GuardrailPolicy, GuardrailsSettings
 from deployments.settings.model import EncoderSettings, ModelSettings, ReasonerSettings
 
 NEEDED: dict[type[Settings], dict[str, Any]] = {
@@ -30,6 +31,8 @@ NEEDED: dict[type[Settings], dict[str, Any]] = {
     FrontSettings: {},
     FetchSettings: {},
     FetchTimeouts: {},
+    GuardrailPolicy: {},
+    GuardrailsSettings: {"blocklist": "/list"},
     ServedModel: {"application": "nano"},
     ServedModels: {},
 }
@@ -97,6 +100,11 @@ def test_unknown_names_within_a_model_are_refused(stage: str) -> None:
         (FrontSettings, {"guardrails": "maybe"}),
         (FrontSettings, {"guardrails": None}),
         (FrontSettings, {"guardrails": 0}),
+        (FrontSettings, {"guardrails": "required"}),
+        (FrontSettings, {"guardrails": {"mode": "required"}}),
+        (FrontSettings, {"guardrails": {"mode": "maybe", "application": "a"}}),
+        (GuardrailPolicy, {"application": "a", "timeout_s": 0}),
+        (GuardrailsSettings, {}),
         (ModelSettings, {"name": "m"}),
         (ModelSettings, {"checkpoint": "c"}),
         (ServedModel, {}),
@@ -119,8 +127,27 @@ def test_values_that_are_refused(kind: type[Settings], fields: dict[str, Any]) -
         ("max_tries: 1", "on"),
     ],
 )
-def test_guardrails_as_yaml_reads_them(text: str, word: str) -> None:
-    assert front(text).guardrails == word
+def test_guardrails_as_yaml_reads_them(text: str, word: Literal["on", "off"]) -> None:
+    assert front(text).guardrails == GuardrailPolicy(mode=word)
+
+
+@pytest.mark.parametrize(
+    ("text", "mode", "asked"),
+    [
+        ("guardrails: {mode: on, application: checks}", "on", "checks"),
+        ("guardrails: {application: checks}", "on", "checks"),
+        ("guardrails: {mode: off, application: checks}", "off", None),
+        ("guardrails: {mode: required, application: checks}", "required", "checks"),
+    ],
+)
+def test_guardrails_of_an_application(text: str, mode: str, asked: str | None) -> None:
+    found = front(text).guardrails
+    assert (found.mode, found.asked) == (mode, asked)
+
+
+def test_guardrails_are_asked_in_one_order() -> None:
+    found = GuardrailsSettings(face_blur=Path("/d"), text_classifier=Path("/b"), blocklist=Path("/a"))
+    assert list(found.folders) == ["blocklist", "text_classifier", "face_blur"]
 
 
 def test_the_bundles_are_the_leader_and_a_rank() -> None:

@@ -44,10 +44,30 @@ class JobError(TypedDict):
     Attributes:
         code: the HTTP status that a synchronous request would have got.
         message: what went wrong.
+        type: `content_policy_violation` if a guardrail blocked it.
     """
 
     code: int
     message: str
+    type: NotRequired[str]
+
+
+class GuardrailFinding(TypedDict):
+    """What a guardrail said of a text, or of all frames; a key of our own.
+
+    Attributes:
+        guardrail: its name: blocklist, text_classifier, frames_classifier or face_blur.
+        sha256: hash of its files.
+        of: the request's field, `upsampled_prompt` or `frames`.
+        outcome: allowed, blurred or blocked.
+        reason: why, where it did not allow it.
+    """
+
+    guardrail: str
+    sha256: str
+    of: str
+    outcome: str
+    reason: str
 
 
 class PhysicalActions(TypedDict):
@@ -110,7 +130,9 @@ class VideoObject(TypedDict):
         metrics: bytes passed from stage to stage, if `return_stage_metrics` was set.
         action: the actions, if the mode predicts any.
         seed: the seed that was used.
-        guardrails: `off` if nothing was checked.
+        guardrails: `off` where the server checks nothing, `skipped` if the request did not want it, `pending` until the
+            frames are checked, then `passed`, `blurred` if faces were found, or `blocked`.
+        guardrail_checks: what each guardrail has said so far.
         latents_sha256: a hash per modality; equal hashes mean bit-identical results.
         tries: the number of times that the job was started.
         interruptions: the tries that ended because a process died.
@@ -144,6 +166,7 @@ class VideoObject(TypedDict):
     action: ActionObject | None
     seed: int | None
     guardrails: str
+    guardrail_checks: list[GuardrailFinding]
     latents_sha256: dict[str, str] | None
     tries: int
     interruptions: list[Interruption]

@@ -5,20 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
+from cosmos3_core.guardrails.record import GuardrailCheck
 from deployments.decoding.decoder import MediaDecoder
 from deployments.ingress.errors import as_api_error
 from deployments.ingress.jobs_client import JobsClient
 from deployments.local.status import ApplicationStatus
-from deployments.logs import log
+from deployments.logs import current_subject, log
 from deployments.model import ModelCard
 from deployments.names import FRONT
 from deployments.serve_status import serve_status
 from deployments.settings.front import FrontSettings, ServedModels
+from deployments.wire.guardrails import GuardrailsClient, GuardrailsUnavailable
 from deployments.wire.handles import answer_of, handle_of, items_of
 from deployments.wire.media_store import MediaStore
 from deployments.wire.reasoner_calls import ReasonerAnswer, ReasonerCall
@@ -28,7 +30,7 @@ REFRESH_S = 10.0
 # While the card of a configured application is missing.
 MISSING_REFRESH_S = 0.5
 STATUS_AGE_S = 1.0
-STAGES = ("Jobs", "Model", "Encoder", "Reasoner", "Generator", "Decoder")
+STAGES = ("Jobs", "Model", "Encoder", "Reasoner", "Generator", "Decoder", "Guardrails")
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,22 @@ class Graph:
             async for part in stream:
                 yield part
 
+    # Guardrails
+
+    async def check_texts(self, application: str, texts: Mapping[str, str]) -> tuple[GuardrailCheck, ...]:
+        """What an application's guardrails say of texts by the names of their fields.
+
+        Raises:
+            ContentBlocked: one of them blocks.
+            GuardrailsUnavailable: they are not deployed, have not started, or do not answer in time.
+        """
+        overview = (await self.status()).get(application)
+        if overview is None or not any(stage.replicas.get("RUNNING") for stage in overview.deployments):
+            state = "is not deployed" if overview is None else f"has no replica that runs ({overview.status.lower()})"
+            raise GuardrailsUnavailable(f"the application {application} of the guardrails {state}")
+        client = GuardrailsClient(application, self.settings.guardrails.timeout_s)
+        return await client.check_texts(current_subject(), texts)
+
     # Health and figures
 
     async def status(self) -> dict[str, ApplicationStatus]:
@@ -130,6 +148,8 @@ class Graph:
         applications = await self.status()
         wanted = {FRONT} | {model.application for model in self.configured.models}
         wanted |= {served.card.decoder for served in self._cards.values() if served.card.generates}
+        asked = self.settings.guardrails.asked
+        wanted |= set() if asked is None else {asked}
         reasons = {name: "is not deployed" for name in wanted if name not in applications}
         for name, overview in applications.items():
             for stage in overview.deployments:

@@ -72,8 +72,8 @@ async def _run(graph: Graph, job: Job) -> Job:
         async for event in events:
             if event.kind in ("failed", "cancelled"):
                 error = event.data.get("error") or {"code": 500, "message": "the generation was cancelled"}
-                code = int(error["code"])
-                raise ApiError(code, str(error["message"]), headers=RETRY_AFTER if code == 503 else NO_RETRY)
+                code, headers = int(error["code"]), RETRY_AFTER if error["code"] == 503 else NO_RETRY
+                raise ApiError(code, str(error["message"]), kind=error.get("type"), headers=headers)
     found = await graph.jobs.get(stored.id)
     if found is None or found.result is None:
         raise ApiError(500, "the generation was removed while it ran", headers=NO_RETRY)

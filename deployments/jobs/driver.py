@@ -18,16 +18,19 @@ from typing import Any
 from ray.serve.exceptions import DeploymentUnavailableError
 
 from cosmos3_core.errors import CosmosError, RequestError
+from cosmos3_core.guardrails.record import GuardrailRecord
+from cosmos3_core.guardrails.verdict import ContentBlocked
 from cosmos3_core.request import Event, Finished, Started, Step
 from deployments.jobs.database.connection import AWAY
 from deployments.jobs.database.store import Store
 from deployments.jobs.flow import GenerationOutcome, OutputFile, generate, is_repeatable
-from deployments.jobs.job import EventKind, Job, preview_data
+from deployments.jobs.job import CONTENT_POLICY, EventKind, Job, preview_data
 from deployments.jobs.webhooks import EventType, event_body
 from deployments.logs import log, logs_for
 from deployments.redaction import redacted
 from deployments.settings.front import FrontSettings
 from deployments.wire.calls import GenerationCall, Preview
+from deployments.wire.guardrails import GuardrailsUnavailable
 from deployments.wire.handles import StageHandles
 from deployments.wire.media_store import delete_media
 from deployments.wire.service_class import ServiceClass
@@ -85,6 +88,9 @@ class Driver:
             raise
         except RequestError as error:
             await self._fail(400, _reason(error))
+        except ContentBlocked as error:
+            log.warning("failed: %s", error)
+            await self._fail(400, _reason(error), type=CONTENT_POLICY)
         except UpsamplingFailed as error:
             log.warning("failed: %s", error)
             await self._fail(503 if error.again else 502, _reason(error))
@@ -127,8 +133,10 @@ class Driver:
                     resume=resume,
                     attempt=attempt,
                     upsampled=self._upsampled,
+                    guardrails=job.checked,
+                    wrote=self._files.append,
                 )
-            except DeploymentUnavailableError as error:
+            except (DeploymentUnavailableError, GuardrailsUnavailable) as error:
                 # No process has died: a stage did not start, and its operator may still fix that.
                 log.warning("a stage is not available: %s", error)
                 await asyncio.sleep(UNAVAILABLE_S)
@@ -180,13 +188,18 @@ class Driver:
 
     async def _complete(self, call: GenerationCall, outcome: GenerationOutcome, attempt: int) -> None:
         data = {"seconds": sum(outcome.timings.seconds.values())}
-        manifest = outcome.manifest(call, tries=attempt, created_at=self.job.created_at)
-        result = _result(outcome) | {"manifest": manifest.model_dump(mode="json")}
+        if self.job.checked is None:
+            record = GuardrailRecord(verdict="off" if self.job.guarded == "off" else "skipped")
+        else:
+            record = GuardrailRecord.of(outcome.all_checks)
+        manifest = outcome.manifest(call, tries=attempt, created_at=self.job.created_at, guardrails=record)
+        parts = {"guardrails": record, "manifest": manifest}
+        result = _result(outcome) | {name: part.model_dump(mode="json") for name, part in parts.items()}
         await self._end("done", data, "video.completed", status="completed", progress=100, result=result)
         self._counts["completed"] += 1
 
-    async def _fail(self, code: int, message: str) -> None:
-        error = {"code": code, "message": redacted(message)}
+    async def _fail(self, code: int, message: str, **more: str) -> None:
+        error = {"code": code, "message": redacted(message), **more}
         await self._end("failed", {"error": error}, "video.failed", status="failed", error=error)
         self._counts["failed"] += 1
 

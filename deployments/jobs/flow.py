@@ -16,12 +16,14 @@ from typing import Any
 import ray
 from ray.exceptions import ObjectLostError, RayActorError
 
+from cosmos3_core.guardrails.record import UPSAMPLED, GuardrailCheck, GuardrailRecord, merged
 from cosmos3_core.manifest import Manifest, Upsampled
 from cosmos3_core.media.checks import DEFAULT_QUALITY
 from cosmos3_core.model.hashes import joined_sha256
 from cosmos3_core.request import Event, Finished, StageName, Started, Step
 from deployments.wire.callers import this_actor
 from deployments.wire.calls import DecodeCall, DecodedFile, DenoiseCall, FileFormat, GenerationCall, JoinCall, Preview
+from deployments.wire.guardrails import GuardrailsClient, JobGuardrails
 from deployments.wire.handles import StageHandles, answer_of, items_of
 from deployments.wire.messages import EncodedMessage, HandoffLost, LatentsMessage
 from deployments.wire.service_class import ServiceClass
@@ -79,12 +81,26 @@ class MadePart:
 
 @dataclass(frozen=True)
 class GenerationOutcome:
-    """The result of a generation: its file, what the stages know of each of its parts, and its prompt if upsampled."""
+    """The result of a generation.
+
+    Attributes:
+        file: its file.
+        parts: what the stages know of each of its parts.
+        timings: what it took.
+        upsampled: its prompt, if a Reasoner wrote it.
+        checks: what guardrails said of its texts.
+    """
 
     file: DecodedFile
     parts: tuple[MadePart, ...]
     timings: Timings
     upsampled: UpsampledPrompt | None = None
+    checks: tuple[GuardrailCheck, ...] = ()
+
+    @property
+    def all_checks(self) -> tuple[GuardrailCheck, ...]:
+        """What guardrails said of its texts and its frames."""
+        return merged([*self.checks, *(check for part in self.parts for check in part.file.checks)])
 
     @property
     def encoded(self) -> EncodedMessage:
@@ -106,13 +122,16 @@ class GenerationOutcome:
         """The most that a rank has held."""
         return max(part.latents.peak_memory_bytes for part in self.parts)
 
-    def manifest(self, call: GenerationCall, *, tries: int, created_at: float) -> Manifest:
+    def manifest(
+        self, call: GenerationCall, *, tries: int, created_at: float, guardrails: GuardrailRecord | None = None
+    ) -> Manifest:
         """The record of the generation.
 
         Args:
             call: the request as the client made it.
             tries: how often it was started.
             created_at: when it was requested, in Unix seconds.
+            guardrails: what they said of it.
         """
         wrote = self.upsampled
         upsampled = None if wrote is None else Upsampled(prompt=wrote.prompt, template_sha256=wrote.template_sha256)
@@ -126,6 +145,7 @@ class GenerationOutcome:
             job_id=call.job_id,
             tries=tries,
             upsampled=upsampled,
+            guardrails=guardrails,
         )
 
 
@@ -140,6 +160,8 @@ async def generate(
     resume: bool = False,
     attempt: int = 1,
     upsampled: UpsampledPrompt | None = None,
+    guardrails: JobGuardrails | None = None,
+    wrote: Callable[[str], None] = lambda _: None,
 ) -> GenerationOutcome:
     """Run a generation from a validated request to a published file.
 
@@ -153,15 +175,21 @@ async def generate(
         resume: whether a snapshot may exist, to continue from.
         attempt: number of the try; a later try replaces an earlier one that still runs.
         upsampled: the prompt that an earlier try got from the Reasoner, which is not asked again.
+        guardrails: what was said of the texts, and whose guardrails check the rest; None checks nothing.
+        wrote: called with the URI of each part's file before it is written, where there are several.
 
     Raises:
+        ContentBlocked: a guardrail blocks the prompt that the Reasoner wrote, or the frames.
+        GuardrailsUnavailable: the guardrails cannot be asked.
         RequestError: a stage refuses the request.
         UpsamplingFailed: the Reasoner wrote no prompt.
         RayActorError, ObjectLostError, HandoffLost: a process died; the generation may be run again (`is_repeatable`).
     """
     timings = Timings()
+    checks = () if guardrails is None else guardrails.checks
     if call.upsample is not None:
-        upsampled = upsampled or await _upsampled(stages.model, call.job_id, call.upsample, report)
+        upsampled, said = await _upsampled(stages.model, call.job_id, call.upsample, upsampled, guardrails, report)
+        checks += said
         timings.seconds["upsample"] = upsampled.seconds
         call = call.with_prompt(upsampled.prompt)
     made: list[MadePart] = []
@@ -175,7 +203,8 @@ async def generate(
         async with _stage("denoise", timings, report):
             denoise = DenoiseCall(
                 job_id=call.job_id,
-                message=encoded,
+                # A preview would show what no guardrail has seen.
+                message=encoded if guardrails is None else replace(encoded, preview=None),
                 service_class=service_class,
                 snapshot=None if snapshot is None else _of_part(snapshot, encoded),
                 resume=resume,
@@ -192,7 +221,10 @@ async def generate(
             format=output.format,
             quality=output.quality,
             soundtrack=call.media.get("sound"),
+            guardrails=None if guardrails is None else guardrails.application,
         )
+        if several:
+            wrote(decode.target)
         async with _stage("decode", timings, report):
             file: DecodedFile = await answer_of(stages.decoder.decode.remote(decode))
             made.append(MadePart(encoded, latents, await _with_own_tail(file)))
@@ -202,18 +234,39 @@ async def generate(
                 file = replace(whole, action=_joined_action([one.file for one in made]))
         timings.hand_over(encoded, latents)
         if last:
-            return GenerationOutcome(file=file, parts=tuple(made), timings=timings, upsampled=upsampled)
+            return GenerationOutcome(file, tuple(made), timings, upsampled, checks)
 
 
-async def _upsampled(model: Any, job_id: str, call: UpsampleCall, report: Report) -> UpsampledPrompt:
-    """The prompt that the Reasoner writes; it is reported, and so kept, before it is used."""
+async def _upsampled(
+    model: Any,
+    job_id: str,
+    call: UpsampleCall,
+    earlier: UpsampledPrompt | None,
+    guardrails: JobGuardrails | None,
+    report: Report,
+) -> tuple[UpsampledPrompt, tuple[GuardrailCheck, ...]]:
+    """The prompt that the Reasoner writes; it is checked, then reported, and so kept and shown, before it is used.
+
+    One that an earlier try got is checked again.
+    """
+    if earlier is not None:
+        return earlier, await _checked(guardrails, job_id, earlier)
     await report(Started("upsample"))
     started = time.perf_counter()
     found: UpsampledPrompt = await answer_of(model.upsample.remote(job_id, call))
     found = replace(found, seconds=time.perf_counter() - started)
+    said = await _checked(guardrails, job_id, found)
     await report(found)
     await report(Finished("upsample", found.seconds))
-    return found
+    return found, said
+
+
+async def _checked(
+    guardrails: JobGuardrails | None, job_id: str, prompt: UpsampledPrompt
+) -> tuple[GuardrailCheck, ...]:
+    if guardrails is None:
+        return ()
+    return await GuardrailsClient(guardrails.application).check_texts(job_id, {UPSAMPLED: prompt.prompt})
 
 
 def _of_part(uri: str, encoded: EncodedMessage) -> str:

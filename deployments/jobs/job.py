@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from typing_extensions import TypedDict
 
+from deployments.wire.guardrails import JobGuardrails
 from deployments.wire.service_class import ServiceClass
 from deployments.wire.upsampling import UpsampleCall
 
@@ -18,6 +19,10 @@ EventKind = Literal[
     "queued", "started", "stage", "upsampled", "step", "preview", "interrupted", "done", "failed", "cancelled"
 ]
 LAST_EVENTS: tuple[EventKind, ...] = ("done", "failed", "cancelled")
+
+CONTENT_POLICY = "content_policy_violation"
+"""`type` of the error of a job or a request that a guardrail has blocked."""
+Guarded = Literal["off", "skipped", "pending", "passed", "blurred", "blocked"]
 
 MAX_PAGE = 100
 """The most jobs of a page. A job may hold a long prompt, so a list is never read as a whole."""
@@ -53,7 +58,7 @@ class Job:
         decoder: the application whose Decoder decodes it.
         detached: whether it outlives the request that made it.
         request: fields, media URIs, the snapshot's URI, target and format of the file, an `UpsampleCall` if the
-            prompt is to be upsampled; enough to run it again.
+            prompt is to be upsampled, a `JobGuardrails` if it is checked; enough to run it again.
         shown: what the client sent and its answer repeats, such as `size`.
         service_class: how urgent it is.
         api_key: name of the API key that it came with; empty if the server has no keys.
@@ -69,7 +74,7 @@ class Job:
         owner: the claim that drives it.
         lease_until: until when nobody else may claim it.
         result: the file and what is known of it, once it is completed.
-        error: `code` and `message`, if it has failed.
+        error: `code` and `message`, if it has failed, and `type` if a guardrail has blocked it.
         upsampled: a `wire.upsampling.UpsampledPrompt` as JSON, once a Reasoner has written the prompt.
     """
 
@@ -121,6 +126,30 @@ class Job:
     def upsampled_prompt(self) -> str | None:
         """The prompt that a Reasoner wrote."""
         return None if self.upsampled is None else str(self.upsampled["prompt"])
+
+    @property
+    def checked(self) -> JobGuardrails | None:
+        """What guardrails said before it was accepted, and which check the rest of it; None if none does."""
+        kept: dict[str, Any] | None = self.request.get("guardrails")
+        return None if kept is None else JobGuardrails.of_json(kept)
+
+    @property
+    def guarded(self) -> Guarded:
+        """What guardrails say of it in one word; `pending` until its frames are checked."""
+        if self.result is not None and "guardrails" in self.result:
+            verdict: Guarded = self.result["guardrails"]["verdict"]
+            return verdict
+        if self.error is not None and self.error.get("type") == CONTENT_POLICY:
+            return "blocked"
+        if self.checked is not None:
+            return "pending"
+        return "off" if self.shown.get("guardrails", "off") == "off" else "skipped"
+
+    @property
+    def guardrail_checks(self) -> list[dict[str, Any]]:
+        """What each guardrail has said of it so far, as JSON."""
+        done: dict[str, Any] = (self.result or {}).get("guardrails") or self.request.get("guardrails") or {}
+        return list(done.get("checks", []))
 
     @property
     def webhook(self) -> str | None:

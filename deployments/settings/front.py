@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from deployments.settings.base import Settings
 from deployments.settings.decoding import DecodingSettings
 from deployments.settings.fetching import FETCHED_FACTOR, FetchSettings
+from deployments.settings.guardrails import GuardrailPolicy
 from deployments.settings.intake import IntakeSettings
 from deployments.settings.jobs import BoundSettings, KeySettings, RetentionSettings, WebhookSettings
 from deployments.settings.streams import StreamSettings
@@ -26,8 +27,7 @@ class FrontSettings(Settings):
         media: fsspec URL of the media folder; no other database may use it.
         single_host: states that all nodes of the cluster share one disk. Without it, a database or media folder on a
             disk is refused as soon as the cluster has a second node.
-        guardrails: `off` runs requests unchecked, and every answer says so. No guardrail model can be loaded yet, so
-            `on` refuses requests that ask for one.
+        guardrails: whether texts and frames are checked, and by which application.
         sync_timeout_s: how long a synchronous generation may take.
         max_running: how many jobs of each service class a Jobs replica drives at a time. These wait at the Generators,
             where short work goes first, with their keys and values in the object store. The others wait in the order
@@ -51,7 +51,7 @@ class FrontSettings(Settings):
     database: str | None = None
     media: str | None = None
     single_host: bool = False
-    guardrails: Literal["on", "off"] = "on"
+    guardrails: GuardrailPolicy = GuardrailPolicy()
     sync_timeout_s: Annotated[float, Field(gt=0)] = 600.0
     max_running: Annotated[int, Field(ge=1)] = 32
     admission: BoundSettings = BoundSettings(max_unfinished=4096, max_gpu_seconds=1e6)
@@ -73,12 +73,6 @@ class FrontSettings(Settings):
         if len({key.name for key in keys}) != len(keys):
             raise ValueError("must have a different name for each key")
         return keys
-
-    @field_validator("guardrails", mode="before")
-    @classmethod
-    def _yaml_boolean(cls, value: Any) -> Any:
-        # YAML 1.1 reads a bare `off` as false.
-        return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
 
     @model_validator(mode="after")
     def _one_file_fits(self) -> Self:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from cosmos3_core.guardrails.record import GuardrailCheck
 from cosmos3_core.media.checks import DEFAULT_QUALITY
 from cosmos3_core.request import GenerationRequest
 from deployments.wire.media_store import read_media
@@ -93,6 +94,7 @@ class DecodeCall:
         format: the format of that file.
         quality: 1 to 100, for JPEG, WEBP and MP4, where 100 is lossless in the video's own colours.
         soundtrack: the URI of the file with the given soundtrack, where the clip has one.
+        guardrails: the application whose guardrails check the frames; None checks none.
     """
 
     job_id: str
@@ -102,6 +104,7 @@ class DecodeCall:
     format: FileFormat
     quality: int = DEFAULT_QUALITY
     soundtrack: str | None = None
+    guardrails: str | None = None
 
 
 @dataclass(frozen=True)
@@ -128,6 +131,7 @@ class DecodedFile:
         num_frames: the number of frames in the file.
         action: the predicted actions, in the form that clients of other servers know; None if the mode predicts none.
         tail: its last frames, `[1, 3, frames, height, width]` in [-1, 1], where another part starts with them.
+        checks: what guardrails said of its frames.
     """
 
     uri: str
@@ -135,3 +139,4 @@ class DecodedFile:
     num_frames: int
     action: dict[str, Any] | None
     tail: ArrayReference | None = None
+    checks: tuple[GuardrailCheck, ...] = ()

@@ -1,17 +1,21 @@
-"""The recipe family-cpu by `serve deploy`: each request to the model it names, adapters, and a fourth model added."""
+"""The recipe family-cpu by `serve deploy`: each request to the model it names, adapters, a fourth model, guardrails."""
 
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
 from cosmos3_core import Checkpoint
+from cosmos3_core.media.stills import encode_image
+from cosmos3_core.tiny.guardrails import UNSAFE_COLOUR, UNSAFE_WORD, write_blocklist, write_frames_classifier
 from tests.adapters import write_peft
 from tests.graph.processes import RANK, Foreground, replica, titled, until
 from tests.graph.serve_commands import (
@@ -176,3 +180,79 @@ def test_a_fourth_model_restarts_nothing_and_interrupts_no_job(family: Family) -
     assert all(before[what] <= after[what] for what in before)
     # Encoder, Generator and card of the new one, and its rank.
     assert [len(after[what] - before[what]) for what in before] == [3, 1]
+
+
+def with_guardrails(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The recipe with an application that checks every request; it computes for moments only."""
+    changed = copy.deepcopy(config)
+    changed["applications"][0]["args"]["guardrails"] = {"mode": "on", "application": "guardrails"}
+    checks = {
+        "blocklist": str(write_blocklist(folder / "words.txt")),
+        "frames_classifier": str(write_frames_classifier(folder / "red", "tiny:nano")),
+        "device": "cpu",
+        "dtype": "float32",
+        "threads": 1,
+    }
+    changed["applications"].append(
+        {
+            "name": "guardrails",
+            "route_prefix": None,
+            "import_path": "deployments.app:build_guardrails",
+            "args": checks,
+            "deployments": [{"name": "Guardrails", "ray_actor_options": {"num_cpus": 0}}],
+        }
+    )
+    return changed
+
+
+def outputs(family: Family) -> set[Path]:
+    return set((family.folder / "data" / "media" / "outputs").iterdir())
+
+
+def test_guardrails_are_added_and_block_what_is_unsafe(family: Family) -> None:
+    """C32 and C33 in a graph: texts, frames, and requests that do without."""
+    http = family.http
+    assert image(http).headers["x-guardrails"] == "off"
+    family.config = with_guardrails(family.config, family.folder)
+    family.deploy(models(url_of(family.config)))
+    # The recipe's other front may still answer, and then the new one waits for its guardrails.
+    assert until(lambda: guarded(http), START_TIMEOUT_S), family.command.output()[-3000:]
+    assert image(http).headers["x-guardrails"] == "passed"
+    unsafe = IMAGE | {"prompt": f"a {UNSAFE_WORD}"}
+    error = error_of(http.post("/v1/images/generations", json=unsafe), 400)
+    assert (error["type"], error["param"]) == ("content_policy_violation", "prompt")
+    assert image(http, prompt=unsafe["prompt"], guardrails=False).headers["x-guardrails"] == "skipped"
+
+    red = ("red.png", encode_image(np.full((64, 64, 3), UNSAFE_COLOUR, np.uint8), "png"), "image/png")
+    before = outputs(family)
+    answer = http.post("/v1/videos/sync", files=as_parts(TINY, input_reference=red))
+    assert error_of(answer, 400)["type"] == "content_policy_violation"
+    job = http.post("/v1/videos", files=as_parts(TINY, input_reference=red)).json()
+    assert job["guardrails"] == "pending"
+    assert until(lambda: http.get(f"/v1/videos/{job['id']}").json()["status"] == "failed", FINISH_S)
+    failed = http.get(f"/v1/videos/{job['id']}").json()
+    assert (failed["guardrails"], failed["error"]["code"]) == ("blocked", 400)
+    assert "frames show Red (frames_classifier)" in failed["error"]["message"]
+    assert http.get(f"/v1/videos/{job['id']}/content").status_code == 422
+    # Others may be removed meanwhile, with the jobs of synchronous requests.
+    assert until(lambda: outputs(family) <= before, 30), outputs(family) - before
+
+    job = http.post("/v1/videos", files=as_parts(TINY | {"guardrails": "false"}, input_reference=red)).json()
+    assert completed(http, job["id"])["guardrails"] == "skipped"
+    done = completed(http, http.post("/v1/videos", json=TINY).json()["id"])
+    assert done["guardrails"] == "passed"
+    found = http.get(f"/v1/videos/{done['id']}/manifest").json()["guardrails"]
+    said = [(check["guardrail"], check["of"], check["outcome"]) for check in found["checks"]]
+    assert said == [("blocklist", "prompt", "allowed"), ("frames_classifier", "frames", "allowed")]
+    assert found["checks"] == done["guardrail_checks"] and all(len(check["sha256"]) == 64 for check in found["checks"])
+    figures = http.get("/metrics").text
+    assert re.search(r'cosmos3_guardrails_texts_blocked\{application="guardrails",replica="0"\} 1', figures)
+
+
+def guarded(http: httpx.Client) -> bool:
+    """Whether the front has requests checked, and the guardrails answer."""
+    try:
+        answer = http.post("/v1/images/generations", json=IMAGE)
+    except httpx.TransportError:
+        return False
+    return answer.headers.get("x-guardrails") == "passed"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -11,6 +11,7 @@ import httpx
 import numpy as np
 from starlette.applications import Starlette
 
+from cosmos3_core.guardrails.record import GuardrailCheck
 from cosmos3_core.outputs import action_object
 from cosmos3_core.resolving.facts import ModelFacts
 from deployments.decoding.decoder import MediaDecoder
@@ -19,6 +20,8 @@ from deployments.ingress.graph import Graph, ServedCard
 from deployments.jobs.job import Job, JobEvent
 from deployments.model import ModelCard
 from deployments.settings.front import FrontSettings
+from deployments.settings.guardrails import GuardrailPolicy
+from deployments.wire.guardrails import GuardrailsClient, GuardrailsUnavailable
 from deployments.wire.media_store import MediaStore, local_path, read_media
 from tests.media_decoder import media_decoder
 
@@ -43,16 +46,23 @@ class StubGraph:
         media: the media store.
         jobs: the client of Jobs.
         decoder: decodes media, in processes of its own.
+        guardrails: the client of the guardrails.
     """
 
     served: list[ServedCard] = field(default_factory=list)
     absent: list[str] = field(default_factory=list)
     reasons: dict[str, str] = field(default_factory=dict)
     failure: Exception | None = None
-    settings: FrontSettings = field(default_factory=lambda: FrontSettings(guardrails="off"))
+    settings: FrontSettings = field(default_factory=lambda: FrontSettings(guardrails=GuardrailPolicy(mode="off")))
     media: MediaStore | None = None
     jobs: Any = None
     decoder: MediaDecoder = field(default_factory=media_decoder)
+    guardrails: GuardrailsClient | None = None
+
+    async def check_texts(self, application: str, texts: Mapping[str, str]) -> tuple[GuardrailCheck, ...]:
+        if self.guardrails is None:
+            raise GuardrailsUnavailable(f"the application {application} of the guardrails is not deployed")
+        return await self.guardrails.check_texts("request", texts)
 
     def models(self) -> list[ServedCard]:
         return self.served

@@ -16,6 +16,7 @@ from cosmos3_core.resolving.facts import ModelFacts
 from deployments.ingress.app import create_app
 from deployments.settings.fetching import FetchSettings
 from deployments.settings.front import FrontSettings
+from deployments.settings.guardrails import GuardrailPolicy
 from deployments.wire.media_store import MediaStore, read_media
 from deployments.wire.reasoner_calls import ReasonerAnswer, ReasonerCall
 from tests.http_receiver import PRIVATE_BODY, Receiver, answers, hangs, redirects, run
@@ -75,7 +76,7 @@ def served(facts: ModelFacts, tmp_path: Path) -> Any:
 
     @asynccontextmanager
     async def serve(**fetch: Any) -> AsyncIterator[Server]:
-        settings = FrontSettings(guardrails="off", fetch=FetchSettings(**fetch))
+        settings = FrontSettings(guardrails=GuardrailPolicy(mode="off"), fetch=FetchSettings(**fetch))
         graph = StubReasoner(
             [served_card(facts)], settings=settings, media=MediaStore(tmp_path.as_uri()), jobs=CompletedJobs()
         )

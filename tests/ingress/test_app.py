@@ -19,6 +19,7 @@ from deployments.ingress.app import ROUTES, create_app
 from deployments.ingress.errors import ApiError
 from deployments.jobs.job import JobEvent
 from deployments.settings.front import FrontSettings
+from deployments.settings.guardrails import GuardrailPolicy
 from deployments.settings.jobs import KeySettings
 from deployments.wire.media_store import MediaStore
 from tests.ingress.stubs import CompletedJobs, StubGraph, StubJobs, ask, served_card
@@ -119,7 +120,7 @@ def test_a_body_arrives_at_a_path_with_a_slash() -> None:
 @pytest.mark.parametrize("path", ["//v1/models", "/v1//models", "/v1/models/", "///v1///models//"])
 def test_no_slash_leads_past_the_keys(path: str, facts: ModelFacts) -> None:
     keys = (KeySettings(name="alice", sha256="0" * 64),)
-    stub = StubGraph([served_card(facts)], settings=FrontSettings(guardrails="off", keys=keys))
+    stub = StubGraph([served_card(facts)], settings=FrontSettings(guardrails=GuardrailPolicy(mode="off"), keys=keys))
     assert ask(stub, f"http://server{path}").status_code == 401
 
 
@@ -187,7 +188,7 @@ def test_a_websocket_that_is_not_here_is_a_404(path: str) -> None:
 
 def test_a_websocket_without_a_key_is_a_401() -> None:
     keys = (KeySettings(name="alice", sha256="0" * 64),)
-    app = create_app(StubGraph(settings=FrontSettings(guardrails="off", keys=keys)).as_graph())
+    app = create_app(StubGraph(settings=FrontSettings(guardrails=GuardrailPolicy(mode="off"), keys=keys)).as_graph())
     with pytest.raises(WebSocketDenialResponse) as caught:
         TestClient(app).websocket_connect("/v1/realtime/robot/openpi").__enter__()
     assert (caught.value.status_code, caught.value.json()) == (401, {"error": "Unauthorized"})

@@ -9,10 +9,14 @@ from pathlib import Path
 import pytest
 
 from cosmos3_core.checkpoint import Checkpoint
+from cosmos3_core.guardrails.verdict import ContentBlocked
 from deployments.ingress.graph import Graph, ServedCard
 from deployments.local.status import ApplicationStatus, DeploymentStatus
 from deployments.model import ModelCard
 from deployments.settings.front import FrontSettings, ServedModel, ServedModels
+from deployments.wire import guardrails
+from deployments.wire.guardrails import GuardrailsUnavailable
+from tests.guardrails import Handle, guardrails_of
 
 Deployments = dict[str, tuple[str, dict[str, int]]]
 UP: Deployments = {"X": ("HEALTHY", {"RUNNING": 1})}
@@ -71,3 +75,39 @@ def test_a_model_waits_for_its_decoder_and_stays_listed_while_a_stage_is_replace
     assert asyncio.run(graph.ready_models()) == [card]
     set_status(graph, front=UP, app={"Generator": ("UNHEALTHY", {})}, decoder=UP)
     assert asyncio.run(graph.ready_models()) == [card] and asyncio.run(graph.unready())
+
+
+@pytest.fixture
+def guarded(card: ServedCard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Graph:
+    """A graph whose requests are checked by the application `checks`, which is not deployed."""
+    monkeypatch.setattr(guardrails, "handle_of", lambda *_: Handle(guardrails_of(tmp_path)))
+    graph = graph_of(card, tmp_path, front=UP, app=UP, decoder=UP)
+    graph.settings = FrontSettings.model_validate({"data": tmp_path, "guardrails": {"application": "checks"}})
+    return graph
+
+
+@pytest.mark.parametrize(
+    ("deployments", "state"),
+    [
+        (None, "is not deployed"),
+        ({"Guardrails": ("UPDATING", {"STARTING": 1})}, "has no replica that runs"),
+        ({}, "has no replica that runs"),
+    ],
+)
+def test_guardrails_that_do_not_run_are_not_waited_for(
+    guarded: Graph, deployments: Deployments | None, state: str
+) -> None:
+    others = {} if deployments is None else {"checks": deployments}
+    set_status(guarded, front=UP, app=UP, decoder=UP, **others)
+    with pytest.raises(GuardrailsUnavailable, match=f"application checks of the guardrails {state}"):
+        asyncio.run(guarded.check_texts("checks", {"prompt": "x"}))
+    reasons = asyncio.run(guarded.unready())
+    assert [name for name in reasons if name.startswith("checks")], reasons
+
+
+def test_guardrails_that_run_are_asked(guarded: Graph) -> None:
+    set_status(guarded, front=UP, app=UP, decoder=UP, checks={"Guardrails": ("HEALTHY", {"RUNNING": 1})})
+    (said,) = asyncio.run(guarded.check_texts("checks", {"prompt": "x"}))
+    assert said.of == "prompt" and asyncio.run(guarded.unready()) == {}
+    with pytest.raises(ContentBlocked):
+        asyncio.run(guarded.check_texts("checks", {"prompt": "a grimflax"}))

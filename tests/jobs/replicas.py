@@ -51,7 +51,7 @@ def a_job(folder: Path, name: str, service_class: str = "standard", **given: Any
     return Job(name, "video", "m", "nano", "decoder", True, request, {}, service_class=service_class, **given)
 
 
-def use_flow(monkeypatch: pytest.MonkeyPatch, generate: Callable[..., Coroutine[Any, Any, None]]) -> None:
+def use_flow(monkeypatch: pytest.MonkeyPatch, generate: Callable[..., Coroutine[Any, Any, Any]]) -> None:
     """Make drivers run this instead of the stages."""
     monkeypatch.setattr(driver, "generate", generate)
     monkeypatch.setattr(StageHandles, "of", lambda *_: None)

@@ -5,17 +5,26 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 from ray.exceptions import RayTaskError
 from ray.serve.exceptions import DeploymentUnavailableError
 
+from cosmos3_core.guardrails.record import GuardrailCheck, GuardrailRecord, Outcome
+from cosmos3_core.guardrails.verdict import ContentBlocked
+from cosmos3_core.manifest import Manifest
 from deployments.jobs import driver
+from deployments.jobs.flow import GenerationOutcome, MadePart, Timings
 from deployments.jobs.job import DatabaseAway, Job
-from deployments.wire.messages import HandoffLost
+from deployments.wire.calls import DecodedFile
+from deployments.wire.guardrails import GuardrailsUnavailable, JobGuardrails
+from deployments.wire.media_store import MediaStore, write_media
+from deployments.wire.messages import HandoffLost, LatentsMessage
 from deployments.wire.upsampling import UpsampleCall, UpsampledPrompt, UpsamplingFailed
 from tests.jobs.replicas import FailingStore, a_job, first, kill, run, started, stepping, use_flow
+from tests.manifests import denoise_facts, encode_facts
 
 
 def test_a_job_is_queued_until_its_first_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,3 +212,142 @@ def test_a_job_without_a_prompt_fails_and_says_why(
             assert job is not None and (job.status, job.tries) == ("failed", 1)
 
     run(test)
+
+
+CHECK = GuardrailCheck(guardrail="blocklist", sha256="0", of="prompt", outcome=Outcome.ALLOWED)
+BLOCKED = GuardrailCheck(
+    guardrail="frames_classifier", sha256="1", of="frames", outcome=Outcome.BLOCKED, reason="show Violence"
+)
+
+
+def guarded_job(folder: Path) -> Job:
+    """A job whose frames are to be checked."""
+    job = a_job(folder, "job")
+    return replace(job, request={**job.request, "guardrails": JobGuardrails("checks", (CHECK,)).to_json()})
+
+
+def test_a_blocked_job_fails_with_the_reason_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def generate(*, output: Any, wrote: Any, guardrails: Any, **_: Any) -> None:
+        assert guardrails == JobGuardrails("checks", (CHECK,))
+        part = output.target.replace(".mp4", ".0.mp4")
+        wrote(part)
+        write_media(part, lambda target: target.write(b"a part that was allowed"))
+        raise ContentBlocked(BLOCKED)
+
+    use_flow(monkeypatch, generate)
+
+    async def test() -> None:
+        async with started(tmp_path) as replica:
+            await replica.submit(guarded_job(tmp_path))
+            error = (await first(replica, "job", "failed")).data["error"]
+            assert (error["code"], error["type"]) == (400, "content_policy_violation")
+            assert error["message"].startswith("Output was blocked by Cosmos3 guardrails. frames show Violence")
+            job = await replica.get("job")
+            assert job is not None and (job.status, job.guarded, job.tries) == ("failed", "blocked", 1)
+            assert job.guardrail_checks == [CHECK.model_dump(mode="json")]
+            media = MediaStore(f"file://{tmp_path / 'media'}")
+            deadline = asyncio.get_running_loop().time() + 10
+            while [file for folder in ("inputs", "outputs") for file in media.files(folder)]:
+                assert asyncio.get_running_loop().time() < deadline, media.files("outputs")
+                await asyncio.sleep(0.05)
+
+    run(test)
+
+
+def test_guardrails_that_cannot_be_asked_let_nothing_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(driver, "UNAVAILABLE_S", 0.01)
+    resumed: list[bool] = []
+
+    async def generate(*, resume: bool, **_: Any) -> None:
+        resumed.append(resume)
+        if len(resumed) < 4:
+            raise GuardrailsUnavailable("they are starting")
+        raise ContentBlocked(BLOCKED)
+
+    use_flow(monkeypatch, generate)
+
+    async def test() -> None:
+        async with started(tmp_path) as replica:
+            await replica.submit(guarded_job(tmp_path))
+            assert (await first(replica, "job", "failed")).data["error"]["code"] == 400
+            job = await replica.get("job")
+            assert resumed == [False, True, True, True] and job is not None and job.tries == 1
+
+    run(test)
+
+
+def test_a_job_that_another_process_goes_on_with_keeps_its_verdicts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Any] = []
+
+    async def generate(*, guardrails: Any, **_: Any) -> None:
+        told.append(guardrails)
+        await asyncio.Event().wait()
+
+    use_flow(monkeypatch, generate)
+
+    async def test() -> None:
+        async with started(tmp_path, lease_s=1) as one:
+            await one.submit(guarded_job(tmp_path))
+            await first(one, "job", "started")
+            while not told:
+                await asyncio.sleep(0.01)
+            await kill(one)
+        async with started(tmp_path, lease_s=1):
+            while len(told) < 2:
+                await asyncio.sleep(0.05)
+        assert told == [JobGuardrails("checks", (CHECK,))] * 2
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("checked", "shown", "said", "verdict"),
+    [
+        (JobGuardrails("checks", (CHECK,)), {}, ["allowed"], "passed"),
+        (JobGuardrails("checks", (CHECK,)), {}, ["blurred"], "blurred"),
+        (None, {"guardrails": "off"}, [], "off"),
+        (None, {"guardrails": "skipped"}, [], "skipped"),
+    ],
+)
+def test_the_result_and_the_manifest_hold_every_verdict(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    checked: JobGuardrails | None,
+    shown: dict[str, Any],
+    said: list[str],
+    verdict: str,
+) -> None:
+    frames = [GuardrailCheck(guardrail="face_blur", sha256="1", of="frames", outcome=Outcome(word)) for word in said]
+
+    async def generate(*, guardrails: JobGuardrails | None, **_: Any) -> GenerationOutcome:
+        return outcome_of(() if guardrails is None else guardrails.checks, tuple(frames))
+
+    use_flow(monkeypatch, generate)
+
+    async def test() -> None:
+        job = replace(a_job(tmp_path, "job"), shown=shown)
+        given = {} if checked is None else {"guardrails": checked.to_json()}
+        async with started(tmp_path) as replica:
+            await replica.submit(replace(job, request={**job.request, **given}))
+            await first(replica, "job", "done")
+            done = await replica.get("job")
+        assert done is not None and done.result is not None and done.guarded == verdict
+        manifest = Manifest.model_validate(done.result["manifest"])
+        expected = [*([] if checked is None else [CHECK]), *frames]
+        assert manifest.guardrails == GuardrailRecord(verdict=verdict, checks=tuple(expected))  # type: ignore[arg-type]
+        assert done.guardrail_checks == [check.model_dump(mode="json") for check in expected]
+
+    run(test)
+
+
+def outcome_of(texts: tuple[GuardrailCheck, ...], frames: tuple[GuardrailCheck, ...]) -> GenerationOutcome:
+    """A finished generation of one part."""
+    clip = SimpleNamespace(width=64, height=64, fps=10.0)
+    encoded: Any = SimpleNamespace(clip=clip, facts=encode_facts(), sampling=SimpleNamespace(seed=0))
+    latents = LatentsMessage(None, {"vision": "0"}, 0, 1, 0, 0, denoise_facts())
+    file = DecodedFile("file:///a.mp4", 1, 5, None, checks=frames)
+    return GenerationOutcome(file, (MadePart(encoded, latents, file),), Timings(), checks=texts)

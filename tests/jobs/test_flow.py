@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -15,14 +16,19 @@ import ray
 from ray.exceptions import ActorDiedError, ObjectLostError, RayActorError
 
 from cosmos3_core.errors import RequestError
+from cosmos3_core.guardrails.record import GuardrailCheck, Outcome
+from cosmos3_core.guardrails.verdict import ContentBlocked
 from cosmos3_core.request import Event, Finished, Started, Step
 from cosmos3_core.resolving.resolved import Part
 from deployments.jobs.flow import GenerationOutcome, OutputFile, generate, is_repeatable
+from deployments.wire import guardrails
 from deployments.wire.calls import DecodeCall, DecodedFile, DenoiseCall, GenerationCall, JoinCall, Preview
+from deployments.wire.guardrails import JobGuardrails
 from deployments.wire.handles import StageHandles
 from deployments.wire.messages import ArrayReference, HandoffLost, LatentsMessage
 from deployments.wire.service_class import ServiceClass
 from deployments.wire.upsampling import UpsampleCall, UpsampledPrompt, UpsamplingFailed
+from tests.guardrails import Handle, guardrails_of
 
 Reported = Event | Preview | UpsampledPrompt
 CALL = GenerationCall(job_id="job", fields={}, media={})
@@ -75,6 +81,17 @@ class Stage:
         return Response(*self.answer(*arguments))
 
 
+@dataclass(frozen=True)
+class Encoded:
+    """As much of what the Encoder makes as the flow reads."""
+
+    clip: str = "clip"
+    parts: tuple[Part, ...] = (Part(),)
+    part: int = 0
+    nbytes: int = 10
+    preview: str | None = "map"
+
+
 async def stored(name: str = "latents") -> str:
     return name
 
@@ -85,7 +102,7 @@ def object_store(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def stages(*updates: Any) -> StageHandles:
-    encoded = SimpleNamespace(nbytes=10, clip="clip", parts=(Part(),), part=0)
+    encoded = Encoded()
     file = DecodedFile(uri="file:///out.mp4", nbytes=1, num_frames=1, action=None)
     return StageHandles(
         model=Stage(lambda *_: (WRITTEN,)),
@@ -100,7 +117,7 @@ def stages_of_parts(count: int) -> StageHandles:
     parts = tuple(Part(index, 8 * index, 8 * index + 9, overlap=min(index, 1)) for index in range(count))
 
     def encode(call: GenerationCall, part: int, before: Any) -> tuple[Any, ...]:
-        return (SimpleNamespace(nbytes=10, clip=f"clip {part}", parts=parts, part=part),)
+        return (Encoded(clip=f"clip {part}", parts=parts, part=part),)
 
     def denoise(call: DenoiseCall) -> tuple[Any, ...]:
         digest = {"vision": f"part {call.message.part}"}
@@ -138,6 +155,7 @@ async def generated(
     events: list[Reported],
     call: GenerationCall = CALL,
     upsampled: UpsampledPrompt | None = None,
+    **more: Any,
 ) -> GenerationOutcome:
     async def report(event: Reported) -> None:
         events.append(event)
@@ -152,6 +170,7 @@ async def generated(
         resume=True,
         attempt=2,
         upsampled=upsampled,
+        **more,
     )
 
 
@@ -313,3 +332,86 @@ def test_a_generator_that_ends_without_latents_has_stopped_the_generation() -> N
 )
 def test_which_errors_mean_that_a_process_died(error: Exception, repeatable: bool) -> None:
     assert is_repeatable(error) is repeatable
+
+
+ALLOWED = GuardrailCheck(guardrail="blocklist", sha256="0", of="prompt", outcome=Outcome.ALLOWED)
+CHECKED = JobGuardrails("checks", (ALLOWED,))
+
+
+@pytest.fixture
+def list_of_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Handle:
+    """The guardrails of an application: a list of words."""
+    handle = Handle(guardrails_of(tmp_path))
+    monkeypatch.setattr(guardrails, "handle_of", lambda *_: handle)
+    return handle
+
+
+def test_without_guardrails_nobody_is_asked(list_of_words: Handle) -> None:
+    given = stages(latents())
+    outcome = asyncio.run(generated(given, [], PLAIN))
+    assert list_of_words.methods == [] and outcome.all_checks == ()
+    assert given.decoder.calls[0][0].guardrails is None
+
+
+def test_the_prompt_that_a_reasoner_wrote_is_checked(list_of_words: Handle) -> None:
+    given = stages(latents())
+    outcome = asyncio.run(generated(given, [], PLAIN, guardrails=CHECKED))
+    assert list_of_words.methods == ["check_texts"]
+    assert [(check.of, check.outcome.value) for check in outcome.all_checks] == [
+        ("prompt", "allowed"),
+        ("upsampled_prompt", "allowed"),
+    ]
+
+
+def test_a_written_prompt_that_is_blocked_is_neither_kept_nor_encoded(list_of_words: Handle) -> None:
+    written = replace(WRITTEN, prompt='{"context": "a grimflax"}')
+    given, events = replace(stages(), model=Stage(lambda *_: (written,))), list[Reported]()
+    with pytest.raises(ContentBlocked, match="upsampled_prompt") as caught:
+        asyncio.run(generated(given, events, PLAIN, guardrails=CHECKED))
+    assert events == [Started("upsample")] and given.encoder.calls == [] and not is_repeatable(caught.value)
+
+
+def test_a_prompt_of_an_earlier_try_is_checked_again(list_of_words: Handle) -> None:
+    kept = replace(WRITTEN, prompt='{"context": "a grimflax"}')
+    with pytest.raises(ContentBlocked):
+        asyncio.run(generated(stages(), [], PLAIN, kept, guardrails=CHECKED))
+
+
+def test_the_decoder_is_told_who_checks_the_frames() -> None:
+    given = stages_of_parts(2)
+    asyncio.run(generated(given, [], guardrails=CHECKED))
+    assert [call.guardrails for (call,) in given.decoder.calls[:2]] == ["checks", "checks"]
+
+
+def test_what_is_said_of_the_parts_is_put_together() -> None:
+    given = stages_of_parts(3)
+    decode = given.decoder.answer
+    said = iter(("allowed", "blurred", "allowed"))
+
+    def checked(call: DecodeCall | JoinCall) -> tuple[Any, ...]:
+        (file,) = decode(call)
+        if isinstance(call, JoinCall):
+            return (file,)
+        frames = GuardrailCheck(guardrail="face_blur", sha256="1", of="frames", outcome=Outcome(next(said)))
+        return (replace(file, checks=(frames,)),)
+
+    given = replace(given, decoder=Stage(checked))
+    outcome = asyncio.run(generated(given, [], guardrails=CHECKED))
+    assert [check.outcome.value for check in outcome.all_checks] == ["allowed", "blurred"]
+
+
+def test_what_is_checked_shows_no_previews() -> None:
+    shown = []
+    for checked in (None, CHECKED):
+        given = stages(latents())
+        asyncio.run(generated(given, [], guardrails=checked))
+        shown.append(given.generator.calls[0][0].message.preview)
+    assert shown == ["map", None]
+
+
+def test_the_files_of_parts_are_named_before_they_are_written() -> None:
+    given, wrote = stages_of_parts(3), list[str]()
+    asyncio.run(generated(given, [], wrote=wrote.append))
+    assert wrote == ["file:///out.0.mp4", "file:///out.1.mp4", "file:///out.2.mp4"]
+    asyncio.run(generated(stages(latents()), [], wrote=wrote.append))
+    assert len(wrote) == 3, "the driver knows the file of the whole"

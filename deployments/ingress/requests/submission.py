@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 import json
 import uuid
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -21,6 +22,7 @@ from deployments.ingress.api_keys import Caller
 from deployments.ingress.errors import ApiError
 from deployments.ingress.graph import Graph, ServedCard
 from deployments.ingress.requests.generation import Generation, header_safe
+from deployments.ingress.requests.guarding import Guarding, guard, refuse_unguarded
 from deployments.ingress.requests.model_choice import generation_model
 from deployments.jobs.flow import OutputFile
 from deployments.jobs.job import Job, JobKind
@@ -40,11 +42,13 @@ class CheckedGeneration:
         generation: the request as it was read.
         served: the model.
         resolved: the request with every number decided.
+        guarding: how it is guarded.
     """
 
     generation: Generation
     served: ServedCard
     resolved: ResolvedRequest
+    guarding: Guarding
 
     @property
     def ignored(self) -> tuple[str, ...]:
@@ -54,7 +58,7 @@ class CheckedGeneration:
 
 
 async def check(graph: Graph, generation: Generation, detached: bool = False) -> CheckedGeneration:
-    """Find a request's model, decode its media to see whether they can be, and resolve every number.
+    """Find a request's model, have its texts checked, decode its media to see if they can be, and resolve every number.
 
     Args:
         graph: the deployments and their models.
@@ -62,20 +66,19 @@ async def check(graph: Graph, generation: Generation, detached: bool = False) ->
         detached: whether it becomes a job that no client waits for.
 
     Raises:
-        ApiError: 400, naming the field.
+        ApiError: 400, naming the field; 503, guardrails are asked for and cannot be asked now.
     """
     served = generation_model(graph, generation)
-    if graph.settings.guardrails == "on" and generation.guardrails is not False:
-        message = "guardrails are requested but none is loaded here; send guardrails: false"
-        raise ApiError(400, message, param="guardrails")
+    refuse_unguarded(graph, generation)
     _check_webhook(graph, generation, detached)
+    guarding = await guard(graph, generation)
     request, decoder = generation.request, graph.decoder
     try:
         inputs = await decoder.apart(decoder.check, request)
         resolved = await asyncio.to_thread(resolve, request, served.card.facts, inputs)
     except RequestError as error:
         raise generation.refusal(error) from error
-    return CheckedGeneration(generation, served, resolved)
+    return CheckedGeneration(generation, served, resolved, guarding)
 
 
 def _check_webhook(graph: Graph, generation: Generation, detached: bool) -> None:
@@ -95,7 +98,7 @@ def _check_webhook(graph: Graph, generation: Generation, detached: bool) -> None
         raise ApiError(400, f"{name} {error}", param=name) from None
 
 
-def shown_of_video(checked: CheckedGeneration, guardrails: str, request_id: str) -> dict[str, Any]:
+def shown_of_video(checked: CheckedGeneration, request_id: str) -> dict[str, Any]:
     """The fields of a video request that its job shows to the client (`Job.shown`)."""
     generation, resolved = checked.generation, checked.resolved
     return {
@@ -105,7 +108,7 @@ def shown_of_video(checked: CheckedGeneration, guardrails: str, request_id: str)
         "fps": resolved.fps,
         "num_frames": resolved.num_frames,
         "metrics": generation.return_stage_metrics,
-        "guardrails": guardrails,
+        "guardrails": checked.guarding.word,
         "request_id": request_id,
     }
 
@@ -126,7 +129,7 @@ async def make_job(
 
     Unless the request names a class of service, a client that waits is served before jobs that no client waits for.
     """
-    generation, served = checked.generation, checked.served
+    generation, served, guarding = checked.generation, checked.served, checked.guarding
     request = generation.request
     job_id = f"{PREFIX[kind]}{uuid.uuid4().hex}"
     given = request.media()
@@ -140,6 +143,8 @@ async def make_job(
     fingerprint = ""
     if caller.idempotency_key is not None:
         context = [served.card.name, format, quality, detached, *([count] if count > 1 else [])]
+        if guarding.checked is not None:
+            context.append({"guardrails": guarding.checked.application})
         fingerprint = await asyncio.to_thread(_fingerprint, generation, given, context)
     service_class = generation.service_class or ("standard" if detached else "interactive")
     return Job(
@@ -156,6 +161,7 @@ async def make_job(
             "snapshot": graph.media.uri(f"{SNAPSHOTS}/{job_id}.safetensors"),
             "webhook": generation.webhook_url,
             "upsample": None if upsample is None else asdict(upsample),
+            "guardrails": None if guarding.checked is None else guarding.checked.to_json(),
         },
         shown=shown,
         service_class=service_class,
@@ -185,11 +191,11 @@ def _fingerprint(generation: Generation, media: dict[str, EncodedFile], context:
     return hashlib.sha256(json.dumps(hashed, sort_keys=True).encode()).hexdigest()
 
 
-def notices(graph: Graph, checked: CheckedGeneration) -> dict[str, str]:
-    """Headers that name the ignored fields and say whether guardrails are off."""
-    headers = {}
-    if checked.ignored:
-        headers["X-Ignored-Fields"] = ", ".join(checked.ignored)
-    if graph.settings.guardrails == "off":
-        headers["X-Guardrails"] = "off"
+def notices(ignored: tuple[str, ...], jobs: Sequence[Job]) -> dict[str, str]:
+    """Headers that name the ignored fields and say in a word what guardrails say of the request's jobs."""
+    words = [job.guarded for job in jobs]
+    # Of several images one may be blurred.
+    headers: dict[str, str] = {"X-Guardrails": "blurred" if "blurred" in words else words[0]}
+    if ignored:
+        headers["X-Ignored-Fields"] = ", ".join(ignored)
     return headers

@@ -38,17 +38,19 @@ async def create_actions(request: Request) -> Response:
     caller = caller_of(request)
     call = await _read_call(request)
     checked = await check(graph, call.generation)
-    shown = shown_of_video(checked, graph.settings.guardrails, request_id_of(request))
+    shown = shown_of_video(checked, request_id_of(request))
     job = await make_job(graph, checked, kind="video", shown=shown, caller=caller)
-    headers = notices(graph, checked)
+    ignored = checked.ignored
     del checked
     call = replace(call, generation=call.generation.without_media())
     holding_of(request).release()
     (job,) = await run_jobs(graph, request, [job])
     graph.jobs.discard(job)
     assert job.result is not None
-    headers["X-Model"] = job.model
-    headers["X-Inference-Time-S"] = f"{sum(job.result['stage_seconds'].values()):.3f}"
+    headers = notices(ignored, [job]) | {
+        "X-Model": job.model,
+        "X-Inference-Time-S": f"{sum(job.result['stage_seconds'].values()):.3f}",
+    }
     answer = actions_answer(job, call)
     if not _wants_msgpack(request):
         return JSONResponse(answer, headers=headers)

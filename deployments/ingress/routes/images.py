@@ -56,7 +56,7 @@ async def _generated(request: Request, caller: Caller, generation: ImageGenerati
     checked = await check(graph, generation)
     canvas = checked.resolved.canvas
     size = f"{canvas.width}x{canvas.height}"
-    shown = {"size": size, "guardrails": graph.settings.guardrails}
+    shown = {"size": size, "guardrails": checked.guarding.word}
     jobs = [
         await make_job(
             graph,
@@ -70,7 +70,7 @@ async def _generated(request: Request, caller: Caller, generation: ImageGenerati
         )
         for number in range(generation.n)
     ]
-    headers = notices(graph, checked) | {"X-Model": checked.served.card.name}
+    ignored, model = checked.ignored, checked.served.card.name
     del checked
     generation = generation.without_media()
     holding_of(request).release()
@@ -82,7 +82,7 @@ async def _generated(request: Request, caller: Caller, generation: ImageGenerati
     finally:
         for job in jobs:
             graph.jobs.discard(job)
-    headers["X-Inference-Time-S"] = f"{seconds:.3f}"
+    headers = notices(ignored, jobs) | {"X-Model": model, "X-Inference-Time-S": f"{seconds:.3f}"}
     if generation.response_format == "file":
         return _files(images, generation, headers)
     return JSONResponse(_answer(images, jobs, generation, size), headers=headers)

@@ -186,7 +186,8 @@ def video_object(job: Job, positions: Mapping[str, int]) -> VideoObject:
         "metrics": result.get("handed_over_bytes") if shown["metrics"] else None,
         "action": result.get("action"),
         "seed": result.get("seed"),
-        "guardrails": shown["guardrails"],
+        "guardrails": job.guarded,
+        "guardrail_checks": job.guardrail_checks,  # type: ignore[typeddict-item]  # kept as JSON
         "latents_sha256": result.get("latents_sha256"),
         "tries": job.tries,
         "interruptions": job.interruptions,

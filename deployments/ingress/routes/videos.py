@@ -34,8 +34,9 @@ QUALITY = {"standard": DEFAULT_QUALITY, "high": 97, "lossless": 100}
 async def create_video(request: Request) -> Response:
     """Make a job, and answer before it runs."""
     graph: Graph = request.app.state.graph
-    headers, job = await _new_job(graph, request, detached=True)
+    ignored, job = await _new_job(graph, request, detached=True)
     stored = await graph.jobs.submit(job)
+    headers = notices(ignored, [stored])
     if stored.id != job.id:
         headers["Idempotent-Replayed"] = "true"
     try:
@@ -53,10 +54,10 @@ async def create_video(request: Request) -> Response:
 async def create_video_sync(request: Request) -> ASGIApp:
     """Generate while the client waits, and answer with the MP4."""
     graph: Graph = request.app.state.graph
-    headers, job = await _new_job(graph, request, detached=False)
+    ignored, job = await _new_job(graph, request, detached=False)
     (job,) = await run_jobs(graph, request, [job])
     assert job.result is not None
-    headers |= _figures(job, job.result)
+    headers = notices(ignored, [job]) | _figures(job, job.result)
     return await media_once(request, job.result["uri"], MP4, headers, lambda: graph.jobs.discard(job))
 
 
@@ -75,8 +76,8 @@ def _figures(job: Job, result: dict[str, Any]) -> dict[str, str]:
     }
 
 
-async def _new_job(graph: Graph, request: Request, *, detached: bool) -> tuple[dict[str, str], Job]:
-    """The headers of the answer, and the job, whose media are stored; nothing else of the body is held any more."""
+async def _new_job(graph: Graph, request: Request, *, detached: bool) -> tuple[tuple[str, ...], Job]:
+    """The names of ignored fields, and the job, whose media are stored; nothing else of the body is held any more."""
     caller = caller_of(request)
     body = await read_body(request)
     await fetch_media(request, lambda: in_generation(body.fields, tables.VIDEO))
@@ -87,13 +88,13 @@ async def _new_job(graph: Graph, request: Request, *, detached: bool) -> tuple[d
         graph,
         checked,
         kind="video",
-        shown=shown_of_video(checked, graph.settings.guardrails, request_id_of(request)),
+        shown=shown_of_video(checked, request_id_of(request)),
         caller=caller,
         quality=QUALITY[generation.quality],
         detached=detached,
     )
     holding_of(request).release()
-    return notices(graph, checked), job
+    return checked.ignored, job
 
 
 def _check_mode(checked: CheckedGeneration) -> None:

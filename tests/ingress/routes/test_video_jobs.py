@@ -14,6 +14,7 @@ from openapi_schema_validator import OAS31Validator
 from cosmos3_core.resolving.facts import ModelFacts
 from deployments.jobs.job import EventKind, JobEvent
 from deployments.settings.front import FrontSettings
+from deployments.settings.guardrails import GuardrailPolicy
 from deployments.wire.media_store import MediaStore
 from tests.ingress.documentation.documents import described
 from tests.ingress.stubs import StubGraph, StubJobs, ask, served_card
@@ -26,7 +27,7 @@ def test_c21_the_status_of_a_failed_job(
     answer: Literal["ok", "error"], status: int, facts: ModelFacts, tmp_path: Path
 ) -> None:
     jobs = StubJobs()
-    settings = FrontSettings(guardrails="off", failed_job_answer=answer)
+    settings = FrontSettings(guardrails=GuardrailPolicy(mode="off"), failed_job_answer=answer)
     stub = StubGraph([served_card(facts)], settings=settings, media=MediaStore(tmp_path.as_uri()), jobs=jobs)
     ask(stub, "/v1/videos", "POST", json=VIDEO)
     error = {"code": 422, "message": "no"}
