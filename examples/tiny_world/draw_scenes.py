@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from numpy.random import Generator
 
+from examples.tiny_world.chance import one_of
 from examples.tiny_world.collisions import gap
 from examples.tiny_world.motion import EventKind, Motion, simulate
 from examples.tiny_world.palette import COLOURS, GROUNDS
@@ -50,13 +51,13 @@ def draw_scene(
     Raises:
         ValueError: no scene was found, as when the clip is too short for the topic.
     """
-    chosen = topic or (Topic.STILL if clip.frames == 1 else list(Topic)[rng.integers(len(Topic))])
+    chosen = topic or (Topic.STILL if clip.frames == 1 else one_of(rng, list(Topic)))
     for _ in range(ATTEMPTS):
         count = 2 if chosen is Topic.CONTACT else shapes or int(rng.integers(1, 3))
         bodies = _DRAWERS[chosen](rng, _looks(rng, count), clip)
         if bodies is None or not _is_possible(bodies, clip):
             continue
-        scene = Scene(bodies, list(GROUNDS)[rng.integers(len(GROUNDS))], clip)
+        scene = Scene(bodies, one_of(rng, list(GROUNDS)), clip)
         if _shows(chosen, scene, simulate(scene)):
             return scene
     raise ValueError(f"no scene was found for {chosen} with {clip}; use more frames or another topic")
@@ -64,10 +65,7 @@ def draw_scene(
 
 def _looks(rng: Generator, count: int) -> list[Body]:
     colours = rng.choice(list(COLOURS), count, replace=False).tolist()
-    return [
-        Body(list(ShapeKind)[rng.integers(len(ShapeKind))], colour, list(Size)[rng.integers(len(Size))], 0.0, 0.0)
-        for colour in colours
-    ]
+    return [Body(one_of(rng, list(ShapeKind)), colour, one_of(rng, list(Size)), 0.0, 0.0) for colour in colours]
 
 
 def _somewhere(rng: Generator, body: Body, clip: ClipFormat) -> Body:
@@ -77,8 +75,8 @@ def _somewhere(rng: Generator, body: Body, clip: ClipFormat) -> Body:
 
 
 def _moving(rng: Generator, body: Body, direction: Direction | None = None) -> Body:
-    to = direction or list(Direction)[rng.integers(len(Direction))]
-    speed = list(Speed)[rng.integers(len(Speed))].heights_per_second
+    to = direction or one_of(rng, list(Direction))
+    speed = one_of(rng, list(Speed)).heights_per_second
     return replace(body, vx=speed * to.vector[0], vy=speed * to.vector[1])
 
 
@@ -130,7 +128,7 @@ def _bounce(rng: Generator, bodies: list[Body], clip: ClipFormat) -> tuple[Body,
 def _contact(rng: Generator, bodies: list[Body], clip: ClipFormat) -> tuple[Body, ...] | None:
     """The first runs into the second, which is still or comes towards it."""
     straight = [to for to in Direction if 0.0 in to.vector]
-    to = straight[rng.integers(len(straight))]
+    to = one_of(rng, straight)
     first, second = _moving(rng, bodies[0], to), bodies[1]
     if rng.random() < 0.5:
         second = _moving(rng, second, Direction.of(-to.vector[0], -to.vector[1]))
