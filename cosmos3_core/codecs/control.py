@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from cosmos3_core.controls import Control, ControlKind, Strength
 
-Frame = Frames = NDArray[np.uint8]
+Frame = NDArray[np.uint8]
+Frames = NDArray[np.uint8]
 
 CANNY_THRESHOLDS: dict[Strength, tuple[int, int]] = {
     Strength.NONE: (20, 50),

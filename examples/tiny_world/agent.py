@@ -12,7 +12,7 @@ from examples.tiny_world.collisions import gap, overlap
 from examples.tiny_world.palette import COLOURS, GROUNDS
 from examples.tiny_world.render import GRIPPER_RADIUS, Frames, draw, gripper_at, shape_at
 from examples.tiny_world.scene import Body, ClipFormat
-from examples.tiny_world.shapes import Extent, Outline, ShapeKind, extent, placed
+from examples.tiny_world.shapes import Extent, Outline, ShapeKind, extent, outline
 
 DOMAIN = "bridge_orig_lerobot"
 """The embodiment whose action vector is used: a pose of 9 numbers and the gripper's opening."""
@@ -84,10 +84,10 @@ def step(state: State, vector: NDArray[np.floating]) -> State:
         for index, body in enumerate(bodies):
             for other in range(len(bodies)):
                 if other != index:
-                    bodies[other] = _pushed(bodies[other], _outline(body), state.aspect)
+                    bodies[other] = _pushed(bodies[other], body.outline, state.aspect)
     # What a wall or another shape holds in place holds the gripper too.
     for body in bodies:
-        found = overlap(_outline(body), _disc(gripper))
+        found = overlap(body.outline, _disc(gripper))
         if found is not None:
             gripper = (gripper[0] + found.depth * found.x, gripper[1] + found.depth * found.y)
     gripper = _inside(gripper, GRIPPER_EXTENT, state.aspect)
@@ -96,7 +96,7 @@ def step(state: State, vector: NDArray[np.floating]) -> State:
 
 def distance(state: State, colour: str) -> float:
     """Between the edges of the gripper and of a shape, in heights; 0 or less where they touch."""
-    return gap(_outline(state.body(colour)), _disc((state.x, state.y)))
+    return gap(state.body(colour).outline, _disc((state.x, state.y)))
 
 
 def picture(state: State, clip: ClipFormat) -> NDArray[np.uint8]:
@@ -119,16 +119,12 @@ def pictures(states: list[State], clip: ClipFormat) -> Frames:
 
 
 def _disc(place: tuple[float, float]) -> Outline:
-    return placed(ShapeKind.CIRCLE, GRIPPER_RADIUS, *place)
-
-
-def _outline(body: Body) -> Outline:
-    return placed(body.kind, body.size.radius, body.x, body.y)
+    return outline(ShapeKind.CIRCLE, GRIPPER_RADIUS, *place)
 
 
 def _pushed(body: Body, by: Outline, aspect: float) -> Body:
     """The body moved out of an outline, as far as the edges of the frame let it."""
-    found = overlap(by, _outline(body))
+    found = overlap(by, body.outline)
     if found is None:
         return body
     x, y = _inside((body.x + found.depth * found.x, body.y + found.depth * found.y), body.extent, aspect)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from examples.tiny_world.shapes import Outline, normals
+from examples.tiny_world.shapes import Outline
 
 
 @dataclass(frozen=True)
@@ -26,17 +27,21 @@ class Overlap:
 
 def overlap(first: Outline, second: Outline) -> Overlap | None:
     """The overlap of two convex outlines; None where an axis separates them."""
-    axes = np.concatenate([normals(first), -normals(second)])
-    # Along each axis the second has to move from its nearest point to the farthest of the first.
-    depths: NDArray[np.float64] = (first @ axes.T).max(axis=0) - (second @ axes.T).min(axis=0)
-    best = int(depths.argmin())
-    if depths[best] <= 0:
+    if math.hypot(second.x - first.x, second.y - first.y) >= first.reach + second.reach:
         return None
-    return Overlap(float(depths[best]), float(axes[best, 0]), float(axes[best, 1]))
+    axes, separations = _separations(first, second)
+    best = int(separations.argmax())
+    if separations[best] >= 0:
+        return None
+    return Overlap(-float(separations[best]), float(axes[best, 0]), float(axes[best, 1]))
 
 
 def gap(first: Outline, second: Outline) -> float:
     """The largest distance between two outlines along a normal of their edges; negative where they overlap."""
-    axes = np.concatenate([normals(first), -normals(second)])
-    separations: NDArray[np.float64] = (second @ axes.T).min(axis=0) - (first @ axes.T).max(axis=0)
-    return float(separations.max())
+    return float(_separations(first, second)[1].max())
+
+
+def _separations(first: Outline, second: Outline) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The axes `[n, 2]`, from the first to the second, and how far apart the outlines are along each."""
+    axes = np.concatenate([first.normals, -second.normals])
+    return axes, (second.corners @ axes.T).min(axis=0) - (first.corners @ axes.T).max(axis=0)

@@ -14,7 +14,7 @@ from examples.tiny_world.collisions import gap
 from examples.tiny_world.motion import EventKind, Motion, simulate
 from examples.tiny_world.palette import COLOURS, GROUNDS
 from examples.tiny_world.scene import Body, ClipFormat, Direction, Scene, Speed
-from examples.tiny_world.shapes import ShapeKind, Size, placed
+from examples.tiny_world.shapes import ShapeKind, Size
 
 DEFAULT_FORMAT = ClipFormat()
 ATTEMPTS = 2000
@@ -167,8 +167,7 @@ def _is_possible(bodies: tuple[Body, ...], clip: ClipFormat) -> bool:
         reach = body.extent
         if not reach.left <= body.x <= clip.aspect - reach.right or not reach.top <= body.y <= 1 - reach.bottom:
             return False
-    places = [placed(body.kind, body.size.radius, body.x, body.y) for body in bodies]
-    return len(places) < 2 or gap(*places[:2]) >= APART
+    return len(bodies) < 2 or gap(bodies[0].outline, bodies[1].outline) >= APART
 
 
 def _shows(topic: Topic, scene: Scene, motion: Motion) -> bool:

@@ -16,7 +16,7 @@ from examples.tiny_world.collisions import gap
 from examples.tiny_world.draw_scenes import DEFAULT_FORMAT, Topic, draw_scene
 from examples.tiny_world.render import GRIPPER_RADIUS
 from examples.tiny_world.scene import Body, ClipFormat, Direction
-from examples.tiny_world.shapes import ShapeKind, normals, placed
+from examples.tiny_world.shapes import ShapeKind
 
 Place = tuple[float, float]
 TOUCHES = 0.02
@@ -30,6 +30,8 @@ ARRIVED = 0.01
 FAR = 0.2
 """The least distance from which a shape is to be reached, in heights."""
 STRAIGHT = (Direction.LEFT, Direction.RIGHT, Direction.UP, Direction.DOWN)
+MOST_STEPS = 32
+"""The expert does every task that is drawn in so many steps or fewer: four chunks of eight."""
 ROOM = PUSHED + 0.05
 """Space that a shape has in the direction in which it is to be pushed, in heights."""
 
@@ -102,7 +104,7 @@ def draw_task(
             return state, task
 
 
-def expert_actions(start: State, task: Task, most: int = 60) -> Actions:
+def expert_actions(start: State, task: Task, most: int = MOST_STEPS) -> Actions:
     """What the expert does until the task is done.
 
     Args:
@@ -113,7 +115,8 @@ def expert_actions(start: State, task: Task, most: int = 60) -> Actions:
     Returns:
         `[steps, 10]`; it may have no steps.
     """
-    state, vectors = start, []
+    state = start
+    vectors: list[Actions] = []
     while len(vectors) < most and not task.is_done(start, state):
         vectors.append(expert_action(start, state, task))
         state = agent.step(state, vectors[-1])
@@ -170,8 +173,7 @@ def _has_room(state: State, target: Body, to: Direction) -> bool:
 
 
 def _are_apart(first: Body, second: Body) -> bool:
-    places = [placed(body.kind, body.size.radius, body.x, body.y) for body in (first, second)]
-    return gap(*places) > 0
+    return gap(first.outline, second.outline) > 0
 
 
 def _around(now: State, goal: Place, ignored: Body | None) -> Place:
@@ -207,7 +209,6 @@ def _way_is_clear(now: State, start: Place, end: Place, ignored: Body | None) ->
 
 def _is_clear(body: Body, points: list[Place], radius: float) -> bool:
     """Whether a disc at each of these places touches no part of a shape; near a corner it may say that it does."""
-    corners = placed(body.kind, body.size.radius, body.x, body.y)
-    outward = normals(corners)
-    beyond = np.array(points) @ outward.T - (outward * corners).sum(axis=1)
+    shape = body.outline
+    beyond = np.array(points) @ shape.normals.T - shape.limits
     return bool((beyond.max(axis=1) > radius).all())

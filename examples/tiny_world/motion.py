@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from examples.tiny_world.collisions import overlap
 from examples.tiny_world.scene import Body, FlawKind, Scene
-from examples.tiny_world.shapes import placed, reach
+from examples.tiny_world.shapes import Outline, outline
 
 SUBSTEP = 1 / 240
 """The longest step of the simulation, in seconds."""
@@ -154,7 +154,7 @@ class _Simulation:
         first, second = self.moving[:2]
         dx, dy = second.x - first.x, second.y - first.y
         distance = math.hypot(dx, dy)
-        if distance > _reach_of(first) + _reach_of(second) or distance == 0:
+        if distance == 0:
             return
         closing = ((first.vx - second.vx) * dx + (first.vy - second.vy) * dy) / distance
         if closing <= 1e-9 or overlap(_outline_of(first), _outline_of(second)) is None:
@@ -177,9 +177,5 @@ class _Simulation:
             item.vx, item.vy = flaw.dx, flaw.dy
 
 
-def _outline_of(item: _Moving) -> NDArray[np.float64]:
-    return placed(item.body.kind, item.body.size.radius, item.x, item.y)
-
-
-def _reach_of(item: _Moving) -> float:
-    return reach(item.body.kind, item.body.size.radius)
+def _outline_of(item: _Moving) -> Outline:
+    return outline(item.body.kind, item.body.size.radius, item.x, item.y)

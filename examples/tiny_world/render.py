@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from examples.tiny_world.motion import Motion, simulate
 from examples.tiny_world.palette import COLOURS, GRIPPER, GROUNDS, RGB, RIM
 from examples.tiny_world.scene import FlawKind, Scene
-from examples.tiny_world.shapes import Outline, ShapeKind, normals, placed
+from examples.tiny_world.shapes import Outline, ShapeKind, outline
 
 Frames = NDArray[np.uint8]
 """RGB `[frames, height, width, 3]`."""
@@ -24,13 +24,13 @@ RIM_WIDTH = 0.015
 class Painted:
     """Something to draw: an outline in heights, in its place, and its colour."""
 
-    corners: Outline
+    outline: Outline
     colour: RGB
 
 
 def shape_at(kind: ShapeKind, colour: RGB, radius: float, x: float, y: float) -> Painted:
     """A shape with its centre of mass at a place, in heights."""
-    return Painted(placed(kind, radius, x, y), colour)
+    return Painted(outline(kind, radius, x, y), colour)
 
 
 def gripper_at(x: float, y: float) -> tuple[Painted, Painted]:
@@ -39,25 +39,24 @@ def gripper_at(x: float, y: float) -> tuple[Painted, Painted]:
     return rim, shape_at(ShapeKind.CIRCLE, GRIPPER, GRIPPER_RADIUS - RIM_WIDTH, x, y)
 
 
-def coverage(corners: Outline, width: int, height: int) -> tuple[slice, slice, NDArray[np.float64]]:
+def coverage(shape: Outline, width: int, height: int) -> tuple[slice, slice, NDArray[np.float64]]:
     """The part of each pixel that a convex outline covers.
 
     Args:
-        corners: in heights, in its place.
+        shape: in heights, in its place.
         width, height: of the frame, in pixels.
 
     Returns:
         The rows and columns that it may touch, and the parts of these pixels, 0 to 1.
     """
-    pixels = corners * height
+    pixels = shape.corners * height
     left, top = np.floor(pixels.min(axis=0)).astype(int) - 1
     right, bottom = np.ceil(pixels.max(axis=0)).astype(int) + 1
     rows, columns = slice(max(top, 0), max(bottom, 0)), slice(max(left, 0), max(right, 0))
     y, x = np.arange(height)[rows] + 0.5, np.arange(width)[columns] + 0.5
-    outward = normals(pixels)
-    limits = (outward * pixels).sum(axis=1)
-    distances = outward[:, 0, None, None] * x + outward[:, 1, None, None] * y[:, None] - limits[:, None, None]
-    return rows, columns, np.clip(0.5 - distances.max(axis=0), 0.0, 1.0)
+    normals, limits = shape.normals[:, :, None, None], height * shape.limits[:, None, None]
+    distances = (normals[:, 0] * x + normals[:, 1] * y[:, None] - limits).max(axis=0)
+    return rows, columns, np.clip(0.5 - distances, 0.0, 1.0)
 
 
 def draw(ground: RGB, things: Iterable[Painted], width: int, height: int) -> NDArray[np.uint8]:
@@ -65,7 +64,7 @@ def draw(ground: RGB, things: Iterable[Painted], width: int, height: int) -> NDA
     canvas = np.empty((height, width, 3))
     canvas[:] = ground
     for thing in things:
-        rows, columns, part = coverage(thing.corners, width, height)
+        rows, columns, part = coverage(thing.outline, width, height)
         under = canvas[rows, columns]
         under += part[..., None] * (np.array(thing.colour, float) - under)
     return canvas.round().astype(np.uint8)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from examples.tiny_world.palette import COLOURS, GROUNDS
-from examples.tiny_world.shapes import Extent, ShapeKind, Size, extent
+from examples.tiny_world.shapes import Extent, Outline, ShapeKind, Size, extent, outline
 
 SAMPLING_RATE = 48_000
 
@@ -108,6 +108,11 @@ class Body:
     def extent(self) -> Extent:
         """How far it reaches from its centre of mass."""
         return extent(self.kind, self.size.radius)
+
+    @property
+    def outline(self) -> Outline:
+        """Where it is in the first frame."""
+        return outline(self.kind, self.size.radius, self.x, self.y)
 
     @property
     def name(self) -> str:

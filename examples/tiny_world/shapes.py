@@ -10,8 +10,6 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-Outline = NDArray[np.float64]
-"""Corners `[n, 2]` of a convex polygon, x and y, in order."""
 CIRCLE_CORNERS = 40
 
 
@@ -38,6 +36,15 @@ class Size(StrEnum):
         return 0.105 if self is Size.SMALL else 0.17
 
 
+_CORNERS = {
+    ShapeKind.CIRCLE: (CIRCLE_CORNERS, 0.0),
+    ShapeKind.SQUARE: (4, 0.25 * math.pi),
+    ShapeKind.TRIANGLE: (3, -0.5 * math.pi),
+    ShapeKind.DIAMOND: (4, 0.0),
+}
+"""All are regular: number of corners, and the angle of the first."""
+
+
 @dataclass(frozen=True)
 class Extent:
     """How far an outline reaches from its centre, in heights."""
@@ -48,53 +55,68 @@ class Extent:
     bottom: float
 
 
-@cache
-def _unit_outline(kind: ShapeKind) -> Outline:
-    """The outline whose area is that of the circle of radius 1."""
-    corners, first = {
-        ShapeKind.CIRCLE: (CIRCLE_CORNERS, 0.0),
-        ShapeKind.SQUARE: (4, 0.25 * math.pi),
-        ShapeKind.TRIANGLE: (3, -0.5 * math.pi),
-        ShapeKind.DIAMOND: (4, 0.0),
-    }[kind]
-    # A regular polygon with n corners at distance R has the area n / 2 * R² * sin(2 pi / n).
-    reach = math.sqrt(2 * math.pi / (corners * math.sin(2 * math.pi / corners)))
-    angles = first + 2 * math.pi / corners * np.arange(corners)
-    outline = reach * np.stack([np.cos(angles), np.sin(angles)], axis=1)
-    outline.flags.writeable = False
-    return outline
+@dataclass(frozen=True)
+class Outline:
+    """A convex polygon in its place.
+
+    Attributes:
+        x, y: its centre of mass, in heights; y points down.
+        corners: `[n, 2]` in heights.
+        normals: unit vectors `[n, 2]` that point outwards, one for each edge from corner i to corner i + 1.
+        reach: the distance from the centre of mass to the farthest corner, in heights.
+    """
+
+    x: float
+    y: float
+    corners: NDArray[np.float64]
+    normals: NDArray[np.float64]
+    reach: float
+
+    @property
+    def limits(self) -> NDArray[np.float64]:
+        """How far each edge is from the origin along its normal `[n]`, in heights."""
+        limits: NDArray[np.float64] = (self.normals * self.corners).sum(axis=1)
+        return limits
 
 
-def outline(kind: ShapeKind, radius: float) -> Outline:
-    """The outline of a shape about its centre of mass; y points down.
+def outline(kind: ShapeKind, radius: float, x: float, y: float) -> Outline:
+    """The outline of a shape.
 
     Args:
         kind: which shape.
-        radius: of the circle with the same area.
+        radius: of the circle with the same area, in heights.
+        x, y: its centre of mass, in heights.
     """
-    return radius * _unit_outline(kind)
+    corners, normals = _unit_outline(kind)
+    return Outline(x, y, radius * corners + np.array((x, y)), normals, radius * _unit_reach(kind))
 
 
 def extent(kind: ShapeKind, radius: float) -> Extent:
     """How far a shape reaches from its centre of mass to each side."""
-    corners = _unit_outline(kind)
+    unit = _unit_extent(kind)
+    return Extent(unit.left * radius, unit.top * radius, unit.right * radius, unit.bottom * radius)
+
+
+@cache
+def _unit_outline(kind: ShapeKind) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The corners of a shape with the area of the circle of radius 1, and its normals."""
+    corners, first = _CORNERS[kind]
+    angles = first + 2 * math.pi / corners * np.arange(corners)
+    between = angles + math.pi / corners
+    outward = np.stack([np.cos(between), np.sin(between)], axis=1)
+    return _unit_reach(kind) * np.stack([np.cos(angles), np.sin(angles)], axis=1), outward
+
+
+@cache
+def _unit_reach(kind: ShapeKind) -> float:
+    corners, _ = _CORNERS[kind]
+    # A regular polygon with n corners at distance R has the area n / 2 * R² * sin(2 pi / n).
+    return math.sqrt(2 * math.pi / (corners * math.sin(2 * math.pi / corners)))
+
+
+@cache
+def _unit_extent(kind: ShapeKind) -> Extent:
+    corners, _ = _unit_outline(kind)
     left, top = (-corners.min(axis=0)).tolist()
     right, bottom = corners.max(axis=0).tolist()
-    return Extent(left * radius, top * radius, right * radius, bottom * radius)
-
-
-def placed(kind: ShapeKind, radius: float, x: float, y: float) -> Outline:
-    """The outline of a shape with its centre of mass at a place."""
-    return outline(kind, radius) + np.array((x, y))
-
-
-def reach(kind: ShapeKind, radius: float) -> float:
-    """The distance from the centre of mass to the farthest corner, in heights."""
-    return radius * float(np.hypot(*_unit_outline(kind)[0]))
-
-
-def normals(corners: Outline) -> NDArray[np.float64]:
-    """Unit normals `[n, 2]` that point outwards, one for each edge from corner i to corner i + 1."""
-    edges = np.roll(corners, -1, axis=0) - corners
-    outward = np.stack([edges[:, 1], -edges[:, 0]], axis=1)
-    return outward / np.linalg.norm(outward, axis=1, keepdims=True)
+    return Extent(left, top, right, bottom)

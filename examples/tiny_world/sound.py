@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,7 +27,7 @@ HARMONICS = (0.5, 0.15, 0.05)
 
 def frequency(pitch_class: int) -> float:
     """Of a tone between C4 and B4, in Hz."""
-    return LOWEST_C * 2.0 ** (pitch_class / 12)
+    return LOWEST_C * math.pow(2.0, pitch_class / 12)
 
 
 def onset_of(motion: Motion) -> float:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from examples.tiny_world.measure.blobs import Blob
 from examples.tiny_world.render import coverage
-from examples.tiny_world.shapes import ShapeKind, placed
+from examples.tiny_world.shapes import ShapeKind, outline
 
 
 def fits(blob: Blob) -> NDArray[np.float64]:
@@ -23,7 +23,7 @@ def best_kind(overlaps: NDArray[np.float64]) -> tuple[ShapeKind, float]:
 
 def _fit(blob: Blob, kind: ShapeKind) -> float:
     height, width = blob.part.shape
-    rows, columns, expected = coverage(placed(kind, blob.radius, blob.x, blob.y), width, height)
+    rows, columns, expected = coverage(outline(kind, blob.radius, blob.x, blob.y), width, height)
     found = blob.part[rows, columns]
     common = float(np.minimum(expected, found).sum())
     return common / max(float(expected.sum()) + float(blob.part.sum()) - common, 1e-6)
