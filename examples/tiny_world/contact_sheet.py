@@ -9,10 +9,9 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image
 
-from cosmos3_core.workflows.drawing import BACKGROUND, INK, font_of
+from cosmos3_core.workflows.drawing import stacked, text_panel
 from examples.tiny_world.draw_scenes import DEFAULT_FORMAT, Topic, draw_scene
 from examples.tiny_world.episodes import policy_episode
 from examples.tiny_world.expert import Verb
@@ -21,11 +20,14 @@ from examples.tiny_world.flaws import draw_flawed
 from examples.tiny_world.questions import plausibility
 from examples.tiny_world.render import Frames, render
 from examples.tiny_world.scene import FlawKind
-from examples.tiny_world.sentences import sentence
+from examples.tiny_world.sentences import Detail, sentence
 from examples.tiny_world.splits import held_out_rng
 
-SHOWN, GAP, LINE, FONT = 5, 4, 20, 13
-"""Frames of a clip, and sizes in pixels."""
+SHORT = Detail(size=True, place=False, speed=False)
+SHOWN = 5
+"""Frames of a clip."""
+GAP, FONT = 4, 13
+"""Sizes in pixels."""
 
 
 def rows() -> list[tuple[str, Frames]]:
@@ -34,7 +36,7 @@ def rows() -> list[tuple[str, Frames]]:
     for index, topic in enumerate(Topic):
         rng = held_out_rng(index)
         scene = draw_scene(rng, topic)
-        found.append((sentence(facts_of(scene), rng), render(scene)))
+        found.append((sentence(facts_of(scene), rng, SHORT), render(scene)))
     for index, kind in enumerate(FlawKind):
         scene = draw_flawed(held_out_rng(index), kind)
         found.append((plausibility(scene).reasoning, render(scene)))
@@ -44,17 +46,17 @@ def rows() -> list[tuple[str, Frames]]:
     return found
 
 
-def sheet(clips: list[tuple[str, Frames]]) -> NDArray[np.uint8]:
-    """The clips below each other, each with its caption above it: uint8 `[height, width, 3]`."""
-    width, height = DEFAULT_FORMAT.width, DEFAULT_FORMAT.height
-    row = height + LINE + GAP
-    image = Image.new("RGB", (SHOWN * (width + GAP) + GAP, len(clips) * row + GAP), BACKGROUND)
-    draw = ImageDraw.Draw(image)
-    for index, (text, frames) in enumerate(clips):
-        draw.text((GAP, index * row + GAP), text, fill=INK, font=font_of(FONT))
-        for column, frame in enumerate(np.linspace(0, len(frames) - 1, SHOWN).round().astype(int)):
-            image.paste(Image.fromarray(frames[frame]), (GAP + column * (width + GAP), index * row + GAP + LINE))
-    return np.array(image)
+def sheet(clips: list[tuple[str, Frames]]) -> Image.Image:
+    """The clips below each other, each with its caption above it."""
+    width = SHOWN * (DEFAULT_FORMAT.width + GAP) - GAP
+    return stacked([part for text, frames in clips for part in (text_panel([text], width, FONT), _strip(frames))])
+
+
+def _strip(frames: Frames) -> Image.Image:
+    """Frames of a clip side by side."""
+    chosen = frames[np.linspace(0, len(frames) - 1, SHOWN).round().astype(int)]
+    gaps = np.pad(chosen, ((0, 0), (0, 0), (0, GAP), (0, 0)), constant_values=255)
+    return Image.fromarray(np.concatenate(list(gaps), axis=1)[:, :-GAP])
 
 
 def main() -> None:
@@ -63,7 +65,7 @@ def main() -> None:
     parser.add_argument("output", type=Path, help="a PNG file")
     output: Path = parser.parse_args().output
     output.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(sheet(rows())).quantize(64, dither=Image.Dither.NONE).save(output, optimize=True)
+    sheet(rows()).quantize(64, dither=Image.Dither.NONE).save(output, optimize=True)
     print(output)
 
 

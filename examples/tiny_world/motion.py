@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import StrEnum
+from operator import attrgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,7 +109,8 @@ class _Simulation:
             positions.append([(item.x, item.y) for item in self.moving])
             for index in range(substeps if frame + 1 < clip.frames else 0):
                 self._advance(frame / clip.fps + index * step, step)
-        return Motion(np.array(positions), before, self._velocities(), tuple(self.events))
+        events = tuple(sorted(self.events, key=attrgetter("seconds")))
+        return Motion(np.array(positions), before, self._velocities(), events)
 
     def _velocities(self) -> NDArray[np.float64]:
         return np.array([(item.vx, item.vy) for item in self.moving])

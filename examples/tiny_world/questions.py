@@ -6,7 +6,6 @@ Prompts are those that `cosmos3_core.workflows.chat` writes, and `cosmos3_core.w
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from numpy.random import Generator
@@ -17,12 +16,14 @@ from examples.tiny_world.chance import one_of
 from examples.tiny_world.facts import Facts, MotionKind, ShapeFacts, facts_of
 from examples.tiny_world.motion import EventKind
 from examples.tiny_world.palette import COLOURS
-from examples.tiny_world.scene import Body, FlawKind, Scene
-from examples.tiny_world.sentences import event_words, motion_words, place_words, sentence
+from examples.tiny_world.scene import Body, ClipFormat, FlawKind, Scene
+from examples.tiny_world.sentences import event_words, motion_words, place_words, sentence, with_article
 from examples.tiny_world.shapes import ShapeKind
 
 EVENT_LASTS = 0.25
 """How long an event that happens at a moment is said to last, in seconds."""
+REASONER_FORMAT = ClipFormat(frames=17, fps=8.0)
+"""Of the clips that are asked about: two seconds, of which the Reasoner sees four frames each."""
 SCALE = 1000
 """The coordinate of the far edge of a picture."""
 
@@ -61,8 +62,9 @@ def questions_about(scene: Scene, rng: Generator) -> list[Question]:
         return [plausibility(scene)]
     facts = facts_of(scene)
     found = [caption(facts, rng, is_image=True), grounding(scene, facts, rng), description(scene, facts, rng)]
-    found += facts_asked(facts, rng, is_image=scene.format.frames == 1)
-    if scene.format.frames > 1:
+    is_picture = scene.format.frames == 1
+    found += [*facts_asked(facts, rng, is_picture), *yes_or_no(facts, rng, is_picture)]
+    if not is_picture:
         found += [caption(facts, rng), events(scene, facts, rng), situation(facts), plausibility(scene)]
     return found
 
@@ -85,10 +87,7 @@ def facts_asked(facts: Facts, rng: Generator, is_image: bool = False) -> list[Qu
     pairs.append((f"Where is the {shape.name}?", f"It is {place_words(shape, facts.aspect)}."))
     if not is_image:
         pairs.append((f"How does the {shape.name} move?", f"It {motion_words(shape.path, rng)}."))
-    return [
-        Question("embodied-reasoning", asked, _json({"answer": said, "actions": []}), said, is_image)
-        for asked, said in pairs
-    ]
+    return [Question("embodied-reasoning", asked, _reply(said), said, is_image) for asked, said in pairs]
 
 
 def yes_or_no(facts: Facts, rng: Generator, is_image: bool = False) -> list[Question]:
@@ -96,7 +95,7 @@ def yes_or_no(facts: Facts, rng: Generator, is_image: bool = False) -> list[Ques
     shape = one_of(rng, facts.shapes)
     colours = [shape.colour, one_of(rng, [name for name in COLOURS if name not in _colours(facts)])]
     kinds = [shape.kind, one_of(rng, [kind for kind in ShapeKind if kind not in {one.kind for one in facts.shapes}])]
-    pairs = [(f"Is there a {colour} {shape.kind}?", colour == shape.colour) for colour in colours]
+    pairs = [(f"Is there {with_article(f'{colour} {shape.kind}')}?", colour == shape.colour) for colour in colours]
     pairs += [(f"Is the {shape.colour} shape a {kind}?", kind is shape.kind) for kind in kinds]
     direction = shape.path.direction
     if not is_image and direction is not None:
@@ -104,7 +103,7 @@ def yes_or_no(facts: Facts, rng: Generator, is_image: bool = False) -> list[Ques
         pairs += [(f"Does the {shape.name} move {to}?", to is direction) for to in (direction, wrong)]
     return [
         Question(
-            "embodied-reasoning", asked, _json({"answer": "Yes." if holds else "No.", "actions": []}), "", is_image
+            "embodied-reasoning", asked, json.dumps({"answer": "Yes." if holds else "No.", "actions": []}), "", is_image
         )
         for asked, holds in pairs
     ]
@@ -120,9 +119,9 @@ def grounding(scene: Scene, facts: Facts, rng: Generator) -> Question:
     asked = "Find every shape." if chance < 0.5 else f"Find the {bodies[0].name}."
     if rng.random() < 0.2:
         places = [{"point_2d": _thousandths(scene, (body.x, body.y)), "label": body.name} for body in bodies]
-        return Question("grounding-2d", f"{asked} Answer with points.", _json(places), is_image=True)
+        return Question("grounding-2d", f"{asked} Answer with points.", json.dumps(places), is_image=True)
     boxes = [{"bbox_2d": box_of(scene, body), "label": body.name} for body in bodies]
-    return Question("grounding-2d", asked, _json(boxes), is_image=True)
+    return Question("grounding-2d", asked, json.dumps(boxes), is_image=True)
 
 
 def description(scene: Scene, facts: Facts, rng: Generator) -> Question:
@@ -132,7 +131,7 @@ def description(scene: Scene, facts: Facts, rng: Generator) -> Question:
         for body, shape in zip(scene.bodies, facts.shapes, strict=True)
     ]
     asked = one_of(rng, (None, "Describe the shapes in the image."))
-    return Question("describe-anything", asked, _json(items), is_image=True)
+    return Question("describe-anything", asked, json.dumps(items), is_image=True)
 
 
 def events(scene: Scene, facts: Facts, rng: Generator) -> Question:
@@ -148,7 +147,7 @@ def events(scene: Scene, facts: Facts, rng: Generator) -> Question:
     asked = None
     if facts.events and rng.random() < 0.5:
         asked = f"When does this happen: {event_words(facts, facts.events[0])}?"
-    return Question("temporal-localization", asked, _json(spans))
+    return Question("temporal-localization", asked, json.dumps(spans))
 
 
 def situation(facts: Facts) -> Question:
@@ -163,7 +162,7 @@ def situation(facts: Facts) -> Question:
         kind, why = "a free motion", f"the {mover.name} moves {mover.path.direction}"
     explanation = f"{why[:1].upper()}{why[1:]}."
     return Question(
-        "situation-understanding", None, _json({"situation": kind, "explanation": explanation}), explanation
+        "situation-understanding", None, json.dumps({"situation": kind, "explanation": explanation}), explanation
     )
 
 
@@ -183,7 +182,7 @@ def plausibility(scene: Scene) -> Question:
     else:
         why = _FLAWS[scene.flaw.kind].format(scene.bodies[0].name)
     verdict = "plausible" if scene.flaw is None else "implausible"
-    return Question("physical-plausibility", None, _json({"verdict": verdict, "explanation": why}), why)
+    return Question("physical-plausibility", None, json.dumps({"verdict": verdict, "explanation": why}), why)
 
 
 def box_of(scene: Scene, body: Body) -> list[int]:
@@ -212,5 +211,6 @@ def _clock(seconds: float) -> str:
     return f"{hundredths // 6000:02d}:{hundredths % 6000 / 100:05.2f}"
 
 
-def _json(value: Iterable[object]) -> str:
-    return json.dumps(value)
+def _reply(answer: str) -> str:
+    """The answer to a question that asks for no action."""
+    return json.dumps({"answer": answer, "actions": []})

@@ -9,7 +9,6 @@ from numpy.random import Generator
 from examples.tiny_world.chance import one_of
 from examples.tiny_world.facts import Column, Facts, MotionKind, Path, Row, ShapeFacts, column_of, row_of
 from examples.tiny_world.motion import Event, EventKind
-from examples.tiny_world.scene import Direction
 from examples.tiny_world.shapes import Size
 
 SIZE_WORDS = {Size.SMALL: ("small", "little"), Size.LARGE: ("large", "big")}
@@ -34,6 +33,11 @@ class Detail:
 
 
 ALL = Detail()
+
+
+def with_article(words: str) -> str:
+    """The words with `a` or `an` before them."""
+    return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
 
 
 def place_words(shape: ShapeFacts, aspect: float) -> str:
@@ -106,9 +110,7 @@ _IT_IS = ("the ground is", "the background is")
 def _named(shape: ShapeFacts, aspect: float, rng: Generator, detail: Detail) -> str:
     size = f"{one_of(rng, SIZE_WORDS[shape.size])} " if detail.size else ""
     place = f" {place_words(shape, aspect)}" if detail.place else ""
-    words = f"{size}{shape.name}"
-    article = "an" if words[0] in "aeiou" else "a"
-    return f"{article} {words}{place}"
+    return f"{with_article(f'{size}{shape.name}')}{place}"
 
 
 def _deed(facts: Facts, index: int, rng: Generator, detail: Detail) -> str:
@@ -127,12 +129,8 @@ def _deed(facts: Facts, index: int, rng: Generator, detail: Detail) -> str:
         hits = one_of(rng, ("bounces off", "hits"))
         return f"{verb}{how} {path.direction}, {hits} the {event.wall} edge and moves {path.direction_after}"
     other = facts.shapes[1 - index].name
-    ends = "stops" if path.direction_after is None else f"bounces back {_after(path.direction_after)}"
+    ends = "stops" if path.direction_after is None else f"bounces back {path.direction_after}"
     return f"{verb}{how} {path.direction}, bumps into the {other} and {ends}"
-
-
-def _after(direction: Direction) -> str:
-    return str(direction)
 
 
 def _capital(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from functools import cache
 from typing import Any
 
@@ -32,7 +33,7 @@ def short_caption(facts: Facts, clip: ClipFormat, rng: Generator, sounds: bool =
 
 
 def full_caption(facts: Facts, clip: ClipFormat, rng: Generator, sounds: bool = True) -> Caption:
-    """All fields of the form that the Reasoner fills in when it upsamples a prompt; those with nothing to say are empty.
+    """All fields of the form that the Reasoner fills in when it upsamples; those with nothing to say are empty.
 
     Arguments as in `short_caption`.
     """
@@ -70,7 +71,7 @@ def _written(facts: Facts, clip: ClipFormat, rng: Generator, sounds: bool) -> Ca
 def _subject(facts: Facts, shape: ShapeFacts, rng: Generator, is_image: bool) -> Caption:
     subject: Caption = {
         "description": f"A {shape.size} {shape.name}.",
-        "location": place_words(shape, facts.aspect).removeprefix("at the ").removeprefix("on the "),
+        "location": place_words(shape, facts.aspect).rpartition("the ")[2],
         "relative_size": str(shape.size),
     }
     if not is_image:
@@ -80,7 +81,7 @@ def _subject(facts: Facts, shape: ShapeFacts, rng: Generator, is_image: bool) ->
 
 def _deeds(facts: Facts, clip: ClipFormat, rng: Generator) -> list[tuple[str, str]]:
     """What happens and when, `M:SS-M:SS`; whole seconds, as in published captions."""
-    whole = f"0:00-{_clock(clip.frames / clip.fps)}"
+    whole = f"0:00-{_clock(math.ceil(clip.frames / clip.fps))}"
     if not facts.events:
         return [(whole, f"the {shape.name} {motion_words(shape.path, rng)}") for shape in facts.shapes]
     return [

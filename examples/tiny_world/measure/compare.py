@@ -7,9 +7,12 @@ from dataclasses import dataclass
 
 from examples.tiny_world.facts import Facts, ShapeFacts
 from examples.tiny_world.measure.clip import Seen, SeenShape
+from examples.tiny_world.sound import PITCH_CLASSES
 
 NEAR = 0.1
 """How far a shape may be from where it should be, in heights."""
+IN_TIME = 0.1
+"""How far the beginning of a tone may be from when it should be, in seconds."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,29 @@ def compare(facts: Facts, seen: Seen) -> ClipCheck:
     matched = [found or (left.pop(0) if left else None) for found in pairs]
     checks = tuple(_check(shape, found) for shape, found in zip(facts.shapes, matched, strict=True))
     return ClipCheck(checks, seen.count == len(facts.shapes), seen.ground == facts.ground)
+
+
+def expected_onset(facts: Facts, seen: Seen) -> float:
+    """When the tone of a clip should begin by what the clip shows, in seconds.
+
+    A prompt says that a shape bounces, not when. So it is when the first shape that moves is seen to turn, stop or
+    start, if by the facts one does.
+    """
+    if not facts.events:
+        return 0.0
+    shape = seen.of_colour(facts.shapes[facts.events[0].body].colour)
+    bend = None if shape is None or shape.motion is None else shape.motion.bend
+    return facts.events[0].seconds if bend is None else bend
+
+
+def is_pitch_right(facts: Facts, seen: Seen) -> bool:
+    """Whether the tone is that of the first shape's colour."""
+    return seen.tone is not None and seen.tone.pitch_class == PITCH_CLASSES[facts.shapes[0].colour]
+
+
+def is_onset_right(facts: Facts, seen: Seen) -> bool:
+    """Whether the tone begins when it should by what the clip shows."""
+    return seen.tone is not None and abs(seen.tone.onset - expected_onset(facts, seen)) <= IN_TIME
 
 
 def _check(shape: ShapeFacts, found: SeenShape | None) -> ShapeCheck:
