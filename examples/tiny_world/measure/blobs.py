@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -85,12 +86,18 @@ def find_blobs(picture: Picture, ground: tuple[float, float, float]) -> list[Blo
     pixels = picture.astype(np.float32)
     height = picture.shape[0]
     kernel = np.ones((max(3, round(THINNEST * height)),) * 2, np.uint8)
-    blobs = []
-    for core in _cores(pixels, ground, kernel):
+    blobs: list[Blob] = []
+    # A spot of another colour on a shape has the smaller core.
+    for core in sorted(_cores(pixels, ground, kernel), key=lambda core: -int(core.sum())):
         blob = _grown(pixels, core, np.array(ground, np.float32), kernel)
-        if blob.area >= LEAST_AREA:
+        if blob.area >= LEAST_AREA and not any(_is_on(blob, other) for other in blobs):
             blobs.append(blob)
     return sorted(blobs, key=lambda blob: -blob.area)
+
+
+def _is_on(spot: Blob, other: Blob) -> bool:
+    """Whether a blob lies on another: two shapes never have their centres so near to each other."""
+    return math.hypot(spot.x - other.x, spot.y - other.y) < other.radius
 
 
 def _cores(pixels: Pixels, ground: tuple[float, float, float], kernel: Picture) -> list[NDArray[np.bool_]]:

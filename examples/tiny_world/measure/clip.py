@@ -53,7 +53,7 @@ class Seen:
 
     Attributes:
         shapes: one for each colour that is seen in half of the frames or more, the largest first.
-        count: how many shapes a frame has; the median.
+        count: how many shapes the frames have, of the colours of `shapes`: several may share one.
         ground: its colour.
         ground_confidence: 0 to 1.
         tone: what is heard; None without sound or in silence.
@@ -83,10 +83,12 @@ def read_clip(frames: NDArray[np.uint8], fps: float, sound: NDArray[np.float32] 
     colours = {blob.colour for found in blobs for blob in found}
     tracks = [_track(blobs, colour) for colour in sorted(colours)]
     shapes = [_shape(track, fps) for track in tracks if sum(blob is not None for blob in track) * 2 >= len(frames)]
+    seen = {shape.colour for shape in shapes}
+    counts = [[sum(blob.colour == colour for blob in found) for found in blobs] for colour in seen]
     name, confidence = ground_name(ground)
     return Seen(
         shapes=tuple(sorted(shapes, key=lambda shape: -shape.radius)),
-        count=round(float(np.median([len(found) for found in blobs]))),
+        count=sum(round(float(np.median(numbers))) for numbers in counts),
         ground=name,
         ground_confidence=confidence,
         tone=None if sound is None else read_tone(sound),
