@@ -30,7 +30,7 @@ from examples.tiny_world.questions import REASONER_FORMAT, Question, questions_a
 from examples.tiny_world.render import render
 from examples.tiny_world.scene import ClipFormat, FlawKind, Scene
 
-KINDS = {
+KINDS: dict[str, type] = {
     "caption": Caption,
     "temporal-localization": Spans,
     "embodied-reasoning": Actions,

@@ -22,7 +22,8 @@ def test_a_direction_is_found_again_by_its_vector(direction: Direction) -> None:
 
 
 def test_down_means_a_larger_y() -> None:
-    assert Direction.DOWN.vector == (0, 1) and Direction.UP_LEFT is Direction.of(-1, -1)
+    assert Direction.DOWN.vector == pytest.approx((0, 1))
+    assert Direction.of(-1, -1) is Direction.UP_LEFT
 
 
 @pytest.mark.parametrize("speed", Speed)

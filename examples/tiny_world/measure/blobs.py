@@ -124,7 +124,7 @@ def _cores(pixels: Pixels, ground: tuple[float, float, float], kernel: Picture) 
 def _grown(pixels: Pixels, core: NDArray[np.bool_], ground: NDArray[np.float32], kernel: Picture) -> Blob:
     """The whole shape around a core: a pixel at its edge belongs to it as far as its colour says."""
     height, margin = pixels.shape[0], kernel.shape[0]
-    rows, columns = _window(core.any(axis=1), margin), _window(core.any(axis=0), margin)
+    rows, columns = (_window(np.flatnonzero(core.any(axis=axis)), margin, core.shape[1 - axis]) for axis in (1, 0))
     near, inner = pixels[rows, columns] - ground, core[rows, columns]
     colour = np.median(pixels[rows, columns][inner], axis=0)
     line = colour - ground
@@ -142,7 +142,6 @@ def _grown(pixels: Pixels, core: NDArray[np.bool_], ground: NDArray[np.float32],
     return Blob(*nearest(colour, COLOURS), x, y, total / height**2, part)
 
 
-def _window(filled: NDArray[np.bool_], margin: int) -> slice:
-    """The part of a side that is filled, with a margin, inside of the picture."""
-    first, last = np.flatnonzero(filled)[[0, -1]].tolist()
-    return slice(max(first - margin, 0), min(last + margin + 1, len(filled)))
+def _window(filled: NDArray[np.intp], margin: int, length: int) -> slice:
+    """From the first filled row or column to the last, with a margin, inside of the picture."""
+    return slice(max(int(filled[0]) - margin, 0), min(int(filled[-1]) + margin + 1, length))

@@ -62,4 +62,5 @@ def test_the_ground_is_read_although_shapes_touch_the_border() -> None:
 def test_a_colour_between_two_is_uncertain() -> None:
     between = (np.array(COLOURS["red"], float) + np.array(COLOURS["orange"])) / 2
     assert nearest(between, COLOURS)[1] < 0.05
-    assert nearest(np.array(COLOURS["red"], float), COLOURS) == ("red", pytest.approx(1.0))
+    name, confidence = nearest(np.array(COLOURS["red"], float), COLOURS)
+    assert name == "red" and confidence == pytest.approx(1.0)
