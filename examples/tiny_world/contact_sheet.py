@@ -12,16 +12,16 @@ import numpy as np
 from PIL import Image
 
 from cosmos3_core.workflows.drawing import stacked, text_panel
-from examples.tiny_world.draw_scenes import DEFAULT_FORMAT, Topic, draw_scene
-from examples.tiny_world.episodes import policy_episode
-from examples.tiny_world.expert import Verb
-from examples.tiny_world.facts import facts_of
-from examples.tiny_world.flaws import draw_flawed
-from examples.tiny_world.questions import plausibility
-from examples.tiny_world.render import Frames, render
-from examples.tiny_world.scene import FlawKind
-from examples.tiny_world.sentences import Detail, sentence
+from examples.tiny_world.agent.episodes import policy_episode
+from examples.tiny_world.agent.expert import Verb
+from examples.tiny_world.scenes.draw import DEFAULT_FORMAT, Topic, draw_scene
+from examples.tiny_world.scenes.facts import facts_of
+from examples.tiny_world.scenes.flaws import draw_flawed
+from examples.tiny_world.scenes.render import Frames, render
+from examples.tiny_world.scenes.scene import FlawKind
 from examples.tiny_world.splits import held_out_rng
+from examples.tiny_world.texts.questions import plausibility
+from examples.tiny_world.texts.sentences import Detail, sentence
 
 SHORT = Detail(size=True, place=False, speed=False)
 SHOWN = 5

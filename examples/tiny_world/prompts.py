@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cosmos3_core.modes import Mode
-from examples.tiny_world.draw_scenes import DEFAULT_FORMAT, Topic, draw_scene
-from examples.tiny_world.facts import Facts, facts_of
-from examples.tiny_world.scene import ClipFormat, Scene
-from examples.tiny_world.sentences import Detail, sentence
+from examples.tiny_world.scenes.draw import DEFAULT_FORMAT, Topic, draw_scene
+from examples.tiny_world.scenes.facts import Facts, facts_of
+from examples.tiny_world.scenes.scene import ClipFormat, Scene
 from examples.tiny_world.splits import held_out_rng
-from examples.tiny_world.structured import as_text, short_caption
+from examples.tiny_world.texts.sentences import Detail, sentence
+from examples.tiny_world.texts.structured import as_text, short_caption
 
 COUNT = 200
 _KINDS = (

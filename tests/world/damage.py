@@ -12,8 +12,8 @@ from numpy.random import Generator
 from cosmos3_core.media.clips import decode_video
 from cosmos3_core.media.mp4 import encode_mp4
 from cosmos3_core.media.sound import decode_audio
-from examples.tiny_world.clips import Clip
-from examples.tiny_world.render import Frames
+from examples.tiny_world.scenes.clips import Clip
+from examples.tiny_world.scenes.render import Frames
 
 BLUR, NOISE, HISS, CRF = 1.2, 10.0, 0.02, 23
 """Standard deviation of the blur in pixels, of the noise in grey levels and in the sound; x264's quality."""

@@ -7,9 +7,9 @@ from functools import cache
 
 from cosmos3_core.modes import Mode
 from cosmos3_core.prompt import parse_structured
-from examples.tiny_world.facts import MotionKind, facts_of
-from examples.tiny_world.palette import COLOURS
 from examples.tiny_world.prompts import COUNT, HeldOut, held_out_prompts
+from examples.tiny_world.scenes.facts import MotionKind, facts_of
+from examples.tiny_world.scenes.palette import COLOURS
 
 
 @cache

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from examples.tiny_world.palette import COLOURS, GRIPPER, GROUNDS, RIM
-from examples.tiny_world.shapes import Size
+from examples.tiny_world.scenes.palette import COLOURS, GRIPPER, GROUNDS, RIM
+from examples.tiny_world.scenes.shapes import Size
 
 Picture = NDArray[np.uint8]
 """RGB `[height, width, 3]`."""

@@ -12,7 +12,7 @@ from examples.tiny_world.measure.blobs import Blob, find_blobs, ground_name, gro
 from examples.tiny_world.measure.kinds import best_kind, fits
 from examples.tiny_world.measure.paths import PathReading, read_path
 from examples.tiny_world.measure.tones import ToneReading, read_tone
-from examples.tiny_world.shapes import ShapeKind, Size
+from examples.tiny_world.scenes.shapes import ShapeKind, Size
 
 FIRST_FRAMES = 5
 """A shape is told by at most so many frames, spread over the clip."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from examples.tiny_world.facts import Facts, ShapeFacts
 from examples.tiny_world.measure.clip import Seen, SeenShape
-from examples.tiny_world.sound import PITCH_CLASSES
+from examples.tiny_world.scenes.facts import Facts, ShapeFacts
+from examples.tiny_world.scenes.sound import PITCH_CLASSES
 
 NEAR = 0.1
 """How far a shape may be from where it should be, in heights."""

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from examples.tiny_world.render import GRIPPER_RADIUS, RIM_WIDTH
+from examples.tiny_world.scenes.render import GRIPPER_RADIUS, RIM_WIDTH
 
 WHITE_FROM, WHITE_TO = 150.0, 230.0
 """Darkest channel at which a pixel begins to count as white, and from which it does so fully."""

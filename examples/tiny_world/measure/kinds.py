@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from examples.tiny_world.measure.blobs import Blob
-from examples.tiny_world.render import coverage
-from examples.tiny_world.shapes import ShapeKind, outline
+from examples.tiny_world.scenes.render import coverage
+from examples.tiny_world.scenes.shapes import ShapeKind, outline
 
 
 def fits(blob: Blob) -> NDArray[np.float64]:

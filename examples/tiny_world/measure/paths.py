@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from examples.tiny_world.facts import Path
+from examples.tiny_world.scenes.facts import Path
 
 LEAST_TRAVEL = 0.04
 """What moves less counts as still, in heights."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from examples.tiny_world.scene import SAMPLING_RATE
-from examples.tiny_world.sound import LOWEST_C
+from examples.tiny_world.scenes.scene import SAMPLING_RATE
+from examples.tiny_world.scenes.sound import LOWEST_C
 
 SILENCE = 0.01
 """Loudness (root of the mean square) below which nothing counts as heard."""

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from examples.tiny_world.measure.blobs import find_blobs, ground_name, ground_of, nearest
-from examples.tiny_world.palette import COLOURS, GROUNDS
-from examples.tiny_world.render import Painted, draw, gripper_at, shape_at
-from examples.tiny_world.shapes import ShapeKind
+from examples.tiny_world.scenes.palette import COLOURS, GROUNDS
+from examples.tiny_world.scenes.render import Painted, draw, gripper_at, shape_at
+from examples.tiny_world.scenes.shapes import ShapeKind
 from tests.world.damage import blurred
 
 

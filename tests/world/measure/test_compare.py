@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from examples.tiny_world.clips import Clip, clip_of
-from examples.tiny_world.draw_scenes import Topic, draw_scene
 from examples.tiny_world.measure.clip import read_clip
 from examples.tiny_world.measure.compare import compare, expected_onset, is_onset_right, is_pitch_right
-from examples.tiny_world.scene import Body, ClipFormat, Scene
-from examples.tiny_world.shapes import ShapeKind, Size
-from examples.tiny_world.sound import tone
+from examples.tiny_world.scenes.clips import Clip, clip_of
+from examples.tiny_world.scenes.draw import Topic, draw_scene
+from examples.tiny_world.scenes.scene import Body, ClipFormat, Scene
+from examples.tiny_world.scenes.shapes import ShapeKind, Size
+from examples.tiny_world.scenes.sound import tone
 
 BODY = Body(ShapeKind.CIRCLE, "red", Size.SMALL, 0.4, 0.5, vx=0.5)
 OTHER = Body(ShapeKind.SQUARE, "blue", Size.LARGE, 1.2, 0.5)

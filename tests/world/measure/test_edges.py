@@ -7,9 +7,9 @@ import pytest
 
 from cosmos3_core.codecs.control import computed
 from cosmos3_core.controls import Control, ControlKind
-from examples.tiny_world.draw_scenes import Topic, draw_scene
 from examples.tiny_world.measure.edges import edge_masks, edge_overlap
-from examples.tiny_world.render import render
+from examples.tiny_world.scenes.draw import Topic, draw_scene
+from examples.tiny_world.scenes.render import render
 from tests.world.damage import blurred
 
 

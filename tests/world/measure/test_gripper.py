@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from examples.tiny_world.episodes import dynamics_episode
+from examples.tiny_world.agent.episodes import dynamics_episode
 from examples.tiny_world.measure.gripper import gripper_path, path_error
-from examples.tiny_world.palette import COLOURS, GROUNDS
-from examples.tiny_world.render import draw, gripper_at, shape_at
-from examples.tiny_world.scene import ClipFormat
-from examples.tiny_world.shapes import ShapeKind
+from examples.tiny_world.scenes.palette import COLOURS, GROUNDS
+from examples.tiny_world.scenes.render import draw, gripper_at, shape_at
+from examples.tiny_world.scenes.scene import ClipFormat
+from examples.tiny_world.scenes.shapes import ShapeKind
 from tests.world.damage import blurred, noisy
 
 

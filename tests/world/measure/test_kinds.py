@@ -7,9 +7,9 @@ import pytest
 
 from examples.tiny_world.measure.blobs import find_blobs, ground_of
 from examples.tiny_world.measure.kinds import best_kind, fits
-from examples.tiny_world.palette import COLOURS, GROUNDS
-from examples.tiny_world.render import draw, shape_at
-from examples.tiny_world.shapes import ShapeKind, Size
+from examples.tiny_world.scenes.palette import COLOURS, GROUNDS
+from examples.tiny_world.scenes.render import draw, shape_at
+from examples.tiny_world.scenes.shapes import ShapeKind, Size
 from tests.world.damage import blurred
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from examples.tiny_world.facts import MotionKind
 from examples.tiny_world.measure.paths import read_path
-from examples.tiny_world.scene import Direction, Speed
+from examples.tiny_world.scenes.facts import MotionKind
+from examples.tiny_world.scenes.scene import Direction, Speed
 
 FPS = 12.0
 TIMES = np.arange(9) / FPS

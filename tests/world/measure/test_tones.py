@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from examples.tiny_world.measure.tones import read_tone
-from examples.tiny_world.sound import frequency, tone
+from examples.tiny_world.scenes.sound import frequency, tone
 
 
 @pytest.mark.parametrize("pitch_class", range(12))
