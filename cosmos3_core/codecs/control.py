@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cosmos3_core.codecs.pixels import Frames
 from cosmos3_core.controls import Control, ControlKind, Strength
 
 Frame = NDArray[np.uint8]
+Frames = NDArray[np.uint8]
 
 CANNY_THRESHOLDS: dict[Strength, tuple[int, int]] = {
     Strength.NONE: (20, 50),

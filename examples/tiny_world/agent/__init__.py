@@ -1,0 +1,1 @@
+"""A gripper that an agent moves, tasks for it, and an expert that does them."""

@@ -1,0 +1,1 @@
+"""What is said about scenes: captions, negative prompts, questions with their answers."""
