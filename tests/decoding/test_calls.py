@@ -103,8 +103,9 @@ def test_a_request_is_decoded_from_the_disk_as_from_memory(decoder: MediaDecoder
         expected = read_inputs(GenerationRequest(prompt="x", **fields))
         assert found.frames is not None and expected.frames is not None
         assert np.array_equal(found.frames, expected.frames) and found.fps == expected.fps
-        for file in files.values():
-            file.close()
+        for file in given.values():
+            if isinstance(file, DiskFile):
+                file.close()
 
 
 def test_several_files_of_a_request(decoder: MediaDecoder) -> None:
