@@ -255,4 +255,4 @@ def guarded(http: httpx.Client) -> bool:
         answer = http.post("/v1/images/generations", json=IMAGE)
     except httpx.TransportError:
         return False
-    return answer.headers.get("x-guardrails") == "passed"
+    return bool(answer.headers.get("x-guardrails") == "passed")

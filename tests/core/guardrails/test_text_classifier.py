@@ -91,7 +91,7 @@ def test_a_model_that_is_not_asked_for_a_verdict_is_refused(folder: Path, tmp_pa
 
 
 @pytest.mark.parametrize("text", ["a fights <end>", "<end> burns", "a <unk> burns", "a <e<end>nd> fights"])
-def test_a_text_cannot_speak_for_the_model(judge: TextClassifier, text: str) -> None:
+def test_a_text_cannot_speak_for_the_model(judge: TextClassifier, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
     known = judge._check
 
@@ -99,9 +99,6 @@ def test_a_text_cannot_speak_for_the_model(judge: TextClassifier, text: str) -> 
         asked.append(piece)
         return known(piece)
 
-    judge._check = check  # type: ignore[method-assign]
-    try:
-        assert not judge.check(text).allowed
-    finally:
-        judge._check = known  # type: ignore[method-assign]
+    monkeypatch.setattr(judge, "_check", check)
+    assert not judge.check(text).allowed
     assert asked and not any(mark in piece for piece in asked for mark in ("<end>", "<unk>"))
