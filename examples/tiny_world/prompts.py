@@ -46,6 +46,14 @@ class HeldOut:
     scene: Scene
     facts: Facts
 
+    @property
+    def stated(self) -> tuple[str, ...]:
+        """What the prompt states of each shape, as the fields of `measure.compare.ShapeCheck`."""
+        stated = {"colour": True, "kind": True, "size": self.detail.size, "place": self.detail.place}
+        motion = not self.mode.is_image
+        stated |= {"motion": motion, "direction": motion, "speed": motion and self.detail.speed}
+        return tuple(name for name, holds in stated.items() if holds)
+
 
 def held_out_prompts(count: int = COUNT, clip: ClipFormat = DEFAULT_FORMAT) -> list[HeldOut]:
     """The first of the held-out prompts.

@@ -7,7 +7,10 @@ from functools import cache
 
 from cosmos3_core.modes import Mode
 from cosmos3_core.prompt import parse_structured
+from examples.tiny_world.measure.clip import read_clip
+from examples.tiny_world.measure.compare import compare
 from examples.tiny_world.prompts import COUNT, HeldOut, held_out_prompts
+from examples.tiny_world.scenes.clips import clip_of
 from examples.tiny_world.scenes.facts import MotionKind, facts_of
 from examples.tiny_world.scenes.palette import COLOURS
 
@@ -36,6 +39,15 @@ def test_texts_state_their_facts_and_half_are_structured() -> None:
     for prompt in _prompts():
         assert prompt.facts == facts_of(prompt.scene)
         assert all(shape.name in prompt.text for shape in prompt.facts.shapes) and prompt.facts.ground in prompt.text
+
+
+def test_what_is_stated_can_be_checked_on_the_prompts_own_clips() -> None:
+    for prompt in _prompts()[:16]:
+        clip = clip_of(prompt.scene)
+        assert compare(prompt.facts, read_clip(clip.frames, prompt.scene.format.fps)).all(*prompt.stated)
+        assert ("motion" in prompt.stated) == (prompt.mode is Mode.TEXT_TO_VIDEO)
+        said = any(word in prompt.text for word in ("small", "little", "large", "big"))
+        assert ("size" in prompt.stated) == said
 
 
 def test_the_first_ones_are_the_same_as_of_a_longer_list() -> None:

@@ -23,6 +23,7 @@ def test_a_flaw_is_seen(kind: FlawKind) -> None:
         assert scene.flaw is not None and scene.flaw.kind is kind
         flawed, right = render(scene), render(replace(scene, flaw=None))
         first = scene.flaw.seconds * scene.format.fps
+        assert 0 < first <= scene.format.frames - 3
         differs = [bool((one != other).any()) for one, other in zip(flawed, right, strict=True)]
         assert not any(differs[: int(first)]) and all(differs[int(first) + 2 :])
 
