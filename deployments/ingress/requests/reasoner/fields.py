@@ -6,8 +6,9 @@ from typing import Any
 
 from deployments.ingress.errors import ApiError
 from deployments.ingress.requests.body import json_type
-from deployments.ingress.requests.coercions import is_absent, is_harmless, text
+from deployments.ingress.requests.coercions import is_absent, is_harmless
 from deployments.ingress.requests.fields import CONTAINERS, MERGED
+from deployments.ingress.requests.reasoner.encodable import check_encodable
 
 MAX_CHOICES = 16
 GUIDED = ("guided_json", "guided_regex", "guided_choice", "guided_grammar", "guided_decoding_backend")
@@ -34,16 +35,12 @@ REFUSED = {
 
 
 def check_fields(body: dict[str, Any]) -> None:
-    """Refuse what controls more than a request's own sampling, and text that vLLM fails on.
+    """Refuse what controls more than a request's own sampling.
 
     Raises:
         ApiError: 400, with the name of the field.
     """
-    for field, value in body.items():
-        try:
-            _check_text([field, value])
-        except ValueError as error:
-            raise ApiError(400, f"{field} {error}", param=field) from None
+    check_encodable(body)
     for field, reason in REFUSED.items():
         if body.get(field) is not None:
             raise ApiError(400, f"{field} {reason}", param=field)
@@ -56,20 +53,6 @@ def check_fields(body: dict[str, Any]) -> None:
         choices = body.get(field)
         if choices is not None and not (type(choices) is int and 1 <= choices <= MAX_CHOICES):
             raise ApiError(400, f"{field} must be a whole number from 1 to {MAX_CHOICES}", param=field)
-
-
-def _check_text(value: Any) -> None:
-    match value:
-        case str():
-            if not value.isascii():
-                text(value)
-        case list():
-            for entry in value:
-                _check_text(entry)
-        case dict():
-            for name, entry in value.items():
-                _check_text(name)
-                _check_text(entry)
 
 
 def _check_output(body: dict[str, Any]) -> None:
