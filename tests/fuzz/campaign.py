@@ -6,7 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,7 +39,6 @@ class Campaign:
     answers: Counter[int] = field(default_factory=Counter)
     faulty: list[Outcome] = field(default_factory=list)
     slowest: float = 0.0
-    _reported: float = 0.0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self, count: int, seconds: float) -> None:
@@ -48,18 +47,13 @@ class Campaign:
         numbers = iter(range(count))
         with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
             workers = [pool.submit(self._work, numbers, begun + seconds) for _ in range(SIDE_BY_SIDE)]
-            while not all(worker.done() for worker in workers):
-                threading.Event().wait(min(REPORT_EVERY_S, 1.0))
+            while wait(workers, timeout=REPORT_EVERY_S).not_done:
                 self._report(time.monotonic() - begun)
-            for worker in workers:
-                worker.result()
-        self._reported = 0.0
         self._report(time.monotonic() - begun)
+        for worker in workers:
+            worker.result()
 
     def _report(self, after: float) -> None:
-        if self._reported and after < self._reported + REPORT_EVERY_S:
-            return
-        self._reported = after
         sent = self.answers.total()
         print(
             f"{after:6.0f} s: {sent} requests, {sent / max(after, 1):.0f} a second, {len(self.faulty)} wrong; "

@@ -7,11 +7,12 @@ from typing import Any
 from cosmos3_core.errors import RequestError
 from deployments.ingress.errors import ApiError, bad_field
 from deployments.ingress.requests.body import json_type
-from deployments.ingress.requests.coercions import is_absent, is_harmless, text
+from deployments.ingress.requests.coercions import is_absent, is_harmless
 from deployments.ingress.requests.fields import CONTAINERS, MERGED
 from deployments.ingress.requests.foreign_fields import asks_for_nothing
 from deployments.ingress.requests.reasoner.bounds import check_bounds
 from deployments.ingress.requests.reasoner.constraints import check_constraints
+from deployments.ingress.requests.reasoner.encodable import check_encodable
 
 MAX_CHOICES = 16
 GUIDED = ("guided_json", "guided_regex", "guided_choice", "guided_grammar", "guided_decoding_backend")
@@ -43,11 +44,7 @@ def check_fields(body: dict[str, Any]) -> None:
     Raises:
         ApiError: 400, with the name of the field.
     """
-    for field, value in body.items():
-        try:
-            _check_text([field, value])
-        except ValueError as error:
-            raise ApiError(400, f"{field} {error}", param=field) from None
+    check_encodable(body)
     try:
         check_bounds(body)
         check_constraints(body)
@@ -65,20 +62,6 @@ def check_fields(body: dict[str, Any]) -> None:
         choices = body.get(field)
         if choices is not None and not (type(choices) is int and 1 <= choices <= MAX_CHOICES):
             raise ApiError(400, f"{field} must be a whole number from 1 to {MAX_CHOICES}", param=field)
-
-
-def _check_text(value: Any) -> None:
-    match value:
-        case str():
-            if not value.isascii():
-                text(value)
-        case list():
-            for entry in value:
-                _check_text(entry)
-        case dict():
-            for name, entry in value.items():
-                _check_text(name)
-                _check_text(entry)
 
 
 def _check_output(body: dict[str, Any]) -> None:

@@ -41,27 +41,6 @@ def test_nothing_asks_for_nothing(field: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "fields",
-    [
-        {"stop": "a\ud800"},
-        {"stop": ["é", "\udfff"]},
-        {"user": "\ud83d"},
-        {"tools": [{"function": {"parameters": {"\ud800": 1}}}]},
-        {"structured_outputs": {"choice": ["\udc00"]}},
-        {"\ud800": 1},
-    ],
-)
-def test_text_that_utf8_cannot_encode_is_refused_wherever_it_is(fields: dict[str, Any]) -> None:
-    """vLLM fails on it in places, such as `stop`."""
-    error = refused(fields)
-    assert error.param == next(iter(fields)) and "lone surrogates" in error.message
-    for read, body in ((read_completion, {"prompt": "x"}), (read_responses, {"input": "x"})):
-        with pytest.raises(ApiError, match="lone surrogates"):
-            read({**body, **fields})
-    assert read_chat(MESSAGES | {"stop": ["é🦾", "\x00"]}).body["stop"] == ["é🦾", "\x00"]
-
-
-@pytest.mark.parametrize(
     ("fields", "param"),
     [
         ({"modalities": ["image"]}, "modalities"),
