@@ -14,7 +14,7 @@ import socket
 import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cache, partial
@@ -147,7 +147,7 @@ async def _looked_up(host: str, port: int) -> list[tuple[Any, ...]]:
     # Counted until its thread is free, which is when the resolver gives up and not when nobody waits any more.
     _LOOKUPS[domain] += 1
     loop = asyncio.get_running_loop()
-    future = _RESOLVERS.submit(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+    future: Future[Any] = _RESOLVERS.submit(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
     future.add_done_callback(lambda _: _call_in(loop, partial(_end_lookup, domain)))
     return list(await asyncio.wrap_future(future))
 

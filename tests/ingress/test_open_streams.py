@@ -37,7 +37,7 @@ def test_no_more_streams_than_there_are_places() -> None:
             streams.check("c")
         for answer in (*first, second):
             sent: list[Message] = []
-            await answer({"type": "http"}, asyncio.Event().wait, _keeping(sent))  # type: ignore[arg-type]
+            await answer({"type": "http", "method": "GET"}, asyncio.Event().wait, _keeping(sent))  # type: ignore[arg-type]
             assert len([message for message in sent if message.get("body")]) >= 3
         assert streams.number == 0
         streams.check("a")
@@ -55,7 +55,7 @@ def test_a_client_that_does_not_read_is_given_up() -> None:
                 await asyncio.Event().wait()
 
         with pytest.raises(BaseException):  # noqa: B017  # the library has an exception of its own for it
-            await answer({"type": "http"}, asyncio.Event().wait, never)  # type: ignore[arg-type]
+            await answer({"type": "http", "method": "GET"}, asyncio.Event().wait, never)  # type: ignore[arg-type]
         assert streams.number == 0
 
     asyncio.run(asyncio.wait_for(test(), 30))
