@@ -12,11 +12,13 @@ import ipaddress
 import re
 import socket
 import ssl
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cache, partial
+from typing import Any
 from urllib.parse import SplitResult, quote, urlsplit
 
 import httpx
@@ -42,6 +44,11 @@ _DOCUMENTATION = ipaddress.IPv6Network("3fff::/20")  # Unknown to `ipaddress` of
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 # Its own threads: a client's slow name server must not block the threads that the rest of the process waits for.
 _RESOLVERS = ThreadPoolExecutor(32, thread_name_prefix="resolver")
+RESOLVE_SECONDS = 10.0
+MAX_LOOKUPS_OF_DOMAIN = 4
+"""Threads that names of one domain take: its name server decides how long."""
+_LOOKUPS: Counter[str] = Counter()
+_PAUSE_S = 0.02
 
 
 class Unreachable(CosmosError):
@@ -122,11 +129,41 @@ async def resolve(host: str, port: int) -> list[str]:
     """The addresses of a host, the preferred one first.
 
     Raises:
-        OSError: it has none.
+        OSError: it has none, or they were not found in time.
     """
-    loop = asyncio.get_running_loop()
-    found = await loop.run_in_executor(_RESOLVERS, lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+    try:
+        async with asyncio.timeout(RESOLVE_SECONDS):
+            found = await _looked_up(host, port)
+    except TimeoutError:
+        raise OSError(f"no address within {RESOLVE_SECONDS:g} s") from None
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
+
+
+async def _looked_up(host: str, port: int) -> list[tuple[Any, ...]]:
+    """What the system's resolver says of a host, in a thread of its own, of which no domain's names take many."""
+    domain = ".".join(host.removesuffix(".").split(".")[-2:])
+    while _LOOKUPS[domain] >= MAX_LOOKUPS_OF_DOMAIN:
+        await asyncio.sleep(_PAUSE_S)
+    # Counted until its thread is free, which is when the resolver gives up and not when nobody waits any more.
+    _LOOKUPS[domain] += 1
+    loop = asyncio.get_running_loop()
+    future: Future[Any] = _RESOLVERS.submit(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+    future.add_done_callback(lambda _: _call_in(loop, partial(_end_lookup, domain)))
+    return list(await asyncio.wrap_future(future))
+
+
+def _end_lookup(domain: str) -> None:
+    _LOOKUPS[domain] -= 1
+    if not _LOOKUPS[domain]:
+        del _LOOKUPS[domain]
+
+
+def _call_in(loop: asyncio.AbstractEventLoop, function: Callable[[], None]) -> None:
+    try:
+        loop.call_soon_threadsafe(function)
+    except RuntimeError:
+        # The loop has ended, and nothing counts any more.
+        function()
 
 
 @asynccontextmanager

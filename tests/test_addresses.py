@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import shutil
 import socket
 import ssl
 import subprocess
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -419,3 +421,36 @@ def test_an_unknown_certificate_is_refused(certificate: tuple[Path, Path], monke
         assert not receiver.received
 
     run(test())
+
+
+def test_names_of_one_domain_do_not_take_all_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    release = threading.Event()
+
+    def slow(host: str, port: int, **_: Any) -> list[Any]:
+        if host.endswith("slow.example"):
+            release.wait(20)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.1", port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    monkeypatch.setattr(addresses, "RESOLVE_SECONDS", 2.0)
+
+    async def test() -> None:
+        hanging = [asyncio.create_task(addresses.resolve(f"n{number}.slow.example", 80)) for number in range(100)]
+        await asyncio.sleep(0.1)
+        assert addresses._LOOKUPS["slow.example"] == addresses.MAX_LOOKUPS_OF_DOMAIN
+        async with asyncio.timeout(1):
+            assert await addresses.resolve("quick.example.org", 80) == ["192.0.2.1"]
+        found = await asyncio.gather(*hanging, return_exceptions=True)
+        assert all(isinstance(each, OSError) for each in found)
+        # The threads are still held, and are counted until they are not.
+        assert addresses._LOOKUPS["slow.example"] == addresses.MAX_LOOKUPS_OF_DOMAIN
+        release.set()
+        async with asyncio.timeout(5):
+            while addresses._LOOKUPS:
+                await asyncio.sleep(0.01)
+            assert await addresses.resolve("n.slow.example", 80) == ["192.0.2.1"]
+
+    try:
+        asyncio.run(asyncio.wait_for(test(), 30))
+    finally:
+        release.set()

@@ -52,7 +52,7 @@ class OpenStreams:
             ApiError: 429, as `check`.
         """
         self.check(api_key)
-        return _Counted(self._open, api_key, events, ping=self.settings.ping_s, send_timeout=self.settings.stall_s)
+        return _Counted(self._open, api_key, events, self.settings)
 
 
 class _Counted(EventSourceResponse):
@@ -63,11 +63,9 @@ class _Counted(EventSourceResponse):
         counts: Counter[str],
         api_key: str,
         events: AsyncIterator[ServerSentEvent],
-        *,
-        ping: int,
-        send_timeout: float,
+        settings: StreamSettings,
     ) -> None:
-        super().__init__(events, ping=ping, send_timeout=send_timeout)
+        super().__init__(events, ping=settings.ping_s, send_timeout=settings.stall_s)
         self._counts, self._api_key = counts, api_key
         counts[api_key] += 1
 

@@ -88,7 +88,9 @@ class ReasonerEngine:
 
     async def start(self) -> None:
         """Make vLLM's handlers, which load the adapters that the recipe names."""
-        await init_app_state(self._tried, self._state, self._server(), await self.llm.get_supported_tasks())
+        # All of the engine's own methods are reached through it.
+        client: Any = self._tried
+        await init_app_state(client, self._state, self._server(), await self.llm.get_supported_tasks())
         self._state.openai_serving_completion.engine_client = _WithoutThoughts(self._tried)
 
     def _server(self) -> Namespace:

@@ -85,4 +85,5 @@ def constraint_of(structured: StructuredOutputsParams) -> tuple[Kind, str] | Non
 def vocabulary_of(llm: AsyncLLM) -> bytes:
     """The tokens of a model as xgrammar writes them."""
     size = llm.vllm_config.model_config.get_vocab_size()
-    return xgrammar.TokenizerInfo.from_huggingface(llm.get_tokenizer(), vocab_size=size).serialize_json().encode()
+    tokenizer: Any = llm.get_tokenizer()
+    return xgrammar.TokenizerInfo.from_huggingface(tokenizer, vocab_size=size).serialize_json().encode()

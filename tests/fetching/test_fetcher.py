@@ -37,7 +37,9 @@ def test_who_wants_the_same_shares_a_fetch_and_then_the_cache() -> None:
     run(test())
 
 
-@pytest.mark.parametrize("directive", ["no-store", "private, max-age=5", "max-age=0, No-Cache"])
+@pytest.mark.parametrize(
+    "directive", ["no-store", "private, max-age=5", "max-age=0, No-Cache", "max-age=0", 'public, s-maxage="0"']
+)
 def test_what_its_host_keeps_to_one_client_is_not_cached(directive: str) -> None:
     async def test() -> None:
         found = fetcher()
@@ -45,6 +47,20 @@ def test_what_its_host_keeps_to_one_client_is_not_cached(directive: str) -> None
             for _ in range(2):
                 await found.fetch(receiver.url, 10)
             assert receiver.connections == 2
+
+    run(test())
+
+
+@pytest.mark.parametrize("directive", ["no-store", "max-age=0"])
+def test_what_a_redirect_that_may_not_be_kept_leads_to_is_not_cached(directive: str) -> None:
+    async def test() -> None:
+        found = fetcher()
+        async with Receiver(answers(200)) as behind:
+            headers = (f"location: {behind.url}", f"cache-control: {directive}")
+            async with Receiver(answers(302, *headers)) as receiver:
+                for _ in range(2):
+                    await found.fetch(receiver.url, 10)
+                assert (receiver.connections, behind.connections) == (2, 2)
 
     run(test())
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from cosmos3_core.checkpoint import Checkpoint
 from deployments.settings.model import ReasonerSettings
+from deployments.settings.trials import TrialSettings
 from deployments.wire.reasoner_calls import Operation, ReasonerAnswer
 
 NAME, ADAPTER = "base", "mine"
@@ -25,6 +26,7 @@ ENGINE: dict[str, Any] = {
     "max_num_seqs": 2,
     "distributed_executor_backend": "vllm.v1.executor.uniproc_executor.UniProcExecutor",
 }
+TRIALS = TrialSettings(seconds=2)
 LORA = {"enable_lora": True, "max_lora_rank": 8}
 
 
@@ -34,7 +36,7 @@ async def answers(root: str, adapter: Path) -> dict[str, Any]:
 
     checkpoint = Checkpoint.find(root)
     server = {"lora_modules": [{"name": ADAPTER, "path": str(adapter)}]}
-    engine = ReasonerEngine(NAME, checkpoint, ReasonerSettings(engine=ENGINE | LORA, server=server))
+    engine = ReasonerEngine(NAME, checkpoint, ReasonerSettings(engine=ENGINE | LORA, server=server, trials=TRIALS))
     await engine.start()
 
     async def ask(model: str) -> dict[str, Any]:
@@ -44,6 +46,16 @@ async def answers(root: str, adapter: Path) -> dict[str, Any]:
         assert isinstance(answer, ReasonerAnswer) and answer.status == 200, answer
         return answer.body
 
+    async def constrained(constraint: dict[str, Any], route: Operation = Operation.CHAT) -> ReasonerAnswer:
+        given = {"messages": [{"role": "user", "content": "?"}]} if route is Operation.CHAT else {"prompt": "?"}
+        body = given | {"model": NAME, "max_tokens": 16, "structured_outputs": constraint}
+        answer = await engine.answer(route, body)
+        assert isinstance(answer, ReasonerAnswer)
+        return answer
+
+    slow = {"grammar": "root ::= " + " ".join(['"a"?'] * 1000)}
+    refused = [await constrained(slow, route) for route in (Operation.CHAT, Operation.COMPLETION)]
+    honest = await constrained({"choice": ["yes", "no"]})
     told = {name: await ask(name) for name in (NAME, ADAPTER)}
     engine.shutdown()
     found = {name: body["choices"][0]["token_ids"] for name, body in told.items()}
@@ -51,7 +63,8 @@ async def answers(root: str, adapter: Path) -> dict[str, Any]:
         engine_arguments(NAME, checkpoint, ReasonerSettings(engine={"video_pruning_rate": 0.5}))
     except ValueError as error:
         found["refusal"] = str(error)
-    return found | {"model": told[ADAPTER]["model"]}
+    tried = {"refused": [answer.body for answer in refused], "honest": honest.body}
+    return found | {"model": told[ADAPTER]["model"], **tried}
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from cosmos3_core.geometry import EDIT_SIDE
@@ -13,6 +12,7 @@ from deployments.ingress.requests import coercions as read
 from deployments.ingress.requests import control_fields, foreign_fields
 from deployments.ingress.requests.adapters import adapters
 from deployments.ingress.requests.coercions import Coercion, JsonSchema
+from deployments.ingress.requests.nested_urls import flat
 from deployments.ingress.requests.references import (
     ADDRESS_PATTERN,
     PIXEL,
@@ -67,6 +67,7 @@ ALIASES = ADDRESSES | {
     "action_horizon": "action_chunk_size",
     "action_view_point": "view_point",
     "image": "input_reference",
+    "images": "input_reference",
     "video": "input_reference",
     "input_references": "input_reference",
     "sound_reference": "audio_reference",
@@ -137,7 +138,7 @@ def _reference(kind: MediaKind | None = None) -> Coercion[Media | None]:
     description = f"The {what} to start from: an upload in a form, {EXAMPLE}, or a URL. Send one reference."
     examples = [] if kind == "video" else [PIXEL]
     return Coercion(
-        partial(read_reference, kind=kind),
+        lambda value: read_reference(flat(value), kind=kind),
         {
             "description": description,
             "anyOf": _urls(VISUAL if kind is None else (kind,)),
@@ -309,7 +310,7 @@ _PICTURE = _reference("image").with_schema(
     f"The picture to edit, which is required: an upload in a form, {EXAMPLE}, or a URL."
 )
 _PICTURES = {
-    **dict.fromkeys(("image", "input_reference", "image_reference"), _PICTURE),
+    **dict.fromkeys(("image", "images", "input_reference", "image_reference"), _PICTURE),
     "url": _PICTURE.with_schema("The picture to edit, as a URL or a data URI."),
 }
 IMAGE = Schema(

@@ -37,7 +37,7 @@ REFUSED: dict[str, str] = {
     "start_time_seconds": "is not used by Cosmos 3; cut the video before it is sent",
 }
 """Why each field is refused on every route that generates; a value that switches it off is not."""
-NEUTRAL: dict[str, float] = {
+NEUTRAL = {
     "layers": 1,
     "strength": 1,
     "lora_scale": 1,

@@ -15,6 +15,7 @@ from deployments.ingress.requests.addressed_media import AddressedMedium
 from deployments.ingress.requests.control_fields import HINTS, MEDIA_KEYS, PATH_KEY
 from deployments.ingress.requests.form import Upload
 from deployments.ingress.requests.generation import NAME_CHARACTERS
+from deployments.ingress.requests.nested_urls import URL
 from deployments.ingress.requests.references import URL_KEYS, FileKind
 from deployments.ingress.requests.strict_json import JsonError, parse_json
 
@@ -112,11 +113,18 @@ def _in_control(holder: Any, key: Any, field: str) -> Found:
 def _in_reference(holder: Any, key: Any, field: str, kind: FileKind | None) -> Found:
     """The address in a reference: a text, an object with one under the name of its kind, or a list of one of these."""
 
+    def nested(reference: dict[str, Any], named: FileKind | None) -> Found:
+        if URL in reference:
+            yield from _at(reference, URL, field, named)
+
     def within(reference: Any) -> Found:
         if isinstance(reference, dict):
             for name, named in URL_KEYS.items():
-                if name in reference:
+                if isinstance(reference.get(name), dict):
+                    yield from nested(reference[name], named)
+                elif name in reference:
                     yield from _at(reference, name, field, named)
+            yield from nested(reference, kind)
         else:
             yield from _in_list(reference, field, kind)
 

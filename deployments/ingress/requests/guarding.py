@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cosmos3_core.guardrails.verdict import ContentBlocked
+from cosmos3_core.request import GenerationRequest
 from deployments.ingress.errors import RETRY_AFTER, ApiError, as_api_error
 from deployments.ingress.graph import Graph
 from deployments.ingress.requests.generation import Generation
@@ -12,8 +13,6 @@ from deployments.jobs.job import CONTENT_POLICY, Guarded
 from deployments.wire.guardrails import GuardrailsUnavailable, JobGuardrails
 
 FIELD = "guardrails"
-TEXTS = ("prompt", "negative_prompt", "system_prompt")
-"""The fields of a request that hold texts of the client."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +41,17 @@ def refuse_unguarded(graph: Graph, generation: Generation) -> None:
         raise ApiError(400, "guardrails are requested but none is loaded here; send guardrails: false", param=name)
 
 
+def _texts(request: GenerationRequest) -> dict[str, str]:
+    """The client's texts, by their fields, that a result may show.
+
+    Guidance leads away from a negative prompt, whose use is to name what is not wanted. Below 1 it leads towards it.
+    """
+    fields = {"prompt": request.prompt, "system_prompt": request.system_prompt}
+    if request.guidance_scale is not None and request.guidance_scale < 1:
+        fields["negative_prompt"] = request.negative_prompt
+    return {name: text or "" for name, text in fields.items()}
+
+
 async def guard(graph: Graph, generation: Generation) -> Guarding:
     """Have the texts of a request checked, if it is to be checked.
 
@@ -53,9 +63,8 @@ async def guard(graph: Graph, generation: Generation) -> Guarding:
         return Guarding("off")
     if policy.application is None or generation.guardrails is False:
         return Guarding("skipped")
-    texts = {name: getattr(generation.request, name) or "" for name in TEXTS}
     try:
-        checks = await graph.check_texts(policy.application, texts)
+        checks = await graph.check_texts(policy.application, _texts(generation.request))
     except ContentBlocked as error:
         name = generation.names.get(error.check.of, error.check.of)
         raise ApiError(400, str(error), param=name, kind=CONTENT_POLICY) from error

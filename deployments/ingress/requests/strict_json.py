@@ -8,6 +8,8 @@ from typing import Any, NoReturn
 
 # Values are pickled between processes, which recurses.
 MAX_DEPTH = 64
+MAX_NAMES = 100_000
+"""Of one object. What holds more is no request."""
 _INTEGER_DIGITS = 4000
 
 
@@ -75,6 +77,8 @@ def _integer(text: str) -> int:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(pairs) > MAX_NAMES:
+        raise JsonError("an object has too many fields")
     unique = dict(pairs)
     if len(unique) != len(pairs):
         raise JsonError("an object names a field twice")

@@ -56,3 +56,26 @@ def test_pictures() -> None:
     assert refused_edit({"background": "transparent"}, image=PNG).param == "background"
     assert edit({"background": "opaque", "format": "webp"}, image=PNG).output_format == "webp"
     assert edit({"num_images_per_prompt": "2"}, image=PNG).n == 2
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"strength": 1.0},
+        {"strength": "1"},
+        {"lora_scale": 1},
+        {"layers": 1},
+        {"guidance_rescale": 0.0},
+        {"layers": "1"},
+    ],
+)
+def test_values_that_ask_for_nothing_are_ignored_and_named(fields: dict[str, Any]) -> None:
+    (name,) = fields
+    expected = () if name == "guidance_rescale" else (name,)
+    assert video(fields).ignored == expected
+    assert edit(fields, image=PNG).ignored == expected
+
+
+@pytest.mark.parametrize("value", [[], {}, None, False, "", 0])
+def test_values_that_are_empty_are_not_named(value: Any) -> None:
+    assert video(dict.fromkeys(("loras", "sigmas", "stream", "return_frames"), value)).ignored == ()

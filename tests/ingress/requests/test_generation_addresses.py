@@ -120,7 +120,7 @@ def test_paths_are_addresses_where_the_name_says_so(name: str) -> None:
         {"input_reference": f" {URL}"},
         {"input_reference": "ftp://example.com/a"},
         {"input_reference": [URL, URL]},
-        {"input_reference": {"url": URL}},
+        {"input_reference": {"address": URL}},
         {"input_reference": f'{{"image_url": "{URL}'},
         {"extra_params": f'{{"image_reference": "{URL}'},
         {"extra_params": [URL], "transfer": URL, "video_params": URL},

@@ -74,7 +74,7 @@ def test_a_file_under_an_unknown_name_is_refused_with_the_names_there_are(name: 
         with pytest.raises(ApiError, match=expected) as caught:
             read_video(Body({"prompt": "a robot"}, {key: uploads}))
         assert (caught.value.status, caught.value.param) == (400, key)
-    with pytest.raises(ApiError, match="expected image, input_reference, image_reference, url") as caught:
+    with pytest.raises(ApiError, match="expected image, images, input_reference, image_reference, url") as caught:
         read_edit(Body({"prompt": "a robot"}, {key: [Upload("a.png", PNG)]}))
 
 

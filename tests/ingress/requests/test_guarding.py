@@ -77,13 +77,16 @@ def test_a_safe_prompt_waits_for_the_verdict_on_its_frames(stub: StubGraph, path
     assert job.checked is not None and job.checked.application == "checks"
     assert [(check.of, check.outcome.value) for check in job.checked.checks] == [
         ("prompt", "allowed"),
-        ("negative_prompt", "allowed"),
     ]
 
 
-@pytest.mark.parametrize("field", ["negative_prompt", "system_prompt"])
-def test_every_text_of_the_client_is_checked(stub: StubGraph, field: str) -> None:
-    answer = post(stub, "/v1/videos", **SAFE, extra_params={field: "a grimflax"})
+def test_a_negative_prompt_may_name_what_is_not_wanted(stub: StubGraph) -> None:
+    assert post(stub, "/v1/videos", **SAFE, negative_prompt="a grimflax").status_code == 200
+
+
+@pytest.mark.parametrize(("field", "guidance"), [("negative_prompt", 0.5), ("system_prompt", 6)])
+def test_every_text_that_may_be_shown_is_checked(stub: StubGraph, field: str, guidance: float) -> None:
+    answer = post(stub, "/v1/videos", **SAFE, guidance_scale=guidance, extra_params={field: "a grimflax"})
     error = answer.json()["error"]
     assert (answer.status_code, error["type"], error["param"]) == (400, KIND, field)
 

@@ -82,7 +82,7 @@ def test_video_reference(mp4: bytes) -> None:
         ({"image_reference": {"image_url": uri(PNG), "detail": "high"}}, "other keys"),
         ({"image_reference": {"video_url": uri(PNG)}}, "other keys"),
         ({"image_reference": {"image_url": 3}}, "a number as its image_url"),
-        ({"image_reference": {"image_url": {"url": uri(PNG)}}}, "an object"),
+        ({"image_reference": {"image_url": {"name": uri(PNG)}}}, "an object"),
         ({"image_reference": [uri(PNG), uri(PNG)]}, "holds 2"),
         ({"image_reference": [[uri(PNG)]]}, "a list"),
         ({"image_reference": 3}, "a number"),

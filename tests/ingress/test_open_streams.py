@@ -1,0 +1,68 @@
+"""Event streams are counted while they are open."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from sse_starlette import ServerSentEvent
+from starlette.types import Message
+
+from deployments.ingress.errors import ApiError
+from deployments.ingress.open_streams import OpenStreams
+from deployments.settings.streams import StreamSettings
+
+
+async def events() -> AsyncIterator[ServerSentEvent]:
+    for number in range(3):
+        yield ServerSentEvent(str(number))
+
+
+async def endless() -> AsyncIterator[ServerSentEvent]:
+    while True:
+        yield ServerSentEvent("x")
+        await asyncio.sleep(0)
+
+
+def test_no_more_streams_than_there_are_places() -> None:
+    async def test() -> None:
+        streams = OpenStreams(StreamSettings(open=3, each_key=2))
+        first = [streams.answer("a", events()) for _ in range(2)]
+        with pytest.raises(ApiError) as caught:
+            streams.answer("a", events())
+        assert caught.value.status == 429 and "Retry-After" in caught.value.headers
+        second = streams.answer("b", events())
+        with pytest.raises(ApiError):
+            streams.check("c")
+        for answer in (*first, second):
+            sent: list[Message] = []
+            await answer({"type": "http", "method": "GET"}, asyncio.Event().wait, _keeping(sent))  # type: ignore[arg-type]
+            assert len([message for message in sent if message.get("body")]) >= 3
+        assert streams.number == 0
+        streams.check("a")
+
+    asyncio.run(asyncio.wait_for(test(), 30))
+
+
+def test_a_client_that_does_not_read_is_given_up() -> None:
+    async def test() -> None:
+        streams = OpenStreams(StreamSettings(stall_s=0.2))
+        answer = streams.answer("a", endless())
+
+        async def never(message: Message) -> None:
+            if message["type"] == "http.response.body":
+                await asyncio.Event().wait()
+
+        with pytest.raises(BaseException):  # noqa: B017  # the library has an exception of its own for it
+            await answer({"type": "http", "method": "GET"}, asyncio.Event().wait, never)  # type: ignore[arg-type]
+        assert streams.number == 0
+
+    asyncio.run(asyncio.wait_for(test(), 30))
+
+
+def _keeping(sent: list[Message]):  # type: ignore[no-untyped-def]
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    return send
