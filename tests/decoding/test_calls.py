@@ -96,9 +96,8 @@ def test_a_request_is_decoded_from_the_disk_as_from_memory(decoder: MediaDecoder
         {"mode": Mode.VIDEO_TO_VIDEO, "video": SMALL["mp4"]},
     )
     for fields in requests:
-        given: dict[str, Any] = {
-            name: on_disk(value) if isinstance(value, bytes) else value for name, value in fields.items()
-        }
+        files = {name: on_disk(value) for name, value in fields.items() if isinstance(value, bytes)}
+        given = fields | files
         found = decoder.inputs(GenerationRequest(prompt="x", **given))
         expected = read_inputs(GenerationRequest(prompt="x", **fields))
         assert found.frames is not None and expected.frames is not None
