@@ -18,6 +18,7 @@ from deployments.ingress.proxy import middleware
 from deployments.names import INTAKE_VARIABLE
 from deployments.settings.fetching import FetchSettings
 from deployments.settings.front import FrontSettings
+from deployments.settings.guardrails import GuardrailPolicy
 from deployments.settings.intake import IntakeSettings
 from deployments.wire.media_store import MediaStore
 from tests.ingress.stubs import StubGraph, StubJobs, served_card
@@ -27,7 +28,9 @@ def main(checkpoint: str, folder: str, intake: str, descriptor: str) -> None:
     """Serve until the process is ended."""
     os.environ[INTAKE_VARIABLE] = intake
     fetch = FetchSettings(max_bytes=2**20)
-    settings = FrontSettings(guardrails="off", intake=IntakeSettings.model_validate_json(intake), fetch=fetch)
+    settings = FrontSettings(
+        guardrails=GuardrailPolicy(mode="off"), intake=IntakeSettings.model_validate_json(intake), fetch=fetch
+    )
     served = [served_card(Checkpoint.find(checkpoint).facts)]
     stub = StubGraph(served, settings=settings, media=MediaStore(folder), jobs=StubJobs())
     app: ASGIApp = create_app(stub.as_graph(), echo_request_id=False)

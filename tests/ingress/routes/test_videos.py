@@ -12,6 +12,7 @@ from cosmos3_core.resolving.facts import ModelFacts
 from deployments.ingress.app import create_app
 from deployments.ingress.errors import ApiError
 from deployments.settings.front import FrontSettings
+from deployments.settings.guardrails import GuardrailPolicy
 from deployments.settings.intake import IntakeSettings
 from deployments.wire.media_store import MediaStore, read_media
 from tests.ingress.requests.reading import PNG
@@ -58,7 +59,9 @@ def test_it_is_the_same_request_from_the_disk_and_from_memory(stub: StubGraph, j
     large = PNG + bytes(3 * 2**20)
     headers = {"Idempotency-Key": "a"}
     for spill_bytes in (0, 10 * 2**20):
-        stub.settings = FrontSettings(guardrails="off", intake=IntakeSettings(spill_bytes=spill_bytes))
+        stub.settings = FrontSettings(
+            guardrails=GuardrailPolicy(mode="off"), intake=IntakeSettings(spill_bytes=spill_bytes)
+        )
         files = {"input_reference": ("a.png", large)}
         assert ask(stub, "/v1/videos", "POST", data=VIDEO, files=files, headers=headers).status_code == 200
     first, second = (job.fingerprint for job in jobs.stored)
@@ -82,7 +85,7 @@ def test_a_client_that_stops_sending_is_told_so(stub: StubGraph) -> None:
         yield b'{"prompt": '
         await asyncio.sleep(60)
 
-    stub.settings = FrontSettings(guardrails="off", intake=IntakeSettings(idle_s=0.2))
+    stub.settings = FrontSettings(guardrails=GuardrailPolicy(mode="off"), intake=IntakeSettings(idle_s=0.2))
     headers = {"content-type": "application/json"}
     answer = ask(stub, "/v1/videos", "POST", content=stops(), headers=headers)
     assert (answer.status_code, answer.headers["x-should-retry"]) == (408, "false")
