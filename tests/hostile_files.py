@@ -50,7 +50,7 @@ def flat(kind: str, width: int, height: int, mode: str = "RGB", **options: objec
     return saved(Image.new(mode, (width, height)), kind, **options)
 
 
-def jpeg_of_many_scans(scans: int = 2000, side: int = 1500) -> bytes:
+def jpeg_of_many_scans(scans: int = 20_000, side: int = 1500) -> bytes:
     """A progressive JPEG that repeats its last scan: each is decoded over the whole picture."""
     content = flat("JPEG", side, side, progressive=True)
     last = content.rindex(b"\xff\xda")
