@@ -60,6 +60,7 @@ def test_what_would_kill_the_engine_is_refused_at_the_start(found: dict[str, Any
     assert found["refusal"] == "reasoner.engine.video_pruning_rate needs a GPU; leave it out on a CPU"
 
 
+@pytest.mark.slow
 def test_what_would_hold_up_the_engine_is_refused_before_it_gets_it(found: dict[str, Any]) -> None:
     for body in found["refused"]:
         assert body["error"]["code"] == 400 and body["error"]["param"] == "structured_outputs"
