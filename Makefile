@@ -74,8 +74,7 @@ test: setup  ## run the fast tests
 
 test-slow: setup  ## run the tests that need minutes: parity sweeps, other engines, two minutes of odd requests
 	$(VENV)/bin/python -m pytest -m "slow and not graph" $(SIDE_BY_SIDE) --durations=10
-	$(VENV)/bin/python -m pytest $(GRAPHS) -m "slow and not long" --durations=20
-	$(VENV)/bin/python -m pytest tests/fuzz -m slow -s
+	$(VENV)/bin/python -m pytest $(GRAPHS) tests/fuzz -m "slow and not long" --durations=20
 
 test-chaos: setup  ## run the tests that kill processes of running graphs
 	$(VENV)/bin/python -m pytest tests/chaos -m "chaos and not long" --durations=20 -s
