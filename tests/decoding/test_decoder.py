@@ -222,7 +222,7 @@ def test_a_process_with_an_answer_that_nobody_read_is_not_asked_again() -> None:
 
     try:
         with pytest.raises(KeyboardInterrupt):
-            decoder.visual(visual(clip("mpeg4", side=1024, frames=60)), wanted=fails)
+            decoder.visual(visual(RESOURCE_FILES["a JPEG of many scans"]()), wanted=fails)
         assert (still(decoder, seven) == 7).all() and (still(decoder, eight) == 8).all()
     finally:
         decoder.close()
