@@ -5,7 +5,6 @@ Run as `python -m deployments.decoding.process` by `deployments.decoding.worker`
 
 from __future__ import annotations
 
-import ctypes
 import io
 import json
 import os
@@ -27,6 +26,7 @@ from cosmos3_core.media.stills import decode_image
 from deployments.decoding import packing
 from deployments.decoding.confinement import CpuTimer, limit, refuse_system_calls
 from deployments.decoding.operations import WORK, Operation
+from deployments.freed_memory import give_memory_back
 
 # Three times what the slowest of the usual codecs takes on a slow processor: for a pixel or sample, and beside that for
 # each frame or packet.
@@ -77,7 +77,7 @@ def _serve(connection: Connection, output: int, seconds: float, wall_seconds: in
         timer.stop()
         connection.send_bytes(json.dumps({"call": number} | answer).encode())
         del arguments
-        _give_memory_back()
+        give_memory_back()
 
 
 def _answer(operation: Operation, arguments: tuple[Any, ...], output: int) -> dict[str, Any]:
@@ -91,11 +91,6 @@ def _answer(operation: Operation, arguments: tuple[Any, ...], output: int) -> di
     except MemoryError:
         refusal = {"reason": "it takes too much memory to decode; use a smaller one", "size": False}
     return {"refused": refusal}
-
-
-def _give_memory_back() -> None:
-    """Return freed memory to the machine: the C library keeps it otherwise."""
-    ctypes.CDLL(None).malloc_trim(0)
 
 
 if __name__ == "__main__":
