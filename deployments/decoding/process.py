@@ -24,11 +24,11 @@ from cosmos3_core.media.mp4 import encode_mp4
 from cosmos3_core.media.sound import decode_audio
 from cosmos3_core.media.source import IMAGE_FORMATS
 from cosmos3_core.media.stills import decode_image
-from deployments.allocator import give_memory_back
 from deployments.decoding import packing
 from deployments.decoding.calls import receive_call
 from deployments.decoding.confinement import CpuTimer, limit, refuse_system_calls
 from deployments.decoding.operations import WORK, Operation
+from deployments.freed_memory import give_memory_back
 
 # Three times what the slowest of the usual codecs takes on a slow processor: for a pixel or sample, and beside that for
 # each frame or packet.

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from deployments.allocator import give_memory_back
 from deployments.byte_budget import ByteBudget, NoRoom, Share
+from deployments.freed_memory import give_memory_back
 from deployments.ingress.errors import RETRY_AFTER, ApiError
 from deployments.settings.intake import IntakeSettings
 from deployments.wire.encoded_file import DiskFile

@@ -35,7 +35,7 @@ def encoded(encoding: str, fields: dict[str, Any], files: dict[str, Upload]) -> 
     return _multipart(fields, files)
 
 
-def packed(fields: dict[str, Any]) -> bytes:
+def packed(fields: Any) -> bytes:
     """msgpack, in which integers end at 64 bits."""
     content: bytes = msgpack.packb(_narrow(fields), unicode_errors="surrogatepass")
     return content

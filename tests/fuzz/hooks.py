@@ -7,8 +7,9 @@ from typing import Any
 
 import httpx
 import schemathesis
-from schemathesis import Case, CheckContext, HookContext, Response
+from schemathesis import Case, CheckContext, HookContext, Response, SerializationContext
 
+from tests.fuzz.encodings import packed
 from tests.fuzz.requests import CALLS, kept_small, refused_last
 from tests.fuzz.sending import wrong_with
 
@@ -34,6 +35,12 @@ def after_call(context: HookContext, case: Case[Any], response: Response) -> Non
     if (case.method, case.operation.path, response.status_code) == ("POST", JOBS, 200):
         made = httpx.URL(str(response.request.url)).join(f"{JOBS}/{response.json()['id']}")
         httpx.delete(made, timeout=60)
+
+
+@schemathesis.serializer("application/msgpack")
+def as_msgpack(context: SerializationContext, value: Any) -> bytes:
+    """A body in the other form that the route of actions takes."""
+    return packed(value)
 
 
 @schemathesis.check

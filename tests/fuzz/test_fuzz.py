@@ -10,6 +10,7 @@ import os
 import random
 import time
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -34,8 +35,11 @@ WARM_UP = 0.3
 DESCRIBED = 0.3
 """The share of schemathesis in what is sent."""
 ENDLESS = 10**9
-LARGEST = {"prompt": "a robot", "num_frames": 5, "num_inference_steps": 1}
-"""What remains of a body whose size is lost: stages keep some of the memory that their largest request took."""
+LARGEST: tuple[dict[str, Any], ...] = (
+    {"prompt": "a robot", "num_frames": 5, "num_inference_steps": 1},
+    {"prompt": "a robot", "size": "64x64", "num_inference_steps": 1},
+)
+"""Bodies that have lost their size or length: stages keep some of the memory that their largest request took."""
 MOST_GROWN = 0.1
 SETTLES_WITHIN_S = 60.0
 
@@ -61,7 +65,8 @@ def test_fuzz(graph: RunningGraph, client: Client) -> None:
     print(f"\nCOSMOS3_TEST_SEED={drawn}; what goes wrong is kept in {KEPT}")
     begun = time.monotonic()
     with httpx.Client(base_url=graph.url, timeout=60) as http:
-        completed(http, submitted(http, LARGEST))
+        for fields in LARGEST:
+            completed(http, submitted(http, fields))
     sent, wrong = _sent(graph.url, drawn + 1, int(WARM_UP * COUNT), WARM_UP * SECONDS)
     settled(client)
     before, peaks = resident(graph.processes()), Peaks(graph.processes)
