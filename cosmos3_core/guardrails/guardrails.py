@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from cosmos3_core.guardrails.blocklist import Blocklist
 from cosmos3_core.guardrails.files import existing
 from cosmos3_core.guardrails.record import FRAMES, GuardrailCheck
+from cosmos3_core.guardrails.structured import with_decoded
 from cosmos3_core.guardrails.verdict import Frames, FramesGuardrail, GuardrailError, TextGuardrail, Verdict
 
 if TYPE_CHECKING:
@@ -64,8 +65,9 @@ class Guardrails:
         """What is said of texts by their names; the last check blocks, or none does. Blank texts are allowed."""
         checks: list[GuardrailCheck] = []
         for of, text in texts.items():
+            read = with_decoded(text)
             for guardrail in self.text if text.strip() else ():
-                verdict = guardrail.check(text)
+                verdict = guardrail.check(read)
                 checks.append(_check(guardrail, of, verdict))
                 if not verdict.allowed:
                     return tuple(checks)
