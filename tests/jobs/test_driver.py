@@ -256,6 +256,24 @@ def test_a_blocked_job_fails_with_the_reason_and_leaves_nothing(
     run(test)
 
 
+def test_a_job_that_fails_for_another_reason_waits_for_no_verdict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def generate(**_: Any) -> None:
+        raise RuntimeError("out of memory")
+
+    use_flow(monkeypatch, generate)
+
+    async def test() -> None:
+        async with started(tmp_path) as replica:
+            await replica.submit(guarded_job(tmp_path))
+            await first(replica, "job", "failed")
+            job = await replica.get("job")
+            assert job is not None and (job.status, job.guarded) == ("failed", "unchecked")
+
+    run(test)
+
+
 @pytest.mark.parametrize("error", [GuardrailsUnavailable("they are starting"), HandoffLost("a process died")])
 def test_the_files_of_an_attempt_are_removed_before_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
