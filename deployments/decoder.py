@@ -70,7 +70,7 @@ class Decoder(Replica):
         self._requests += 1
         abandoned = threading.Event()
         with logs_for(call.job_id):
-            checks = await _frame_checks(call)
+            checks = _frame_checks(call)
             try:
                 decoded = await self.compute.run(self._decode, call, abandoned, checks)
             except asyncio.CancelledError:
@@ -150,13 +150,11 @@ class Decoder(Replica):
         }
 
 
-async def _frame_checks(call: DecodeCall) -> FrameChecks | None:
+def _frame_checks(call: DecodeCall) -> FrameChecks | None:
     """Whoever checks the frames of a call; None where nobody does."""
     if call.guardrails is None:
         return None
-    client = GuardrailsClient(call.guardrails)
-    looks = await client.look_at_frames()
-    return FrameChecks(client, call.job_id, asyncio.get_running_loop()) if looks else None
+    return FrameChecks(GuardrailsClient(call.guardrails), call.job_id, asyncio.get_running_loop())
 
 
 class _Counted:

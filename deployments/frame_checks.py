@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterator
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 
 from cosmos3_core.guardrails.record import GuardrailCheck, merged
 from cosmos3_core.guardrails.verdict import Frames
@@ -26,10 +27,15 @@ class FrameChecks:
         self._loop = loop
         self._checks: list[GuardrailCheck] = []
         self._waiting: set[Future[CheckedChunk]] = set()
+        self._abandoned = False
+        self._lock = threading.Lock()
 
     def abandon(self) -> None:
         """Wait for no verdict any more: `through` ends with CancelledError."""
-        for asked in list(self._waiting):
+        with self._lock:
+            self._abandoned = True
+            waiting = list(self._waiting)
+        for asked in waiting:
             asked.cancel()
 
     @property
@@ -43,6 +49,7 @@ class FrameChecks:
         Raises:
             ContentBlocked: a guardrail blocks a chunk; no later chunk is decoded.
             GuardrailsUnavailable: they cannot be asked.
+            CancelledError: it was abandoned.
         """
         asked: tuple[Frames, Future[CheckedChunk]] | None = None
         try:
@@ -57,8 +64,12 @@ class FrameChecks:
                 asked[1].cancel()
 
     def _ask(self, chunk: Frames) -> Future[CheckedChunk]:
-        asked = asyncio.run_coroutine_threadsafe(self._client.check_frames(self._job_id, chunk), self._loop)
-        self._waiting.add(asked)
+        # Either `abandon` finds what is asked here, or this finds that it was called.
+        with self._lock:
+            if self._abandoned:
+                raise CancelledError
+            asked = asyncio.run_coroutine_threadsafe(self._client.check_frames(self._job_id, chunk), self._loop)
+            self._waiting.add(asked)
         asked.add_done_callback(self._waiting.discard)
         return asked
 

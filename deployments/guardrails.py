@@ -5,6 +5,8 @@ The Ingress asks it about the texts of a request, Jobs about a prompt that a Rea
 
 from __future__ import annotations
 
+import threading
+
 from cosmos3_core.guardrails.guardrails import Guardrails as CoreGuardrails
 from cosmos3_core.guardrails.record import GuardrailCheck, Outcome
 from cosmos3_core.guardrails.verdict import Frames
@@ -12,9 +14,10 @@ from deployments.compute import ComputeThread
 from deployments.logs import log, logs_for
 from deployments.settings.guardrails import GuardrailsSettings
 from deployments.wire.guardrails import CheckedChunk
+from deployments.wire.replica import Replica
 
 
-class Guardrails:
+class Guardrails(Replica):
     """Deployment: judges texts and frames, one after another.
 
     Raises:
@@ -28,8 +31,13 @@ class Guardrails:
 
     async def check_texts(self, request_id: str, texts: dict[str, str]) -> tuple[GuardrailCheck, ...]:
         """What is said of texts by the names of their fields; the last check blocks, or none does."""
+        unwanted = threading.Event()
         with logs_for(request_id):
-            checks = await self.compute.run(self.core.check_texts, texts)
+            try:
+                checks = await self.compute.run(self.core.check_texts, texts, lambda: not unwanted.is_set())
+            finally:
+                # When this is cancelled, the thread must not go on with a long text that nobody waits for.
+                unwanted.set()
             self._texts += len(texts)
             self._texts_blocked += _blocks(checks)
         return checks

@@ -163,11 +163,6 @@ def test_nothing_of_a_blocked_image_is_left(decoder: Decoder, guard: Guardrails,
     assert files(tmp_path) == []
 
 
-def test_guardrails_of_texts_alone_see_no_frames(decoder: Decoder, guard: Guardrails, tmp_path: Path) -> None:
-    assert decoded(decoder, tmp_path, "mp4").checks == ()
-    assert asyncio.run(guard.stats())["frames"] == 0
-
-
 class Silent:
     """Guardrails that never answer about frames."""
 

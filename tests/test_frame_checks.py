@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import Any
 
@@ -127,3 +128,24 @@ def test_a_reader_that_stops_asks_about_no_more(monkeypatch: pytest.MonkeyPatch)
 
     asyncio.run(asyncio.wait_for(run(), 30))
     assert stopped.is_set() and source.decoded == 2 and slow.running == 0
+
+
+def test_what_is_abandoned_while_a_chunk_is_decoded_asks_about_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = Slow()
+    monkeypatch.setattr(guardrails, "handle_of", lambda *_: Handle(slow))
+
+    async def run() -> None:
+        checks = FrameChecks(GuardrailsClient("checks"), "job", asyncio.get_running_loop())
+
+        def chunks() -> Iterator[Frames]:
+            checks.abandon()
+            yield chunk(10)
+
+        def read() -> None:
+            with pytest.raises(CancelledError):
+                list(checks.through(chunks()))
+
+        await asyncio.to_thread(read)
+
+    asyncio.run(asyncio.wait_for(run(), 30))
+    assert slow.seen == 0

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING
 from cosmos3_core.guardrails.blocklist import Blocklist
 from cosmos3_core.guardrails.files import existing
 from cosmos3_core.guardrails.record import FRAMES, GuardrailCheck
-from cosmos3_core.guardrails.verdict import Frames, FramesGuardrail, GuardrailError, TextGuardrail, Verdict
+from cosmos3_core.guardrails.structured import with_decoded
+from cosmos3_core.guardrails.verdict import (
+    Frames,
+    FramesGuardrail,
+    GuardrailError,
+    TextGuardrail,
+    Verdict,
+    Wanted,
+    always,
+)
 
 if TYPE_CHECKING:
     from cosmos3_core.settings import ExecutionSettings
@@ -60,12 +69,17 @@ class Guardrails:
                 raise GuardrailError(f"there is no guardrail {name}")
         return cls(text, frames)
 
-    def check_texts(self, texts: Mapping[str, str]) -> tuple[GuardrailCheck, ...]:
-        """What is said of texts by their names; the last check blocks, or none does. Blank texts are allowed."""
+    def check_texts(self, texts: Mapping[str, str], wanted: Wanted = always) -> tuple[GuardrailCheck, ...]:
+        """What is said of texts by their names; the last check blocks, or none does. Blank texts are allowed.
+
+        Raises:
+            NotWanted: `wanted` says that nobody waits for it any more.
+        """
         checks: list[GuardrailCheck] = []
         for of, text in texts.items():
+            read = with_decoded(text)
             for guardrail in self.text if text.strip() else ():
-                verdict = guardrail.check(text)
+                verdict = guardrail.check(read, wanted)
                 checks.append(_check(guardrail, of, verdict))
                 if not verdict.allowed:
                     return tuple(checks)

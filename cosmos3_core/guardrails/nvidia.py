@@ -16,7 +16,7 @@ import torch
 from cosmos3_core.guardrails import blocklist
 from cosmos3_core.guardrails.files import sha256_of
 from cosmos3_core.guardrails.record import Outcome
-from cosmos3_core.guardrails.verdict import ALLOWED, Frames, GuardrailError, Verdict, blocked
+from cosmos3_core.guardrails.verdict import ALLOWED, Frames, GuardrailError, Verdict, Wanted, always, blocked
 
 FACE_BLUR = "face_blur"
 BLOCKLIST_FOLDER, FACE_BLUR_FOLDER = "blocklist", "face_blur_filter"
@@ -37,7 +37,7 @@ class NvidiaBlocklist:
             self._list = package.Blocklist()
         self.sha256 = sha256_of(folder)
 
-    def check(self, text: str) -> Verdict:
+    def check(self, text: str, wanted: Wanted = always) -> Verdict:
         """Whether the text holds a word of the lists."""
         safe, _ = self._list.is_safe(text)
         # The message of the package repeats the text.

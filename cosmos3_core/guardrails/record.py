@@ -12,8 +12,9 @@ FRAMES = "frames"
 """What a check was of, where it was of no text."""
 UPSAMPLED = "upsampled_prompt"
 
-Word = Literal["off", "skipped", "passed", "blurred"]
-"""What a finished result says: nothing is checked on the server; not asked for; all allowed; faces were blurred."""
+Word = Literal["off", "skipped", "unchecked", "passed", "blurred"]
+"""What a finished result says: nothing is checked on the server; not asked for; nothing was there to check; all
+allowed; faces were blurred."""
 
 
 class Outcome(StrEnum):
@@ -49,8 +50,8 @@ class GuardrailRecord(Record):
     """What guardrails said of a result.
 
     Attributes:
-        verdict: `off` where the server checks nothing, `skipped` where the request did not want it, else `passed`, or
-            `blurred` if frames were changed.
+        verdict: `off` where the server checks nothing, `skipped` where the request did not want it, `unchecked` where
+            there was no text, and no guardrail of frames, else `passed`, or `blurred` if frames were changed.
         checks: which guardrails ran, on what, and what each said.
     """
 
@@ -59,8 +60,10 @@ class GuardrailRecord(Record):
 
     @classmethod
     def of(cls, checks: Iterable[GuardrailCheck]) -> GuardrailRecord:
-        """The record of a result that was checked and not blocked."""
+        """The record of a result that was to be checked and was not blocked."""
         found = merged(checks)
+        if not found:
+            return cls(verdict="unchecked")
         blurred = any(check.outcome is Outcome.BLURRED for check in found)
         return cls(verdict="blurred" if blurred else "passed", checks=found)
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from cosmos3_core.guardrails.files import sha256_of
-from cosmos3_core.guardrails.verdict import ALLOWED, GuardrailError, Verdict, blocked
+from cosmos3_core.guardrails.verdict import ALLOWED, GuardrailError, NotWanted, Verdict, Wanted, always, blocked
 
 NAME = "text_classifier"
 ANSWER_TOKENS = 128
@@ -59,13 +59,22 @@ class TextClassifier:
             )
         return cls(model.to(device), tokenizer, sha256_of(folder))
 
-    def check(self, text: str) -> Verdict:
-        """The model's verdict on each piece of a text; the first that blocks is the text's."""
+    def check(self, text: str, wanted: Wanted = always) -> Verdict:
+        """The model's verdict on each piece of a text; the first that blocks is the text's.
+
+        Raises:
+            NotWanted: nobody waits for it any more.
+        """
         # A text with the marks of a chat in it could end the question and write the answer.
         for mark in self._marks:
             text = text.replace(mark, " ")
-        verdicts = (self._check(piece) for piece in self._pieces(text))
-        return next((verdict for verdict in verdicts if not verdict.allowed), ALLOWED)
+        for piece in self._pieces(text):
+            if not wanted():
+                raise NotWanted
+            verdict = self._check(piece)
+            if not verdict.allowed:
+                return verdict
+        return ALLOWED
 
     def _pieces(self, text: str) -> list[str]:
         ids = self._tokenizer(text, add_special_tokens=False)["input_ids"]

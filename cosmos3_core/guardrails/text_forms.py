@@ -14,15 +14,28 @@ _SIGNS_L = str.maketrans(_SIGNS | {"1": "l", "!": "l", "|": "l"})
 # A JSON prompt may have no blanks.
 _BETWEEN = re.compile(r"[\s\"{}\[\]:,]+")
 _REPEATED = re.compile(r"(.)\1{2,}")
+# Some Arabic and Japanese characters stand for words of up to 18 letters, which would make texts that much longer.
+_LONGEST_FORM = 4
 _SPACED = 3
 """So many single letters in a row are read as one word."""
 
 
 def folded(text: str) -> str:
     """Text without case, accents, invisible characters, and compatibility forms such as full-width letters."""
-    decomposed = unicodedata.normalize("NFKD", text)
-    plain = "".join(sign for sign in decomposed if unicodedata.category(sign) not in ("Mn", "Cf"))
-    return unicodedata.normalize("NFKC", plain).casefold()
+    # Each character for itself: Unicode's own decomposition sorts rows of accents, in a time by their length squared.
+    plain = text.translate({ord(sign): _plain(sign) for sign in set(text)})
+    return unicodedata.normalize("NFC", plain).casefold()
+
+
+def _plain(sign: str) -> str:
+    decomposed = unicodedata.normalize("NFKD", sign)
+    shown = decomposed if len(decomposed) <= _LONGEST_FORM else sign
+    return "".join(part for part in shown if not _added(part))
+
+
+def _added(sign: str) -> bool:
+    """Whether a character is seen only with the one before it, or not at all."""
+    return unicodedata.category(sign) in ("Mn", "Cf") or unicodedata.combining(sign) > 0
 
 
 def words(text: str) -> list[str]:
@@ -35,12 +48,11 @@ def readings(text: str) -> Iterator[list[str]]:
 
     Numbers stay numbers: only what has a letter in it may be a word that is written with signs.
     """
-    yield words(text)
+    forms = {text: None}
     for signs in (_SIGNS_I, _SIGNS_L):
         read = " ".join(_with_letters(part, signs) for part in _BETWEEN.split(text))
-        yield words(read)
-        yield words(_REPEATED.sub(r"\1", read))
-        yield words(_REPEATED.sub(r"\1\1", read))
+        forms |= dict.fromkeys((read, _REPEATED.sub(r"\1", read), _REPEATED.sub(r"\1\1", read)))
+    return map(words, forms)
 
 
 def _with_letters(part: str, signs: dict[int, str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -15,10 +16,20 @@ if TYPE_CHECKING:
     from cosmos3_core.guardrails.record import GuardrailCheck
 
 Frames = NDArray[np.uint8]
+Wanted = Callable[[], bool]
 
 
 class GuardrailError(CosmosError):
     """A guardrail cannot be loaded or used; the message says what to do."""
+
+
+class NotWanted(Exception):
+    """Nobody waits for the verdict any more."""
+
+
+def always() -> bool:
+    """A verdict that is wanted to the end."""
+    return True
 
 
 class ContentBlocked(CosmosError):
@@ -74,10 +85,15 @@ class TextGuardrail(Protocol):
     name: str
     sha256: str
 
-    def check(self, text: str) -> Verdict:
+    def check(self, text: str, wanted: Wanted = always) -> Verdict:
         """The verdict on a text.
 
+        Args:
+            text: the text.
+            wanted: asked now and then, where the verdict takes long, whether somebody still waits for it.
+
         Raises:
+            NotWanted: nobody does.
             Exception: it cannot tell. The caller must not take that for a verdict.
         """
 

@@ -131,7 +131,8 @@ class VideoObject(TypedDict):
         action: the actions, if the mode predicts any.
         seed: the seed that was used.
         guardrails: `off` where the server checks nothing, `skipped` if the request did not want it, `pending` until the
-            frames are checked, then `passed`, `blurred` if faces were found, or `blocked`.
+            frames are checked, then `passed`, `blurred` if faces were found, `blocked`, or `unchecked` if there was
+            nothing to check, because the job failed before or because texts alone are checked and there is none.
         guardrail_checks: what each guardrail has said so far.
         latents_sha256: a hash per modality; equal hashes mean bit-identical results.
         tries: the number of times that the job was started.

@@ -139,6 +139,7 @@ class Driver:
             except (DeploymentUnavailableError, GuardrailsUnavailable) as error:
                 # No process has died: a stage did not start, and its operator may still fix that.
                 log.warning("a stage is not available: %s", error)
+                await self._discard()
                 await asyncio.sleep(UNAVAILABLE_S)
                 # It may be that only the Decoder is not available, and a snapshot was saved.
                 resume = True
@@ -159,12 +160,19 @@ class Driver:
         self._files.append(target)
         return replace(output, target=target)
 
+    async def _discard(self) -> None:
+        """Remove at once what the last attempt wrote: nothing of it is used, and this process may die."""
+        unneeded, self._files = self._files, []
+        for uri in unneeded:
+            await asyncio.to_thread(delete_media, uri)
+
     async def _interrupted(self, attempt: int, reason: str) -> None:
         self._counts["retried"] += 1
         reason = redacted(reason)
         log.warning("try %d of %d ended: %s", attempt, self._settings.max_tries, reason)
         self._reasons.append(reason)
         await self._record("interrupted", {"reason": reason})
+        await self._discard()
         if attempt < self._settings.max_tries:
             await asyncio.sleep(RETRY_DELAY_S)
 

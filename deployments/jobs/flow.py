@@ -187,6 +187,8 @@ async def generate(
     """
     timings = Timings()
     checks = () if guardrails is None else guardrails.checks
+    # Before anything is reported: a job that waits for guardrails comes here again and again.
+    await _frames_checked_by(guardrails)
     if call.upsample is not None:
         upsampled, said = await _upsampled(stages.model, call.job_id, call.upsample, upsampled, guardrails, report)
         checks += said
@@ -213,6 +215,8 @@ async def generate(
                 keep=not last,
             )
             latents = await _denoise(stages.generator, denoise, _counting_parts(report, encoded))
+        # Here, because whoever waited for them in the Decoder would keep others from decoding.
+        checked_by = await _frames_checked_by(guardrails)
         decode = DecodeCall(
             job_id=call.job_id,
             latents=latents,
@@ -221,7 +225,7 @@ async def generate(
             format=output.format,
             quality=output.quality,
             soundtrack=call.media.get("sound"),
-            guardrails=None if guardrails is None else guardrails.application,
+            guardrails=checked_by,
         )
         if several:
             wrote(decode.target)
@@ -259,6 +263,17 @@ async def _upsampled(
     await report(found)
     await report(Finished("upsample", found.seconds))
     return found, said
+
+
+async def _frames_checked_by(guardrails: JobGuardrails | None) -> str | None:
+    """The application whose guardrails look at frames, once it runs; None where none do.
+
+    Raises:
+        GuardrailsUnavailable: it does not run now.
+    """
+    if guardrails is None or not await GuardrailsClient(guardrails.application).look_at_frames():
+        return None
+    return guardrails.application
 
 
 async def _checked(

@@ -22,7 +22,7 @@ LAST_EVENTS: tuple[EventKind, ...] = ("done", "failed", "cancelled")
 
 CONTENT_POLICY = "content_policy_violation"
 """`type` of the error of a job or a request that a guardrail has blocked."""
-Guarded = Literal["off", "skipped", "pending", "passed", "blurred", "blocked"]
+Guarded = Literal["off", "skipped", "pending", "unchecked", "passed", "blurred", "blocked"]
 
 MAX_PAGE = 100
 """The most jobs of a page. A job may hold a long prompt, so a list is never read as a whole."""
@@ -135,14 +135,14 @@ class Job:
 
     @property
     def guarded(self) -> Guarded:
-        """What guardrails say of it in one word; `pending` until its frames are checked."""
+        """What guardrails say of it in one word: `pending` until frames are checked, `unchecked` if there were none."""
         if self.result is not None and "guardrails" in self.result:
             verdict: Guarded = self.result["guardrails"]["verdict"]
             return verdict
         if self.error is not None and self.error.get("type") == CONTENT_POLICY:
             return "blocked"
         if self.checked is not None:
-            return "pending"
+            return "unchecked" if self.status == "failed" else "pending"
         return "off" if self.shown.get("guardrails", "off") == "off" else "skipped"
 
     @property

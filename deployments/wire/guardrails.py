@@ -18,8 +18,10 @@ from deployments.logs import log
 from deployments.wire.handles import answer_of, handle_of
 
 DEPLOYMENT = "Guardrails"
-# Serve replaces a replica that died within this time; a chunk of frames may take long on a CPU.
-FRAMES_PATIENCE_S = 300.0
+# A chunk of frames may take long on a CPU, and longer behind others.
+PATIENCE_S = 300.0
+# Guardrails that run say so at once, even while they look at frames.
+PRESENCE_S = 10.0
 RETRY_PAUSE_S = 0.5
 
 
@@ -68,7 +70,7 @@ class GuardrailsClient:
     Every method raises GuardrailsUnavailable if they cannot be asked, and ContentBlocked if one of them blocks.
     """
 
-    def __init__(self, application: str, patience_s: float = FRAMES_PATIENCE_S) -> None:
+    def __init__(self, application: str, patience_s: float = PATIENCE_S) -> None:
         self._application = application
         self._handle = handle_of(DEPLOYMENT, application)
         self._patience_s = patience_s
@@ -81,21 +83,32 @@ class GuardrailsClient:
         return _unblocked(checks)
 
     async def look_at_frames(self) -> bool:
-        """Whether there is any guardrail of frames."""
-        return bool(await self._ask(lambda: self._handle.look_at_frames.remote()))
+        """Whether there is any guardrail of frames. It waits shortly, so it also tells whether they can be asked."""
+        presence_s = min(PRESENCE_S, self._patience_s)
+        return bool(await self._ask(lambda: self._handle.look_at_frames.remote(), presence_s))
 
     async def check_frames(self, job_id: str, frames: Frames) -> CheckedChunk:
-        """What is said of frames, uint8 `[frames, height, width, 3]`."""
-        chunk: CheckedChunk = await self._ask(lambda: self._handle.check_frames.remote(job_id, frames))
+        """What is said of frames, uint8 `[frames, height, width, 3]`.
+
+        A caller holds a place in the Decoder meanwhile, so it waits long only for guardrails that still run.
+        """
+        asked = asyncio.ensure_future(self._ask(lambda: self._handle.check_frames.remote(job_id, frames)))
+        try:
+            while not (await asyncio.wait({asked}, timeout=PRESENCE_S))[0]:
+                await self.look_at_frames()
+            chunk: CheckedChunk = asked.result()
+        finally:
+            asked.cancel()
         _unblocked(chunk.checks)
         return chunk
 
-    async def _ask(self, call: Callable[[], Any]) -> Any:
+    async def _ask(self, call: Callable[[], Any], patience_s: float | None = None) -> Any:
+        patience_s = self._patience_s if patience_s is None else patience_s
         try:
-            async with asyncio.timeout(self._patience_s):
+            async with asyncio.timeout(patience_s):
                 return await self._answer(call)
         except TimeoutError:
-            raise self._unavailable(f"did not answer within {self._patience_s:g} s") from None
+            raise self._unavailable(f"did not answer within {patience_s:g} s") from None
 
     async def _answer(self, call: Callable[[], Any]) -> Any:
         started = time.monotonic()

@@ -256,6 +256,54 @@ def test_a_blocked_job_fails_with_the_reason_and_leaves_nothing(
     run(test)
 
 
+def test_a_job_that_fails_for_another_reason_waits_for_no_verdict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def generate(**_: Any) -> None:
+        raise RuntimeError("out of memory")
+
+    use_flow(monkeypatch, generate)
+
+    async def test() -> None:
+        async with started(tmp_path) as replica:
+            await replica.submit(guarded_job(tmp_path))
+            await first(replica, "job", "failed")
+            job = await replica.get("job")
+            assert job is not None and (job.status, job.guarded) == ("failed", "unchecked")
+
+    run(test)
+
+
+@pytest.mark.parametrize("error", [GuardrailsUnavailable("they are starting"), HandoffLost("a process died")])
+def test_the_files_of_an_attempt_are_removed_before_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    monkeypatch.setattr(driver, "UNAVAILABLE_S", 0.01)
+    monkeypatch.setattr(driver, "RETRY_DELAY_S", 0.01)
+    media = MediaStore(f"file://{tmp_path / 'media'}")
+    found: list[int] = []
+
+    async def generate(*, output: Any, wrote: Any, **_: Any) -> None:
+        found.append(len(list(media.files("outputs"))))
+        if len(found) == 3:
+            raise ContentBlocked(BLOCKED)
+        for name in (".0.mp4", ".1.mp4"):
+            part = output.target.replace(".mp4", name)
+            wrote(part)
+            write_media(part, lambda target: target.write(b"a part that was allowed"))
+        raise error
+
+    use_flow(monkeypatch, generate)
+
+    async def test() -> None:
+        async with started(tmp_path, max_tries=3) as replica:
+            await replica.submit(guarded_job(tmp_path))
+            await first(replica, "job", "failed")
+        assert found == [0, 0, 0]
+
+    run(test)
+
+
 def test_guardrails_that_cannot_be_asked_let_nothing_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(driver, "UNAVAILABLE_S", 0.01)
     resumed: list[bool] = []

@@ -14,6 +14,7 @@ from typing import Any, cast
 import pytest
 import ray
 from ray.exceptions import ActorDiedError, ObjectLostError, RayActorError
+from ray.serve.exceptions import DeploymentUnavailableError
 
 from cosmos3_core.errors import RequestError
 from cosmos3_core.guardrails.record import GuardrailCheck, Outcome
@@ -23,7 +24,7 @@ from cosmos3_core.resolving.resolved import Part
 from deployments.jobs.flow import GenerationOutcome, OutputFile, generate, is_repeatable
 from deployments.wire import guardrails
 from deployments.wire.calls import DecodeCall, DecodedFile, DenoiseCall, GenerationCall, JoinCall, Preview
-from deployments.wire.guardrails import JobGuardrails
+from deployments.wire.guardrails import GuardrailsUnavailable, JobGuardrails
 from deployments.wire.handles import StageHandles
 from deployments.wire.messages import ArrayReference, HandoffLost, LatentsMessage
 from deployments.wire.service_class import ServiceClass
@@ -356,7 +357,7 @@ def test_without_guardrails_nobody_is_asked(list_of_words: Handle) -> None:
 def test_the_prompt_that_a_reasoner_wrote_is_checked(list_of_words: Handle) -> None:
     given = stages(latents())
     outcome = asyncio.run(generated(given, [], PLAIN, guardrails=CHECKED))
-    assert list_of_words.methods == ["check_texts"]
+    assert list_of_words.methods == ["look_at_frames", "check_texts", "look_at_frames"]
     assert [(check.of, check.outcome.value) for check in outcome.all_checks] == [
         ("prompt", "allowed"),
         ("upsampled_prompt", "allowed"),
@@ -377,13 +378,40 @@ def test_a_prompt_of_an_earlier_try_is_checked_again(list_of_words: Handle) -> N
         asyncio.run(generated(stages(), [], PLAIN, kept, guardrails=CHECKED))
 
 
-def test_the_decoder_is_told_who_checks_the_frames() -> None:
+def test_the_decoder_is_told_who_checks_the_frames(list_of_words: Handle) -> None:
     given = stages_of_parts(2)
     asyncio.run(generated(given, [], guardrails=CHECKED))
     assert [call.guardrails for (call,) in given.decoder.calls[:2]] == ["checks", "checks"]
 
 
-def test_what_is_said_of_the_parts_is_put_together() -> None:
+def test_guardrails_of_texts_alone_are_not_asked_by_the_decoder(list_of_words: Handle) -> None:
+    list_of_words.behind.core.frames = ()
+    given = stages(latents())
+    asyncio.run(generated(given, [], guardrails=CHECKED))
+    assert given.decoder.calls[0][0].guardrails is None
+
+
+@pytest.mark.parametrize("away_from", [0, 1])
+def test_guardrails_that_are_away_are_waited_for_outside_of_stages(
+    list_of_words: Handle, monkeypatch: pytest.MonkeyPatch, away_from: int
+) -> None:
+    there = iter([True] * away_from)
+
+    async def look_at_frames() -> bool:
+        if next(there, None) is None:
+            raise cast(Any, DeploymentUnavailableError)("Guardrails")
+        return True
+
+    monkeypatch.setattr(list_of_words.behind, "look_at_frames", look_at_frames)
+    given, events = stages(*(latents() for _ in range(away_from))), list[Reported]()
+    with pytest.raises(GuardrailsUnavailable):
+        asyncio.run(generated(given, events, PLAIN, guardrails=CHECKED))
+    assert given.decoder.calls == [] and Started("decode") not in events
+    if away_from == 0:
+        assert events == [] and given.model.calls == []
+
+
+def test_what_is_said_of_the_parts_is_put_together(list_of_words: Handle) -> None:
     given = stages_of_parts(3)
     decode = given.decoder.answer
     said = iter(("allowed", "blurred", "allowed"))
@@ -400,7 +428,7 @@ def test_what_is_said_of_the_parts_is_put_together() -> None:
     assert [check.outcome.value for check in outcome.all_checks] == ["allowed", "blurred"]
 
 
-def test_what_is_checked_shows_no_previews() -> None:
+def test_what_is_checked_shows_no_previews(list_of_words: Handle) -> None:
     shown = []
     for checked in (None, CHECKED):
         given = stages(latents())

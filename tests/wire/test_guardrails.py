@@ -69,6 +69,40 @@ def test_no_failure_is_a_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
         asyncio.run(client_of(monkeypatch, dying, patience_s=0.2).check_texts("r", {"prompt": "x"}))
 
 
+class Away:
+    """Guardrails that never answer about frames, and for some calls still say that they run.
+
+    Attributes:
+        present: for how many calls.
+    """
+
+    def __init__(self, present: int) -> None:
+        self.present = present
+
+    async def look_at_frames(self) -> bool:
+        if self.present == 0:
+            await asyncio.Event().wait()
+        self.present -= 1
+        return True
+
+    async def check_frames(self, job_id: str, frames: Any) -> None:
+        await asyncio.Event().wait()
+
+
+def test_only_guardrails_that_still_run_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guardrails, "PRESENCE_S", 0.05)
+    away = Away(present=2)
+    client = client_of(monkeypatch, away, patience_s=60)
+    with pytest.raises(GuardrailsUnavailable, match=r"did not answer within 0\.05 s"):
+        asyncio.run(asyncio.wait_for(client.check_frames("j", np.zeros((1, 8, 8, 3), np.uint8)), 20))
+    assert away.present == 0
+    with pytest.raises(GuardrailsUnavailable, match=r"did not answer within 0\.05 s"):
+        asyncio.run(asyncio.wait_for(client.look_at_frames(), 20))
+    busy = client_of(monkeypatch, Away(present=10**6), patience_s=0.3)
+    with pytest.raises(GuardrailsUnavailable, match=r"did not answer within 0\.3 s"):
+        asyncio.run(asyncio.wait_for(busy.check_frames("j", np.zeros((1, 8, 8, 3), np.uint8)), 20))
+
+
 def test_what_a_job_keeps() -> None:
     check = GuardrailCheck(guardrail="blocklist", sha256="0", of="prompt", outcome=Outcome.ALLOWED)
     kept = JobGuardrails("checks", (check,))

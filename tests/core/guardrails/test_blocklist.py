@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,51 @@ def test_long_prompts_are_read_in_bounded_time() -> None:
     done = subprocess.run([sys.executable, "-c", READ_LONG], input=prompt, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) < 5
+
+
+LONG = 100_000
+WRITTEN = [f"w{number}ord" for number in range(3000)] + [f"two w{number}" for number in range(3000)]
+HARD = Blocklist(
+    [*WRITTEN, "two two two q", "aaaaaaaab" * 3 + "c", "aaaaaaaac", "禁止語", *("ーロ" * size for size in range(3, 9))]
+)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        "x",
+        "a",
+        "X.",
+        "x ",
+        "x y z of ",
+        "two ",
+        "aaaaaaaab",
+        "aaaaaaaax ",
+        "\u0301\u0316",
+        "\U0001d165\U0001d16d",
+        "㌖",
+        "\ufdfa",
+        "㍿",
+        "⒳",
+        "ーロ禁",
+        "각",
+        "!a",
+        "1 ",
+        "".join(map(chr, range(0x4E00, 0x9000))),
+    ],
+)
+def test_no_text_takes_long(part: str) -> None:
+    text = (part * (LONG // len(part) + 1))[:LONG]
+    started = time.process_time()
+    HARD.check(text)
+    assert time.process_time() - started < 1
+
+
+def test_one_letter_too_many_is_ignored_at_each_place() -> None:
+    word = "grimflaxen"
+    made = Blocklist([word])
+    assert not any(made.check(f"{word[:place]}q{word[place:]}").allowed for place in range(len(word) + 1))
+    assert made.check("grimqqflaxen").allowed and made.check("qgrimflaxenq").allowed
 
 
 READ_LONG = """

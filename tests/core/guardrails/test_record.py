@@ -21,7 +21,9 @@ def test_of_many_chunks_the_strictest_verdict_is_kept() -> None:
     assert merged([]) == ()
 
 
-@pytest.mark.parametrize(("outcomes", "verdict"), [([], "passed"), (["allowed"], "passed"), (["blurred"], "blurred")])
+@pytest.mark.parametrize(
+    ("outcomes", "verdict"), [([], "unchecked"), (["allowed"], "passed"), (["blurred"], "blurred")]
+)
 def test_a_record_says_in_a_word_what_was_said(outcomes: list[str], verdict: str) -> None:
     record = GuardrailRecord.of(check(outcome) for outcome in outcomes)
     assert record.verdict == verdict

@@ -10,7 +10,7 @@ import torch
 
 from cosmos3_core.guardrails import text_classifier
 from cosmos3_core.guardrails.text_classifier import TextClassifier, verdict_of
-from cosmos3_core.guardrails.verdict import GuardrailError, Verdict
+from cosmos3_core.guardrails.verdict import GuardrailError, NotWanted, Verdict
 from tests.core.guardrails.small_judge import LONGEST, write_judge
 
 CPU = torch.device("cpu")
@@ -43,6 +43,17 @@ def test_no_piece_of_a_long_text_is_left_out(judge: TextClassifier, monkeypatch:
         pieces = judge._pieces(" ".join(words))
         assert {word for piece in pieces for word in piece.split()} == set(words), place
         assert not judge.check(" ".join(words)).allowed, place
+
+
+def test_a_verdict_that_nobody_waits_for_ends_after_a_piece(
+    judge: TextClassifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(text_classifier, "PIECE_TOKENS", LONGEST)
+    monkeypatch.setattr(text_classifier, "OVERLAP_TOKENS", 1)
+    answers = iter([True, True, False, False])
+    with pytest.raises(NotWanted):
+        judge.check("a robot waves " * 100, lambda: next(answers))
+    assert list(answers) == [False]
 
 
 def test_a_text_that_the_model_says_nothing_about_is_blocked(judge: TextClassifier) -> None:
