@@ -49,7 +49,7 @@ MAX_LOOKUPS_OF_DOMAIN = 4
 """Threads that names of one domain take: its name server decides how long."""
 _LOOKUPS: Counter[str] = Counter()
 _PAUSE_S = 0.02
-# Under a country's domain, as in `co.uk`. No rule by length: the owner of a short name would have threads for each name in it.
+# Under a country's domain, as in `co.uk`. No rule by length: each name of a short domain would have its own threads.
 _SHARED_LABELS = frozenset({"ac", "co", "com", "edu", "gob", "gov", "ne", "net", "or", "org"})
 
 
