@@ -49,6 +49,8 @@ MAX_LOOKUPS_OF_DOMAIN = 4
 """Threads that names of one domain take: its name server decides how long."""
 _LOOKUPS: Counter[str] = Counter()
 _PAUSE_S = 0.02
+# Under a country's domain, as in `co.uk`. No rule by length: each name of a short domain would have its own threads.
+_SHARED_LABELS = frozenset({"ac", "co", "com", "edu", "gob", "gov", "ne", "net", "or", "org"})
 
 
 class Unreachable(CosmosError):
@@ -141,7 +143,7 @@ async def resolve(host: str, port: int) -> list[str]:
 
 async def _looked_up(host: str, port: int) -> list[tuple[Any, ...]]:
     """What the system's resolver says of a host, in a thread of its own, of which no domain's names take many."""
-    domain = ".".join(host.removesuffix(".").split(".")[-2:])
+    domain = _domain_of(host)
     while _LOOKUPS[domain] >= MAX_LOOKUPS_OF_DOMAIN:
         await asyncio.sleep(_PAUSE_S)
     # Counted until its thread is free, which is when the resolver gives up and not when nobody waits any more.
@@ -150,6 +152,13 @@ async def _looked_up(host: str, port: int) -> list[tuple[Any, ...]]:
     future: Future[Any] = _RESOLVERS.submit(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
     future.add_done_callback(lambda _: _call_in(loop, partial(_end_lookup, domain)))
     return list(await asyncio.wrap_future(future))
+
+
+def _domain_of(host: str) -> str:
+    """The part of a name that one owner has, as far as that shows without a list of all registries."""
+    labels = host.removesuffix(".").split(".")
+    shared = len(labels) > 2 and len(labels[-1]) == 2 and labels[-2] in _SHARED_LABELS
+    return ".".join(labels[-3 if shared else -2 :])
 
 
 def _end_lookup(domain: str) -> None:

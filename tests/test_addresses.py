@@ -423,6 +423,25 @@ def test_an_unknown_certificate_is_refused(certificate: tuple[Path, Path], monke
     run(test())
 
 
+@pytest.mark.parametrize(
+    ("host", "domain"),
+    [
+        ("a.b.example.com.", "example.com"),
+        ("example.com", "example.com"),
+        ("a.one.co.uk", "one.co.uk"),
+        ("two.co.uk", "two.co.uk"),
+        ("co.uk", "co.uk"),
+        ("a.b.com.au", "b.com.au"),
+        # Short, and somebody's own.
+        ("a.abc.com", "abc.com"),
+        ("a.abc.de", "abc.de"),
+        ("localhost", "localhost"),
+    ],
+)
+def test_the_domain_whose_name_server_is_asked(host: str, domain: str) -> None:
+    assert addresses._domain_of(host) == domain
+
+
 def test_names_of_one_domain_do_not_take_all_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     release = threading.Event()
 

@@ -26,6 +26,7 @@ class PackedCall:
 
     Raises:
         ValueError: a file has been closed, because its request ended, or there are too many.
+        OSError: this process may open no more files.
     """
 
     def __init__(self, call: Any) -> None:
@@ -36,7 +37,7 @@ class PackedCall:
         try:
             for file in pickler.files:
                 self._descriptors.append(file.descriptor())
-        except ValueError:
+        except BaseException:
             self.close()
             raise
 

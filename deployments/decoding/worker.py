@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
@@ -36,7 +37,7 @@ TOO_MUCH = "takes more than decoding may use, or is damaged; use a smaller or an
 
 
 class NotStarted(RuntimeError):
-    """A decoding process could not be started; its own words are in the log."""
+    """A decoding process could not be started, or not be asked; its own words are in the log."""
 
 
 class Worker:
@@ -51,29 +52,10 @@ class Worker:
         self._calls = 0
         self._trusted = True
         self._stopped = False
-        self._output = os.memfd_create("decoded")
-        ours, theirs = socket.socketpair()
-        self._socket = ours
-        self._connection = Connection(os.dup(ours.fileno()))
-        told = {
-            "socket": theirs.fileno(),
-            "output": self._output,
-            "memory_bytes": settings.memory_bytes,
-            "seconds": settings.seconds,
-            "wall_seconds": WALL_S,
-            "confined": settings.confined,
-        }
-        # -P: the folder that it starts in is no place for modules.
-        command = [sys.executable, "-P", "-m", "deployments.decoding.process", json.dumps(told)]
-        environment = ENVIRONMENT | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        with theirs:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                pass_fds=(theirs.fileno(), self._output),
-                env=environment,
-                cwd="/",
-            )
+        try:
+            self._start(settings)
+        except OSError as error:
+            raise NotStarted(f"a decoding process cannot be started: {error}") from error
         try:
             if not self._connection.poll(START_S):
                 raise NotStarted(f"a decoding process was not ready within {START_S:g} s")
@@ -87,6 +69,39 @@ class Worker:
         except BaseException:
             self.stop()
             raise
+
+    def _start(self, settings: DecodingSettings) -> None:
+        with ExitStack() as opened:
+            self._output = os.memfd_create("decoded")
+            opened.callback(os.close, self._output)
+            self._socket, theirs = socket.socketpair()
+            opened.enter_context(self._socket)
+            with theirs:
+                self._connection = Connection(os.dup(self._socket.fileno()))
+                opened.enter_context(self._connection)
+                self._process = self._started(settings, theirs)
+            # Closed by `stop` from now on.
+            opened.pop_all()
+
+    def _started(self, settings: DecodingSettings, theirs: socket.socket) -> subprocess.Popen[bytes]:
+        told = {
+            "socket": theirs.fileno(),
+            "output": self._output,
+            "memory_bytes": settings.memory_bytes,
+            "seconds": settings.seconds,
+            "wall_seconds": WALL_S,
+            "confined": settings.confined,
+        }
+        # -P: the folder that it starts in is no place for modules.
+        command = [sys.executable, "-P", "-m", "deployments.decoding.process", json.dumps(told)]
+        environment = ENVIRONMENT | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            pass_fds=(theirs.fileno(), self._output),
+            env=environment,
+            cwd="/",
+        )
 
     @property
     def usable(self) -> bool:
@@ -106,12 +121,15 @@ class Worker:
         Raises:
             MediaError: the file cannot be decoded, or not within the bounds, or nobody wants it any more.
             RequestError: a field is wrong.
+            NotStarted: this process may open no more files; its media are not at fault.
         """
         self._calls += 1
         try:
             packed = PackedCall((self._calls, operation, arguments))
         except ValueError as error:
             raise MediaError("is gone, because the request that it came with is over") from error
+        except OSError as error:
+            raise NotStarted(f"a file cannot be handed to a decoding process: {error}") from error
         # Until it has answered as it should.
         self._trusted = False
         # A process that was taken over may never read, or send half an answer.

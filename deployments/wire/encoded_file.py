@@ -29,6 +29,24 @@ class DiskFile:
     def __len__(self) -> int:
         return self._size
 
+    def __eq__(self, other: object) -> bool:
+        """Whether another file, in memory or on the disk, has the same bytes; in a thread, because it may read both.
+
+        Raises:
+            ValueError: one is closed.
+        """
+        if self is other:
+            return True
+        if not isinstance(other, (bytes, DiskFile)):
+            return NotImplemented
+        if len(self) != len(other):
+            return False
+        starts = range(0, len(self), CHUNK_BYTES)
+        return all(self.read(CHUNK_BYTES, start) == _read(other, CHUNK_BYTES, start) for start in starts)
+
+    # Its bytes may come after it has been put into a set.
+    __hash__ = None  # type: ignore[assignment]
+
     def write(self, content: bytes | memoryview) -> None:
         """Append bytes.
 
@@ -83,7 +101,11 @@ EncodedFile = bytes | DiskFile
 
 def first_bytes(file: EncodedFile, count: int) -> bytes:
     """The first bytes of a file."""
-    return file.read(count) if isinstance(file, DiskFile) else file[:count]
+    return _read(file, count, 0)
+
+
+def _read(file: EncodedFile, count: int, start: int) -> bytes:
+    return file.read(count, start) if isinstance(file, DiskFile) else file[start : start + count]
 
 
 def chunks_of(file: EncodedFile) -> Iterator[bytes]:

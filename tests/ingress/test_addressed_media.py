@@ -17,6 +17,7 @@ from deployments.ingress.app import create_app
 from deployments.settings.fetching import FetchSettings
 from deployments.settings.front import FrontSettings
 from deployments.settings.guardrails import GuardrailPolicy
+from deployments.settings.intake import IntakeSettings
 from deployments.wire.media_store import MediaStore, read_media
 from deployments.wire.reasoner_calls import ReasonerAnswer, ReasonerCall
 from tests.http_receiver import PRIVATE_BODY, Receiver, answers, hangs, redirects, run
@@ -75,8 +76,10 @@ def served(facts: ModelFacts, tmp_path: Path) -> Any:
     """Makes a server with these settings of fetching."""
 
     @asynccontextmanager
-    async def serve(**fetch: Any) -> AsyncIterator[Server]:
-        settings = FrontSettings(guardrails=GuardrailPolicy(mode="off"), fetch=FetchSettings(**fetch))
+    async def serve(intake: IntakeSettings | None = None, **fetch: Any) -> AsyncIterator[Server]:
+        settings = FrontSettings(
+            guardrails=GuardrailPolicy(mode="off"), fetch=FetchSettings(**fetch), intake=intake or IntakeSettings()
+        )
         graph = StubReasoner(
             [served_card(facts)], settings=settings, media=MediaStore(tmp_path.as_uri()), jobs=CompletedJobs()
         )
@@ -193,6 +196,21 @@ def test_files_that_cannot_be_used(answer: Any, says: str, served: Any) -> None:
             error = await server.refused("/v1/chat/completions", status, json=chat({"image_url": host.url}))
             assert error["param"] == "messages.0.content.1.image_url" and says in error["message"]
             assert error["type"] == ("Bad Request" if status == 400 else "UnprocessableEntityError")
+
+    run(test())
+
+
+def test_files_that_are_too_large_together(served: Any) -> None:
+    async def test() -> None:
+        small = IntakeSettings(request_bytes=2000)
+        async with Receiver(answers(200, body=PNG + bytes(1500))) as host, served(small, allow_private=True) as server:
+            fields = {"image_reference": host.url, "edge": {"control_path": host.url}}
+            error = await server.refused("/v1/videos", 400, json=VIDEO | fields)
+            assert "more than 2000 bytes of media" in error["message"]
+            part = {"image_url": host.url}
+            error = await server.refused("/v1/chat/completions", 422, json=chat(part, part))
+            assert "more than 2000 bytes of media" in error["message"]
+            assert error["type"] == "UnprocessableEntityError"
 
     run(test())
 

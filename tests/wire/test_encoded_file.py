@@ -33,6 +33,15 @@ def test_both_forms_say_the_same(disk: bool, content: bytes) -> None:
         file.close()
 
 
+def test_files_are_equal_if_their_bytes_are() -> None:
+    one, same = on_disk(CONTENT), on_disk(CONTENT)
+    longer, other = on_disk(CONTENT + b"x"), on_disk(CONTENT[:-1] + b"x")
+    assert one == same and one == CONTENT and [same] == [CONTENT]
+    assert one not in (longer, other, CONTENT[:-1] + b"x", CONTENT[:-1], None, "text")
+    for file in (one, same, longer, other):
+        file.close()
+
+
 def test_it_has_no_name(tmp_path: Path) -> None:
     file = on_disk(CONTENT, tmp_path)
     assert list(tmp_path.iterdir()) == []

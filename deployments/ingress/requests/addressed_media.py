@@ -84,7 +84,7 @@ async def _fetch_all(fetcher: Fetcher, media: list[AddressedMedium], status: int
         total += len(content)
         if total > most:
             message = f"{medium.field} makes more than {most} bytes of media in one request; send less"
-            raise ApiError(400, message, param=medium.field)
+            raise _refusal(status, message, medium)
         # Until the request ends: a file is decoded, stored or sent on from memory.
         holding.take(FETCHED_FACTOR * len(content), medium.field)
         medium.put(content)
@@ -105,8 +105,12 @@ async def _fetch(fetcher: Fetcher, medium: AddressedMedium, status: int) -> byte
         message = f"{medium.field} {error.reason}"
         if error.outcome is Outcome.BUSY:
             raise ApiError(429, message, param=medium.field, headers=RETRY_AFTER) from None
-        if is_local(medium.address):
-            status = 400
-        # vLLM's name of the error whose status is vLLM's.
-        kind = "UnprocessableEntityError" if status == 422 else None
-        raise ApiError(status, message, param=medium.field, kind=kind) from None
+        raise _refusal(status, message, medium) from None
+
+
+def _refusal(status: int, message: str, medium: AddressedMedium) -> ApiError:
+    if is_local(medium.address):
+        status = 400
+    # vLLM's name of the error whose status is vLLM's.
+    kind = "UnprocessableEntityError" if status == 422 else None
+    return ApiError(status, message, param=medium.field, kind=kind)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import codecs
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
+from urllib.parse import unquote_plus
 
 from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartParser, parse_options_header
-from starlette.datastructures import Headers
-from starlette.formparsers import FormParser, MultiPartException
+from python_multipart.multipart import MultipartParser, QuerystringParser, parse_options_header
 
 from deployments.ingress.errors import RETRY_AFTER, ApiError
 from deployments.ingress.intake import Holding
@@ -29,6 +28,12 @@ MULTIPART = "multipart/form-data"
 URLENCODED = "application/x-www-form-urlencoded"
 # A small file is kept as it is, and once more while it is copied or sent to where it is decoded.
 _BUFFER_FACTOR = 2
+# Texts below that are decoded on the event loop, because a thread would take longer.
+_INLINE_BYTES = 64 * 2**10
+# Few, because some of Python's codecs take a time that grows with the square of the text. ASCII needs no entry: what is
+# in no encoding of these is read as Latin-1.
+_CODECS = {"utf-8": "utf-8", "utf8": "utf-8", "windows-1252": "cp1252", "cp1252": "cp1252"}
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,7 @@ async def read_multipart(pieces: AsyncIterator[bytes], content_type: str, holdin
         parser = MultipartParser(options[b"boundary"], parts.callbacks())
         async for piece in pieces:
             parser.write(piece)
+            await parts.decode()
             if parts.unwritten:
                 await asyncio.to_thread(parts.write)
     except (FormParserError, ValueError):
@@ -83,20 +89,23 @@ async def read_multipart(pieces: AsyncIterator[bytes], content_type: str, holdin
 async def read_urlencoded(pieces: AsyncIterator[bytes], holding: Holding) -> Form:
     """Read a urlencoded form; see `read_multipart`."""
 
-    async def counted() -> AsyncIterator[bytes]:
+    pairs = _Pairs()
+    parser = QuerystringParser(pairs.callbacks())
+    size = 0
+    try:
         async for piece in pieces:
             holding.take(urlencoded_cost(piece))
-            yield piece
-
-    limits = {"max_fields": MAX_FIELDS, "max_part_size": MAX_TEXT_BYTES}
-    try:
-        # It iterates over them and no more.
-        form = await FormParser(Headers(), counted(), **limits).parse()  # type: ignore[arg-type]
-    except MultiPartException as error:
-        raise _malformed(error.message) from None
+            size += len(piece)
+            parser.write(piece)
+        parser.finalize()
     except (FormParserError, ValueError) as error:
         raise _malformed(str(error)) from None
-    return Form(nested([(name, text) for name, text in form.multi_items() if isinstance(text, str)]), {})
+    return Form(nested(await _apart(size, pairs.decoded)), {})
+
+
+async def _apart(size: int, function: Callable[[], T]) -> T:
+    """Call a function that takes the longer the larger its text is without holding up the event loop."""
+    return function() if size < _INLINE_BYTES else await asyncio.to_thread(function)
 
 
 def _malformed(reason: str) -> ApiError:
@@ -104,10 +113,55 @@ def _malformed(reason: str) -> ApiError:
 
 
 def _codec(charset: bytes) -> str:
-    try:
-        return codecs.lookup(charset.decode("latin-1")).name
-    except LookupError:
-        return "latin-1"
+    return _CODECS.get(charset.decode("latin-1").lower().replace("_", "-"), "latin-1")
+
+
+class _Pairs:
+    """The names and values of a urlencoded form, put together from what the parser finds."""
+
+    def __init__(self) -> None:
+        self._found: list[tuple[bytes, bytes]] = []
+        self._name = bytearray()
+        self._value = bytearray()
+
+    def callbacks(self) -> Any:
+        """What the parser calls."""
+        return {
+            "on_field_start": self._begin,
+            "on_field_name": self._name_data,
+            "on_field_data": self._value_data,
+            "on_field_end": self._end,
+        }
+
+    def decoded(self) -> list[tuple[str, str]]:
+        """All of them as text, in order; it may be called once, because what it reads is given up."""
+        self._found.reverse()
+        texts = []
+        while self._found:
+            name, value = self._found.pop()
+            texts.append((unquote_plus(name.decode("latin-1")), unquote_plus(value.decode("latin-1"))))
+        return texts
+
+    def _begin(self) -> None:
+        self._name, self._value = bytearray(), bytearray()
+
+    def _name_data(self, data: bytes, start: int, end: int) -> None:
+        self._name += data[start:end]
+        self._check_size()
+
+    def _value_data(self, data: bytes, start: int, end: int) -> None:
+        self._value += data[start:end]
+        self._check_size()
+
+    def _check_size(self) -> None:
+        if len(self._name) + len(self._value) > MAX_TEXT_BYTES:
+            raise _malformed(f"Field exceeded maximum size of {MAX_TEXT_BYTES // 1024}KB.")
+
+    def _end(self) -> None:
+        if len(self._found) >= MAX_FIELDS:
+            raise _malformed(f"Too many fields. Maximum number of fields is {MAX_FIELDS}.")
+        self._found.append((bytes(self._name), bytes(self._value)))
+        self._name, self._value = bytearray(), bytearray()
 
 
 @dataclass
@@ -132,7 +186,7 @@ class _Parts:
     """The parts of a form, put together from what the parser finds.
 
     Attributes:
-        texts: names and values of the fields, in order.
+        texts: names and values of the fields that have been decoded, in order.
         uploads: the files by their names.
         unwritten: what is to be written to files on the disk.
         complete: whether the last boundary has been read.
@@ -147,6 +201,8 @@ class _Parts:
         self._charset = charset
         self._part = _Part()
         self._header = b"", b""
+        self._undecoded: list[tuple[str, bytearray]] = []
+        self._fields = 0
         self._files = 0
         self._spilled = 0
 
@@ -162,6 +218,19 @@ class _Parts:
             "on_part_end": self._end,
             "on_end": self._all,
         }
+
+    async def decode(self) -> None:
+        """Decode the fields that are complete.
+
+        Raises:
+            ApiError: 429, 413, no room to read them.
+        """
+        for name, kept in self._undecoded:
+            # Before it is decoded.
+            cost = await _apart(len(kept), partial(json_cost, kept))
+            self._holding.take(cost - TEXT_FACTOR * len(kept))
+            self.texts.append((name, await _apart(len(kept), partial(self._decoded, kept))))
+        self._undecoded.clear()
 
     def write(self) -> None:
         """Write what is to be written; it blocks.
@@ -197,7 +266,9 @@ class _Parts:
             self._files += 1
             if self._files > MAX_FILES:
                 raise _malformed(f"Too many files. Maximum number of files is {MAX_FILES}.")
-        elif len(self.texts) >= MAX_FIELDS:
+            return
+        self._fields += 1
+        if self._fields > MAX_FIELDS:
             raise _malformed(f"Too many fields. Maximum number of fields is {MAX_FIELDS}.")
 
     def _data(self, data: bytes, start: int, end: int) -> None:
@@ -227,9 +298,7 @@ class _Parts:
     def _end(self) -> None:
         part = self._part
         if part.filename is None:
-            # Before it is decoded.
-            self._holding.take(json_cost(part.kept) - TEXT_FACTOR * len(part.kept))
-            self.texts.append((part.name, self._decoded(part.kept)))
+            self._undecoded.append((part.name, part.kept))
             return
         content = bytes(part.kept) if part.file is None else part.file
         # A browser sends an empty part for a file input without a file.

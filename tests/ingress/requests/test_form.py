@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -118,3 +120,65 @@ def test_a_part_may_not_have_endless_headers() -> None:
     content = b'--x\r\nContent-Disposition: form-data; name="a"\r\nX: ' + b"x" * 9000 + b"\r\n\r\n1\r\n--x--\r\n"
     request = httpx.Request("POST", URL, content=content, headers={"content-type": "multipart/form-data; boundary=x"})
     assert refused(request, Intake(SETTINGS).holding()).status == 400
+
+
+@pytest.mark.parametrize(
+    ("charset", "sent", "text"),
+    [
+        ("utf-8", "é€".encode(), "é€"),
+        ("UTF_8", "é€".encode(), "é€"),
+        ("us-ascii", b"plain", "plain"),
+        ("iso-8859-1", b"\xe9", "é"),
+        ("Windows-1252", b"\x80", "€"),
+        # Slow, or more than a text: they are not obeyed.
+        ("punycode", b"egbpdaj6bu4bxfgehfvwxn", "egbpdaj6bu4bxfgehfvwxn"),
+        ("idna", b"xn--bcher-kva", "xn--bcher-kva"),
+        ("utf-7", b"+AGE-", "+AGE-"),
+        ("undefined", b"\xe9", "é"),
+        ("nonsense", b"\xe9", "é"),
+    ],
+)
+def test_only_usual_charsets_are_obeyed(charset: str, sent: bytes, text: str) -> None:
+    content = b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n' + sent + b"\r\n--x--\r\n"
+    kind = f"multipart/form-data; boundary=x; charset={charset}"
+    request = httpx.Request("POST", URL, content=content, headers={"content-type": kind})
+    assert read(request, Intake(SETTINGS).holding()).fields == {"a": text}
+
+
+async def longest_pause(reading: Coroutine[Any, Any, Form]) -> tuple[Form, float]:
+    """A form, and for how many seconds the event loop did nothing else while it was read."""
+    task, longest, before = asyncio.create_task(reading), 0.0, time.monotonic()
+    while not task.done():
+        await asyncio.sleep(0)
+        now = time.monotonic()
+        longest, before = max(longest, now - before), now
+    return task.result(), longest
+
+
+def test_a_large_form_does_not_hold_up_the_event_loop() -> None:
+    intake = Intake(IntakeSettings(replica_bytes=8 * 2**30, share=1.0))
+    piece = b"%41" * 20_000
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"a="
+        for _ in range(100):
+            yield piece
+            await asyncio.sleep(0)
+
+    started = time.monotonic()
+    form, pause = asyncio.run(longest_pause(read_urlencoded(pieces(), intake.holding())))
+    assert form.fields == {"a": "A" * 2_000_000}
+    # Python's threads take turns.
+    assert pause < (time.monotonic() - started) / 2
+
+
+def test_the_fields_of_a_form_are_bounded() -> None:
+    many = b"a=1&" * 10_001
+    holding = Intake(IntakeSettings()).holding()
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield many
+
+    with pytest.raises(ApiError, match="Too many fields") as caught:
+        asyncio.run(read_urlencoded(pieces(), holding))
+    assert caught.value.status == 400

@@ -12,6 +12,7 @@ from deployments.ingress.requests import fields as tables
 from deployments.ingress.requests.body import Body
 from deployments.ingress.requests.form import Upload
 from deployments.ingress.requests.generation import read_edit, read_image, read_video
+from deployments.wire.encoded_file import DiskFile
 from tests.ingress.requests.reading import PNG, edit, refused, video
 
 
@@ -76,6 +77,22 @@ def test_a_file_under_an_unknown_name_is_refused_with_the_names_there_are(name: 
         assert (caught.value.status, caught.value.param) == (400, key)
     with pytest.raises(ApiError, match="expected image, images, input_reference, image_reference, url") as caught:
         read_edit(Body({"prompt": "a robot"}, {key: [Upload("a.png", PNG)]}))
+
+
+@pytest.mark.parametrize("other", [b"", b"x"], ids=["same", "another"])
+def test_a_file_on_the_disk_under_two_names(other: bytes) -> None:
+    files = [DiskFile(), DiskFile()]
+    files[0].write(PNG)
+    files[1].write(PNG[: len(PNG) - len(other)] + other)
+    names = "input_reference", "image"
+    body = Body({"prompt": "a robot"}, {name: [Upload("a.png", file)] for name, file in zip(names, files, strict=True)})
+    if other:
+        with pytest.raises(ApiError, match="contradicts"):
+            read_video(body)
+    else:
+        assert read_video(body).request.image == PNG
+    for file in files:
+        file.close()
 
 
 def test_every_name_of_a_file_is_taken(mp4: bytes) -> None:
