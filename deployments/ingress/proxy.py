@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from deployments.ingress.errors import NO_RETRY, RETRY_AFTER, ApiError
 from deployments.ingress.middleware import HEADER, acceptable_id
 from deployments.ingress.request_heads import bound_heads
-from deployments.ingress.requests.arrival import MOST_DIGITS, too_large
+from deployments.ingress.requests.arrival import declared_within
 from deployments.ingress.windows import ServerWindows
 from deployments.logs import log, logs_for
 from deployments.names import INTAKE_VARIABLE
@@ -73,9 +73,10 @@ class BoundedRequests:
             self._requests -= 1
 
     def _refusal(self, declared: str) -> ApiError | None:
-        limit = self._settings.request_bytes
-        if declared.isdecimal() and (len(declared) > MOST_DIGITS or int(declared) > limit):
-            return too_large(limit)
+        try:
+            declared_within(declared, self._settings.request_bytes)
+        except ApiError as error:
+            return error
         if self._requests >= self._settings.connections:
             return ApiError(429, "the server handles as many requests as it can; try again", headers=RETRY_AFTER)
         return None

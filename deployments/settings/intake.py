@@ -24,6 +24,7 @@ class IntakeSettings(Settings):
             client's address.
         idle_s: how long a client may send nothing, and how long it may be slower than `least_bytes_per_s`.
         least_bytes_per_s: how fast a body has to come on the whole.
+        arrival_s: how long a client may take to send any body; the more it declares, the faster it has to come.
         window_bytes: what is on its way at a time of one body, and of one answer, between Serve's HTTP server and an
             Ingress replica.
         connections: how many requests Serve's HTTP server handles at a time on a node.
@@ -37,6 +38,7 @@ class IntakeSettings(Settings):
     share: Annotated[float, Field(gt=0, le=1)] = 0.5
     idle_s: Annotated[float, Field(gt=0)] = 30.0
     least_bytes_per_s: Annotated[int, Field(ge=0)] = 4096
+    arrival_s: Annotated[float, Field(gt=0)] = 600.0
     window_bytes: Annotated[int, Field(ge=65536)] = 256 * 1024
     connections: Annotated[int, Field(ge=1)] = 1000
 
