@@ -18,7 +18,7 @@ from deployments.ingress.errors import NO_RETRY, RETRY_AFTER, ApiError
 from deployments.ingress.middleware import HEADER, acceptable_id
 from deployments.ingress.request_heads import bound_heads
 from deployments.ingress.requests.arrival import declared_within
-from deployments.ingress.windows import ServerWindows
+from deployments.ingress.windows import ServerWindows, Unanswered
 from deployments.logs import log, logs_for
 from deployments.names import INTAKE_VARIABLE
 from deployments.settings.intake import IntakeSettings
@@ -37,7 +37,7 @@ def middleware() -> list[Middleware]:
     bound_heads()
     settings = IntakeSettings.model_validate_json(os.environ.get(INTAKE_VARIABLE, "{}"))
     return [
-        Middleware(ServerWindows, window_bytes=settings.window_bytes),
+        Middleware(ServerWindows, window_bytes=settings.window_bytes, stall_s=settings.stall_s),
         Middleware(ServesErrors),
         Middleware(BoundedRequests, settings=settings),
         Middleware(ClientHeaders),
@@ -131,6 +131,9 @@ class ServesErrors:
 
         try:
             await self.app(scope, receive, send_ours)
+        except Unanswered:
+            # Serve would have said 408, had it not taken the report of what was read for the start of an answer.
+            replacement = _error(408, {})
         except Exception:
             if started:
                 raise

@@ -27,6 +27,7 @@ class IntakeSettings(Settings):
         arrival_s: how long a client may take to send any body; the more it declares, the faster it has to come.
         window_bytes: what is on its way at a time of one body, and of one answer, between Serve's HTTP server and an
             Ingress replica.
+        stall_s: how long a client may read nothing of its answer.
         connections: how many requests Serve's HTTP server handles at a time on a node.
     """
 
@@ -40,6 +41,7 @@ class IntakeSettings(Settings):
     least_bytes_per_s: Annotated[int, Field(ge=0)] = 4096
     arrival_s: Annotated[float, Field(gt=0)] = 600.0
     window_bytes: Annotated[int, Field(ge=65536)] = 256 * 1024
+    stall_s: Annotated[float, Field(gt=0)] = 60.0
     connections: Annotated[int, Field(ge=1)] = 1000
 
     @property

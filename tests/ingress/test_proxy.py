@@ -21,7 +21,7 @@ from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from deployments.ingress.proxy import IMPORT_PATH
-from deployments.ingress.windows import EXTENSION
+from deployments.ingress.windows import EXTENSION, TAKEN
 from deployments.local.serve_process import DEFAULTS
 from deployments.names import INTAKE_VARIABLE
 
@@ -217,6 +217,15 @@ def test_where_serve_answers_nothing_there_is_an_error_of_ours() -> None:
 
     answer = ask(nothing, [(b"x-request-id", b"abc")])
     assert (answer.status_code, answer.json()["error"]["request_id"]) == (500, "abc")
+
+
+def test_where_serve_says_nothing_of_its_limit_because_of_a_report_we_do() -> None:
+    async def reports(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": TAKEN, "bytes": 1})
+
+    answer = ask(reports, [(b"x-request-id", b"abc")])
+    assert (answer.status_code, answer.json()["error"]["request_id"]) == (504, "abc")
+    assert answer.headers["x-should-retry"] == "false"
 
 
 def test_settings_that_are_none_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
