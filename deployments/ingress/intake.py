@@ -58,11 +58,13 @@ class Holding:
 
     Attributes:
         settings: the operator's.
+        client: whose request it is.
         most: the most memory that it has held at a time, in bytes.
     """
 
     def __init__(self, settings: IntakeSettings, memory: Share, disk: Share) -> None:
         self.settings = settings
+        self.client = memory.client
         self.most = 0
         self._memory = memory
         self._disk = disk
