@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 
 from deployments.addresses import Target
 from deployments.byte_budget import ByteBudget, NoRoom
-from deployments.fetching.content_cache import ContentCache, digest_of
+from deployments.fetching.content_cache import ContentCache
 from deployments.fetching.errors import FetchError, Outcome, busy
 from deployments.fetching.http_file import Limits, fetch_http, took_too_long
 from deployments.fetching.local_file import read_local
@@ -21,6 +21,7 @@ from deployments.fetching.policy import AddressPolicy
 from deployments.logs import log
 from deployments.settings.fetching import FETCHED_FACTOR, FetchSettings
 from deployments.single_flight import SingleFlight
+from deployments.wire.encoded_file import digest_of
 
 _WEB = ("http:", "https:")
 _LOCAL = "file:"

@@ -50,7 +50,7 @@ def middleware() -> list[Middleware]:
 
 
 class BoundedRequests:
-    """Refuses more requests at a time than the operator allows, of all or of one address, and bodies that are too large.
+    """Refuses more requests at a time than the operator allows, of all or of one address, and too large bodies.
 
     Args:
         app: what it wraps.
