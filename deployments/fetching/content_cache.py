@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -21,7 +20,7 @@ class _Content:
 
 @dataclass(frozen=True)
 class _Address:
-    digest: bytes
+    digest: str
     expires: float
 
 
@@ -38,7 +37,7 @@ class ContentCache:
         self._seconds = seconds
         self._clock = clock
         # Both with the next to go first.
-        self._contents: OrderedDict[bytes, _Content] = OrderedDict()
+        self._contents: OrderedDict[str, _Content] = OrderedDict()
         self._addresses: OrderedDict[str, _Address] = OrderedDict()
 
     def find(self, address: str) -> bytes | None:
@@ -50,12 +49,12 @@ class ContentCache:
         self._contents.move_to_end(known.digest)
         return self._contents[known.digest].content
 
-    def keep(self, address: str, digest: bytes, content: bytes) -> bytes:
+    def keep(self, address: str, digest: str, content: bytes) -> bytes:
         """Keep what an address leads to; returns the copy to use, which others may use as well.
 
         Args:
             address: the address.
-            digest: of the content, by `digest_of`.
+            digest: of the content, by `deployments.wire.encoded_file.digest_of`.
             content: the content.
         """
         self._expire()
@@ -90,8 +89,3 @@ class ContentCache:
         if not kept.addresses:
             del self._contents[digest]
             self.held -= len(kept.content)
-
-
-def digest_of(content: bytes) -> bytes:
-    """What contents are told apart by; in a thread, because it takes a second per gigabyte or more."""
-    return hashlib.sha256(content).digest()

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 
 from deployments.addresses import Target
 from deployments.byte_budget import ByteBudget, NoRoom
-from deployments.fetching.content_cache import ContentCache, digest_of
+from deployments.fetching.content_cache import ContentCache
 from deployments.fetching.errors import FetchError, Outcome, busy
 from deployments.fetching.http_file import Limits, fetch_http, took_too_long
 from deployments.fetching.local_file import read_local
@@ -20,9 +21,8 @@ from deployments.fetching.policy import AddressPolicy
 from deployments.logs import log
 from deployments.settings.fetching import FETCHED_FACTOR, FetchSettings
 from deployments.single_flight import SingleFlight
+from deployments.wire.encoded_file import digest_of
 
-CLIENT = "fetching"
-"""The name of all running fetches in the replica's budget: several requests may wait for the same file."""
 _WEB = ("http:", "https:")
 _LOCAL = "file:"
 _LONGEST_SCHEME = max(map(len, (*_WEB, _LOCAL)))
@@ -43,7 +43,7 @@ class Fetcher:
 
     Args:
         settings: the operator's.
-        budget: what the replica may hold, of which all running fetches together are one client.
+        budget: what the replica may hold; a running fetch counts for the client that asked first.
         count: called with the outcome of every attempt.
 
     Attributes:
@@ -57,14 +57,17 @@ class Fetcher:
         self._cache = ContentCache(settings.cache_bytes, settings.cache_s)
         self._flights: SingleFlight[tuple[Target, float], bytes] = SingleFlight()
         self._turns = asyncio.Semaphore(settings.concurrent)
+        self._clients: dict[str, asyncio.Semaphore] = {}
+        self._waiting: Counter[str] = Counter()
         self._budget = budget
 
-    async def fetch(self, address: str, timeout_s: float) -> bytes:
+    async def fetch(self, address: str, timeout_s: float, client: str = "") -> bytes:
         """The file at an address. Its content may be anything, whatever its host says of it.
 
         Args:
             address: a URL, or an absolute path.
             timeout_s: how long it may take, not counting how long it waits for its turn, which may be as long.
+            client: who asks; one client has at most half of the turns.
 
         Raises:
             FetchError: it cannot or may not be fetched, or not now.
@@ -73,11 +76,11 @@ class Fetcher:
         where = "this machine" if local else "a host that was not asked"
         try:
             if local:
-                content, outcome = await self._read(address, timeout_s), Outcome.READ
+                content, outcome = await self._read(address, timeout_s, client), Outcome.READ
             else:
                 target = self._policy.check(address)
                 where = target.host
-                content, outcome = await self._find(target, timeout_s)
+                content, outcome = await self._find(target, timeout_s, client)
         except FetchError as error:
             self._count(error.outcome)
             log.warning("a file of %s was not fetched: %s", where, error.detail or error.reason)
@@ -86,23 +89,23 @@ class Fetcher:
         log.info("a file of %s was %s: %d bytes in %.3f s", where, outcome, len(content), time.monotonic() - started)
         return content
 
-    async def _read(self, address: str, timeout_s: float) -> bytes:
-        async with self._turn(timeout_s):
-            with self._counted() as take:
+    async def _read(self, address: str, timeout_s: float, client: str) -> bytes:
+        async with self._turn(timeout_s, client):
+            with self._counted(client) as take:
                 return await asyncio.to_thread(read_local, address, self.settings.roots, self.settings.max_bytes, take)
 
-    async def _find(self, target: Target, timeout_s: float) -> tuple[bytes, Outcome]:
+    async def _find(self, target: Target, timeout_s: float, client: str) -> tuple[bytes, Outcome]:
         kept = self._cache.find(target.url)
         if kept is not None:
             return kept, Outcome.CACHED
         # Whoever may wait longer does not share the failure of one who may not.
-        content = await self._flights.run((target, timeout_s), lambda: self._fetch(target, timeout_s))
+        content = await self._flights.run((target, timeout_s), lambda: self._fetch(target, timeout_s, client))
         return content, Outcome.FETCHED
 
-    async def _fetch(self, target: Target, timeout_s: float) -> bytes:
+    async def _fetch(self, target: Target, timeout_s: float, client: str) -> bytes:
         limits = Limits(self.settings.redirects, self.settings.max_bytes, timeout_s, self.settings.proxy)
-        async with self._turn(timeout_s):
-            with self._counted() as take:
+        async with self._turn(timeout_s, client):
+            with self._counted(client) as take:
                 try:
                     async with asyncio.timeout(timeout_s):
                         found = await fetch_http(target, self._policy, limits, take)
@@ -114,9 +117,9 @@ class Fetcher:
                 return self._cache.keep(target.url, digest, found.content)
 
     @contextmanager
-    def _counted(self) -> Iterator[Callable[[int], None]]:
+    def _counted(self, client: str) -> Iterator[Callable[[int], None]]:
         """A function that counts the bytes of a file before they are kept, until the file is handed over."""
-        with self._budget.share(CLIENT) as share:
+        with self._budget.share(client) as share:
 
             def take(count: int) -> None:
                 try:
@@ -127,13 +130,20 @@ class Fetcher:
             yield take
 
     @asynccontextmanager
-    async def _turn(self, timeout_s: float) -> AsyncIterator[None]:
+    async def _turn(self, timeout_s: float, client: str) -> AsyncIterator[None]:
+        own = self._clients.setdefault(client, asyncio.Semaphore(max(1, self.settings.concurrent // 2)))
+        self._waiting[client] += 1
         try:
-            async with asyncio.timeout(timeout_s):
-                await self._turns.acquire()
-        except TimeoutError:
-            raise busy() from None
-        try:
-            yield
+            async with AsyncExitStack() as held:
+                try:
+                    async with asyncio.timeout(timeout_s):
+                        # First the client's own, so that what it waits for there holds up nobody else.
+                        await held.enter_async_context(own)
+                        await held.enter_async_context(self._turns)
+                except TimeoutError:
+                    raise busy() from None
+                yield
         finally:
-            self._turns.release()
+            self._waiting[client] -= 1
+            if not self._waiting[client]:
+                del self._waiting[client], self._clients[client]

@@ -70,7 +70,7 @@ def create_app(graph: Graph, echo_request_id: bool = True) -> Starlette:
     app = Starlette(
         routes=ROUTES,
         middleware=[
-            Middleware(ApplicationWindows),
+            Middleware(ApplicationWindows, stall_s=graph.settings.intake.stall_s),
             Middleware(PlainPaths),
             Middleware(RequestContext, echo=echo_request_id, on_error=_unexpected),
             Middleware(ApiKeys, keys=graph.settings.keys),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -57,11 +58,13 @@ class Holding:
 
     Attributes:
         settings: the operator's.
+        client: whose request it is.
         most: the most memory that it has held at a time, in bytes.
     """
 
     def __init__(self, settings: IntakeSettings, memory: Share, disk: Share) -> None:
         self.settings = settings
+        self.client = memory.client
         self.most = 0
         self._memory = memory
         self._disk = disk
@@ -157,7 +160,20 @@ def client_of(scope: Scope) -> str:
     """Who takes a share: the name of an API key or, without one, the address that the connection came from."""
     name: str = scope.get("state", {}).get("api_key", "")
     host, _ = scope.get("client") or ("", 0)
-    return f"key {name}" if name else f"host {host}"
+    return f"key {name}" if name else f"host {network_of(host)}"
+
+
+def network_of(host: str) -> str:
+    """The addresses that one client has by itself: of IPv6 a network of 64 bits, otherwise the address."""
+    if ":" not in host:
+        return host
+    try:
+        address = ipaddress.IPv6Address(host)
+    except ValueError:
+        return host
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.IPv6Network((int(address), 64), strict=False))
 
 
 def holding_of(request: Request) -> Holding:

@@ -8,6 +8,7 @@ proxies, and in the replicas that HAProxy reaches directly.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 
 from starlette.datastructures import Headers
@@ -15,10 +16,11 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from deployments.ingress.errors import NO_RETRY, RETRY_AFTER, ApiError
+from deployments.ingress.intake import network_of
 from deployments.ingress.middleware import HEADER, acceptable_id
 from deployments.ingress.request_heads import bound_heads
-from deployments.ingress.requests.arrival import MOST_DIGITS, too_large
-from deployments.ingress.windows import ServerWindows
+from deployments.ingress.requests.arrival import declared_within
+from deployments.ingress.windows import ServerWindows, Unanswered
 from deployments.logs import log, logs_for
 from deployments.names import INTAKE_VARIABLE
 from deployments.settings.intake import IntakeSettings
@@ -31,13 +33,16 @@ STEERING = frozenset(
 SERVES_OWN = "/-/"
 """The prefix of the routes by which load balancers ask Serve for its health; their answers stay as they are."""
 
+HEALTH = frozenset({"/health", "/ping", "/v1/health/live", "/v1/health/ready"})
+"""Routes that load balancers ask for the graph's health; they are answered however many requests there are."""
+
 
 def middleware() -> list[Middleware]:
     """What Serve wraps its HTTP server in, the last one outermost. It also bounds the heads that this server takes."""
     bound_heads()
     settings = IntakeSettings.model_validate_json(os.environ.get(INTAKE_VARIABLE, "{}"))
     return [
-        Middleware(ServerWindows, window_bytes=settings.window_bytes),
+        Middleware(ServerWindows, window_bytes=settings.window_bytes, stall_s=settings.stall_s),
         Middleware(ServesErrors),
         Middleware(BoundedRequests, settings=settings),
         Middleware(ClientHeaders),
@@ -45,7 +50,7 @@ def middleware() -> list[Middleware]:
 
 
 class BoundedRequests:
-    """Refuses more requests at a time than the operator allows, and bodies that say that they are too large.
+    """Refuses more requests at a time than the operator allows, of all or of one address, and too large bodies.
 
     Args:
         app: what it wraps.
@@ -55,29 +60,39 @@ class BoundedRequests:
     def __init__(self, app: ASGIApp, settings: IntakeSettings) -> None:
         self.app = app
         self._settings = settings
-        self._requests = 0
+        self._requests: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
         if scope["type"] != "http" or _is_serves_own(scope):
             await self.app(scope, receive, send)
             return
-        refusal = self._refusal(Headers(scope=scope).get("content-length", ""))
+        counted = scope["path"].removeprefix(scope.get("root_path", "")) not in HEALTH
+        host = network_of((scope.get("client") or ("", 0))[0])
+        refusal = self._refusal(Headers(scope=scope).get("content-length", ""), host if counted else None)
         if refusal is not None:
             await _answer(refusal, scope, receive, send)
             return
-        self._requests += 1
+        self._requests[host] += counted
         try:
             await self.app(scope, receive, send)
         finally:
-            self._requests -= 1
+            self._requests[host] -= counted
+            if not self._requests[host]:
+                del self._requests[host]
 
-    def _refusal(self, declared: str) -> ApiError | None:
-        limit = self._settings.request_bytes
-        if declared.isdecimal() and (len(declared) > MOST_DIGITS or int(declared) > limit):
-            return too_large(limit)
-        if self._requests >= self._settings.connections:
+    def _refusal(self, declared: str, host: str | None) -> ApiError | None:
+        try:
+            declared_within(declared, self._settings.request_bytes)
+        except ApiError as error:
+            return error
+        if host is None:
+            return None
+        if self._requests.total() >= self._settings.connections:
             return ApiError(429, "the server handles as many requests as it can; try again", headers=RETRY_AFTER)
+        if self._requests[host] >= self._settings.each_connections:
+            message = "the server handles as many requests of one address as it may; try again"
+            return ApiError(429, message, headers=RETRY_AFTER)
         return None
 
 
@@ -130,6 +145,9 @@ class ServesErrors:
 
         try:
             await self.app(scope, receive, send_ours)
+        except Unanswered:
+            # Serve would have said 408, had it not taken the report of what was read for the start of an answer.
+            replacement = _error(408, {})
         except Exception:
             if started:
                 raise

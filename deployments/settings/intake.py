@@ -24,9 +24,14 @@ class IntakeSettings(Settings):
             client's address.
         idle_s: how long a client may send nothing, and how long it may be slower than `least_bytes_per_s`.
         least_bytes_per_s: how fast a body has to come on the whole.
+        arrival_s: how long a client may take to send any body; the more it declares, the faster it has to come.
         window_bytes: what is on its way at a time of one body, and of one answer, between Serve's HTTP server and an
             Ingress replica.
-        connections: how many requests Serve's HTTP server handles at a time on a node.
+        stall_s: how long a client may read nothing of its answer.
+        connections: how many requests Serve's HTTP server handles at a time on a node; fewer than an Ingress replica
+            handles, so that requests for the graph's health still have a place there.
+        connections_share: the part of `connections` that one address may have. Requests for the graph's health are
+            not counted.
     """
 
     request_bytes: Annotated[int, Field(ge=1)] = 512 * MEGABYTE
@@ -37,8 +42,11 @@ class IntakeSettings(Settings):
     share: Annotated[float, Field(gt=0, le=1)] = 0.5
     idle_s: Annotated[float, Field(gt=0)] = 30.0
     least_bytes_per_s: Annotated[int, Field(ge=0)] = 4096
+    arrival_s: Annotated[float, Field(gt=0)] = 600.0
     window_bytes: Annotated[int, Field(ge=65536)] = 256 * 1024
-    connections: Annotated[int, Field(ge=1)] = 1000
+    stall_s: Annotated[float, Field(gt=0)] = 60.0
+    connections: Annotated[int, Field(ge=1)] = 900
+    connections_share: Annotated[float, Field(gt=0, le=1)] = 0.9
 
     @property
     def each_replica_bytes(self) -> int:
@@ -49,6 +57,11 @@ class IntakeSettings(Settings):
     def each_disk_bytes(self) -> int:
         """The disk of a replica that one client may take."""
         return int(self.disk_bytes * self.share)
+
+    @property
+    def each_connections(self) -> int:
+        """The requests at a time that one address may have."""
+        return max(1, int(self.connections * self.connections_share))
 
     @model_validator(mode="after")
     def _one_upload_fits(self) -> Self:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import pytest
 
 from deployments.fetching import content_cache
-from deployments.fetching.content_cache import ContentCache, digest_of
+from deployments.fetching.content_cache import ContentCache
+from deployments.wire.encoded_file import digest_of
 
 
 @dataclass

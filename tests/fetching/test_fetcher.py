@@ -78,7 +78,7 @@ def test_a_failure_is_not_cached() -> None:
 
 def test_more_than_the_bound_wait_for_their_turn_and_then_give_up() -> None:
     async def test() -> None:
-        found = fetcher(concurrent=2)
+        found = fetcher(concurrent=4)
         async with Receiver(hangs) as slow, Receiver() as quick:
             waiting = [asyncio.create_task(found.fetch(f"{slow.url}?{number}", 5)) for number in range(2)]
             while slow.connections < 2:
@@ -90,6 +90,27 @@ def test_more_than_the_bound_wait_for_their_turn_and_then_give_up() -> None:
             assert await turn == PRIVATE_BODY
             waiting[1].cancel()
             await asyncio.gather(*waiting, return_exceptions=True)
+
+    run(test())
+
+
+def test_one_client_does_not_take_every_turn_and_holds_its_own_bytes() -> None:
+    async def partly(writer: asyncio.StreamWriter, closing: asyncio.Event) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n" + bytes(60))
+        await closing.wait()
+
+    async def test() -> None:
+        found = fetcher(concurrent=4, max_bytes=100, budget=ByteBudget(1000, 280))
+        async with Receiver(partly) as slow, Receiver(answers(200, body=bytes(60))) as quick:
+            waiting = [asyncio.create_task(found.fetch(f"{slow.url}?{number}", 5, "one")) for number in range(3)]
+            while found.budget.held < 240:
+                await asyncio.sleep(0.01)
+            assert slow.connections == 2
+            assert len(await found.fetch(quick.url, 2, "other")) == 60
+            for task in waiting:
+                task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+        assert (found.budget.held, found._clients) == (0, {})
 
     run(test())
 

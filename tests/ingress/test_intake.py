@@ -128,6 +128,22 @@ def test_shares_are_those_of_api_keys_or_addresses() -> None:
     assert clients[1] == clients[2] and len(set(clients)) == 4
 
 
+@pytest.mark.parametrize(
+    ("host", "network"),
+    [
+        ("2001:db8:0:1::1", "2001:db8:0:1::/64"),
+        ("2001:db8:0:1:ffff::7", "2001:db8:0:1::/64"),
+        ("2001:db8:0:2::1", "2001:db8:0:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("::ffff:10.0.0.1", "10.0.0.1"),
+        ("10.0.0.1", "10.0.0.1"),
+        ("no:address", "no:address"),
+    ],
+)
+def test_a_client_has_a_network_of_addresses_of_ipv6(host: str, network: str) -> None:
+    assert client_of({"client": (host, 5)}) == f"host {network}"
+
+
 def test_settings_under_which_the_largest_upload_would_never_fit() -> None:
     with pytest.raises(ValueError, match="largest upload never fits"):
         IntakeSettings(request_bytes=1000, disk_bytes=1500)

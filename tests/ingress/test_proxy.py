@@ -21,7 +21,7 @@ from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from deployments.ingress.proxy import IMPORT_PATH
-from deployments.ingress.windows import EXTENSION
+from deployments.ingress.windows import EXTENSION, TAKEN
 from deployments.local.serve_process import DEFAULTS
 from deployments.names import INTAKE_VARIABLE
 
@@ -179,7 +179,7 @@ def test_a_body_that_says_it_is_too_large_does_not_reach_a_replica(
 
 
 def test_more_requests_than_the_bound_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(INTAKE_VARIABLE, '{"connections": 2}')
+    monkeypatch.setenv(INTAKE_VARIABLE, '{"connections": 2, "connections_share": 1}')
     release = asyncio.Event()
 
     async def waits(scope: Scope, receive: Receive, send: Send) -> None:
@@ -203,6 +203,38 @@ def test_more_requests_than_the_bound_are_refused(monkeypatch: pytest.MonkeyPatc
     asyncio.run(test())
 
 
+def test_one_address_leaves_room_for_others_and_health_is_always_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(INTAKE_VARIABLE, '{"connections": 3, "connections_share": 0.5}')
+    release = asyncio.Event()
+
+    async def waits(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/v1/models":
+            await release.wait()
+        await PlainTextResponse("done")(scope, receive, send)
+
+    async def test() -> None:
+        app = served(waits)
+
+        async def get(host: str, path: str = "/v1/models") -> int:
+            transport = httpx.ASGITransport(app=app, client=(host, 1))
+            async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
+                return (await client.get(path)).status_code
+
+        waiting = [asyncio.create_task(get("2001:db8::1"))]
+        await asyncio.sleep(0.05)
+        assert await get("2001:db8::2", "/v1/other") == 429
+        waiting += [asyncio.create_task(get(host)) for host in ("10.0.0.1", "10.0.0.2")]
+        await asyncio.sleep(0.05)
+        assert await get("10.0.0.3", "/v1/other") == 429
+        for path in ("/health", "/ping", "/v1/health/live", "/v1/health/ready"):
+            assert await get("2001:db8::1", path) == 200
+        release.set()
+        assert await asyncio.gather(*waiting) == [200] * 3
+        assert await get("2001:db8::1") == 200
+
+    asyncio.run(test())
+
+
 def test_windows_are_offered(monkeypatch: pytest.MonkeyPatch) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await JSONResponse(scope["extensions"][EXTENSION])(scope, receive, send)
@@ -217,6 +249,15 @@ def test_where_serve_answers_nothing_there_is_an_error_of_ours() -> None:
 
     answer = ask(nothing, [(b"x-request-id", b"abc")])
     assert (answer.status_code, answer.json()["error"]["request_id"]) == (500, "abc")
+
+
+def test_where_serve_says_nothing_of_its_limit_because_of_a_report_we_do() -> None:
+    async def reports(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": TAKEN, "bytes": 1})
+
+    answer = ask(reports, [(b"x-request-id", b"abc")])
+    assert (answer.status_code, answer.json()["error"]["request_id"]) == (504, "abc")
+    assert answer.headers["x-should-retry"] == "false"
 
 
 def test_settings_that_are_none_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,9 +12,11 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from deployments.ingress.windows import SENT, TAKEN, ApplicationWindows, ServerWindows
+from deployments.ingress import windows
+from deployments.ingress.windows import SENT, TAKEN, ApplicationWindows, ServerWindows, Unanswered
 
 WINDOW = 2**16
+STALL_S = 10.0
 PIECE = 10_000
 # A window, and the piece that goes beyond it.
 MOST = WINDOW + PIECE
@@ -69,8 +71,9 @@ class Serve:
 class Client:
     """A client that sends a body, and reads the answer where it may."""
 
-    def __init__(self, pieces: int = 1, hangs_up: bool = False) -> None:
+    def __init__(self, pieces: int = 1, hangs_up: bool = False, size: int = PIECE) -> None:
         self.left = pieces
+        self.size = size
         self.hangs_up = hangs_up
         self.read = asyncio.Event()
         self.content = b""
@@ -79,7 +82,7 @@ class Client:
     async def receive(self) -> Message:
         if self.left:
             self.left -= 1
-            return {"type": "http.request", "body": bytes(PIECE), "more_body": self.left > 0}
+            return {"type": "http.request", "body": bytes(self.size), "more_body": self.left > 0}
         if not self.hangs_up:
             await asyncio.Event().wait()
         return {"type": "http.disconnect"}
@@ -106,9 +109,9 @@ async def settled() -> None:
         await asyncio.sleep(0)
 
 
-def joined(app: ASGIApp) -> tuple[ASGIApp, Serve]:
-    serve = Serve(ApplicationWindows(app))
-    return ServerWindows(serve, WINDOW), serve
+def joined(app: ASGIApp, stalls_s: tuple[float, float] = (STALL_S, STALL_S)) -> tuple[ASGIApp, Serve]:
+    serve = Serve(ApplicationWindows(app, stalls_s[1]))
+    return ServerWindows(serve, WINDOW, stalls_s[0]), serve
 
 
 SCOPE: dict[str, Any] = {"type": "http", "method": "POST", "path": "/", "headers": []}
@@ -138,7 +141,7 @@ def test_no_more_of_a_body_is_taken_than_the_application_reads() -> None:
         may_read.set()
         await task
         assert client.content == str(500 * PIECE).encode() and steps >= 500
-        assert serve.messages.count(TAKEN) <= 500 * PIECE // (WINDOW // 4) + 1
+        assert serve.messages.count(TAKEN) <= 500 * PIECE // (WINDOW // 2) + 1
 
     run(test)
 
@@ -192,7 +195,7 @@ def test_an_application_without_an_end_gets_no_messages_of_ours() -> None:
         serve = Serve(app)
         client = Client()
         client.read.set()
-        await ServerWindows(serve, WINDOW)(SCOPE, client.receive, client.send)
+        await ServerWindows(serve, WINDOW, STALL_S)(SCOPE, client.receive, client.send)
         assert len(client.content) == 10 * WINDOW
         assert seen == ["http.request"] and SENT not in serve.messages
 
@@ -205,7 +208,7 @@ def test_a_server_without_an_end_gets_none_either() -> None:
             content = await Request(scope, receive).body()
             await Response(content * 10)(scope, receive, send)
 
-        serve = Serve(ApplicationWindows(app))
+        serve = Serve(ApplicationWindows(app, STALL_S))
         client = Client(pieces=20)
         client.read.set()
         await serve(SCOPE, client.receive, client.send)
@@ -258,7 +261,107 @@ def test_an_error_on_the_way_reaches_the_application() -> None:
 
         seen: list[int] = []
         scope = SCOPE | {"extensions": {"cosmos3.windows": {"bytes": WINDOW}}}
-        await ApplicationWindows(app)(scope, broken, Client().send)
+        await ApplicationWindows(app, STALL_S)(scope, broken, Client().send)
         assert seen == [1]
+
+    run(test)
+
+
+@pytest.mark.parametrize("stalls_s", [(0.2, 60.0), (60.0, 0.2)])
+def test_a_client_that_reads_nothing_is_gone_after_a_while(stalls_s: tuple[float, float]) -> None:
+    async def test() -> None:
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await receive()
+            await Response(bytes(10 * WINDOW))(scope, receive, send)
+            assert (await receive())["type"] == "http.disconnect"
+            ended.set()
+
+        ended = asyncio.Event()
+        server, serve = joined(app, stalls_s)
+        task = asyncio.ensure_future(server(SCOPE, (client := Client()).receive, client.send))
+        await ended.wait()
+        assert serve.answer <= WINDOW + WINDOW // 4
+        # Serve's server waits for its own end, if the application's was the first.
+        client.read.set()
+        await task
+
+    run(test)
+
+
+def test_an_application_without_an_end_gets_all_of_a_body(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(windows, "SILENCE_S", 0.2)
+
+    async def test() -> None:
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            content = await Request(scope, receive).body()
+            await PlainTextResponse(str(len(content)))(scope, receive, send)
+
+        serve = Serve(app)
+        server = ServerWindows(serve, WINDOW, STALL_S)
+        for path in ("/other/a", "/other/b"):
+            client = Client(pieces=50)
+            client.read.set()
+            await server(SCOPE | {"path": path}, client.receive, client.send)
+            assert client.content == str(50 * PIECE).encode()
+            # The second body waits for nothing.
+            monkeypatch.setattr(windows, "SILENCE_S", 60.0)
+
+    run(test)
+
+
+def test_an_application_that_has_an_end_keeps_its_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(windows, "SILENCE_S", 0.05)
+
+    async def test() -> None:
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["path"].endswith("slow"):
+                await asyncio.sleep(0.3)
+                assert serve.body - before <= MOST
+            content = await Request(scope, receive).body()
+            await PlainTextResponse(str(len(content)))(scope, receive, send)
+
+        server, serve = joined(app)
+        before = 0
+        for path in ("/v1/quick", "/v1/slow"):
+            client = Client(pieces=50)
+            client.read.set()
+            await server(SCOPE | {"path": path}, client.receive, client.send)
+            assert client.content == str(50 * PIECE).encode()
+            before = serve.body
+
+    run(test)
+
+
+def test_a_client_that_hangs_up_after_its_body_is_noticed_though_the_window_is_full() -> None:
+    async def test() -> None:
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            assert len(await Request(scope, receive).body()) == 2 * WINDOW
+            assert (await receive())["type"] == "http.disconnect"
+            noticed.append(1)
+
+        noticed: list[int] = []
+        # The last piece fills the window, and is never reported.
+        server, _ = joined(app)
+        client = Client(pieces=2, hangs_up=True, size=WINDOW)
+        with pytest.raises(Unanswered):
+            await server(SCOPE, client.receive, client.send)
+        assert noticed == [1]
+
+    run(test)
+
+
+def test_an_answer_ends_when_serves_server_is_gone() -> None:
+    async def test() -> None:
+        async def gone() -> Message:
+            await asyncio.sleep(0.1)
+            raise ConnectionError("Serve's server is gone")
+
+        async def send(message: Message) -> None:
+            pass
+
+        scope = SCOPE | {"extensions": {"cosmos3.windows": {"bytes": WINDOW}}}
+        started = asyncio.get_running_loop().time()
+        await ApplicationWindows(Response(bytes(10 * WINDOW)), STALL_S)(scope, gone, send)
+        assert asyncio.get_running_loop().time() - started < STALL_S / 2
 
     run(test)

@@ -80,7 +80,7 @@ async def _fetch_all(fetcher: Fetcher, media: list[AddressedMedium], status: int
     async def fetch(medium: AddressedMedium) -> None:
         nonlocal total
         async with turns:
-            content = await _fetch(fetcher, medium, status)
+            content = await _fetch(fetcher, medium, status, holding.client)
         total += len(content)
         if total > most:
             message = f"{medium.field} makes more than {most} bytes of media in one request; send less"
@@ -97,10 +97,10 @@ async def _fetch_all(fetcher: Fetcher, media: list[AddressedMedium], status: int
         raise failed.exceptions[0] from None
 
 
-async def _fetch(fetcher: Fetcher, medium: AddressedMedium, status: int) -> bytes:
+async def _fetch(fetcher: Fetcher, medium: AddressedMedium, status: int, client: str) -> bytes:
     timeout_s: float = getattr(fetcher.settings.timeouts_s, medium.kind or "video")
     try:
-        return await fetcher.fetch(medium.address, timeout_s)
+        return await fetcher.fetch(medium.address, timeout_s, client)
     except FetchError as error:
         message = f"{medium.field} {error.reason}"
         if error.outcome is Outcome.BUSY:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from starlette.requests import ClientDisconnect, Request
 
-from deployments.ingress.errors import NO_RETRY, ApiError
+from deployments.ingress.errors import NO_RETRY, ApiError, hung_up
 from deployments.settings.intake import IntakeSettings
 
-MOST_DIGITS = 18
-"""The most digits of a size; Python refuses to read numbers of thousands of them."""
+# Of a size. Python refuses to read numbers of thousands of digits.
+_MOST_DIGITS = 18
 
 
 def declared_bytes(request: Request, limit: int) -> int | None:
@@ -22,12 +23,16 @@ def declared_bytes(request: Request, limit: int) -> int | None:
     Raises:
         ApiError: 413, more than the limit.
     """
-    declared = request.headers.get("content-length", "")
-    if not declared.isdecimal():
+    return declared_within(request.headers.get("content-length", ""), limit)
+
+
+def declared_within(content_length: str, limit: int) -> int | None:
+    """As `declared_bytes`, of the value of the header `Content-Length`."""
+    if not content_length.isdecimal():
         return None
-    if len(declared) > MOST_DIGITS or int(declared) > limit:
+    if len(content_length) > _MOST_DIGITS or int(content_length) > limit:
         raise too_large(limit)
-    return int(declared)
+    return int(content_length)
 
 
 def too_large(limit: int) -> ApiError:
@@ -41,17 +46,17 @@ async def arriving(request: Request, limit: int, settings: IntakeSettings) -> As
     Raises:
         ApiError: 413, it is larger than the limit; 408, it comes too slowly; 499, the client hung up.
     """
-    received, waited = 0, 0.0
+    received, waited, rate = 0, 0.0, _least_rate(settings, declared_bytes(request, limit) or 0)
     async with aclosing(request.stream()) as chunks:
         while True:
             started = time.monotonic()
             try:
-                async with asyncio.timeout(_patience_s(settings, received, waited)):
+                async with asyncio.timeout(_patience_s(settings, rate, received, waited)):
                     chunk = await anext(chunks, None)
             except TimeoutError:
-                raise _too_slow(settings) from None
+                raise _too_slow(settings, rate) from None
             except ClientDisconnect:
-                raise ApiError(499, "the client hung up", kind="ClientClosedRequest") from None
+                raise hung_up() from None
             if chunk is None:
                 return
             waited += time.monotonic() - started
@@ -62,18 +67,22 @@ async def arriving(request: Request, limit: int, settings: IntakeSettings) -> As
                 yield chunk
 
 
-def _patience_s(settings: IntakeSettings, received: int, waited: float) -> float:
+def _least_rate(settings: IntakeSettings, declared: int) -> float:
+    """Bytes per second that a body has to have on the whole; what it declares is held for it until it has come."""
+    return max(settings.least_bytes_per_s, declared / settings.arrival_s)
+
+
+def _patience_s(settings: IntakeSettings, rate: float, received: int, waited: float) -> float:
     """How long to wait for the next piece."""
-    if not settings.least_bytes_per_s:
-        return settings.idle_s
-    ahead = received / settings.least_bytes_per_s - waited
-    return min(settings.idle_s, max(0.0, settings.idle_s + ahead))
+    # A body of unknown size that comes fast enough still ends in time.
+    allowed = min(received / rate if rate else math.inf, settings.arrival_s)
+    return min(settings.idle_s, max(0.0, settings.idle_s + allowed - waited))
 
 
-def _too_slow(settings: IntakeSettings) -> ApiError:
+def _too_slow(settings: IntakeSettings, rate: float) -> ApiError:
     message = (
         f"body did not arrive in time: for {settings.idle_s:g} s nothing came, or less than "
-        f"{settings.least_bytes_per_s} bytes per second on the whole"
+        f"{math.ceil(rate)} bytes per second on the whole, or not all of it in {settings.arrival_s:g} s"
     )
     # OpenAI's clients repeat a 408, and would be as slow again.
     return ApiError(408, message, param="body", headers=NO_RETRY | {"Connection": "close"})

@@ -24,6 +24,8 @@ MP4: Literal["video/mp4"] = "video/mp4"
 EVENT_STREAM = "text/event-stream"
 POLL_AFTER_MS = 500
 MAX_DIGITS = 9
+MAX_PAGE_BYTES = 4 * 2**20
+"""A page that holds so much has no further job; clients ask for the rest, as for any page."""
 LOWEST_ERROR, HIGHEST_ERROR, DEFAULT_ERROR = 400, 599, 500
 
 
@@ -41,7 +43,18 @@ async def list_videos(request: Request) -> Response:
     api_key = caller_of(request).api_key
     page = await graph.jobs.page("video", api_key, query.get("after"), limit, cast(Literal["asc", "desc"], order))
     positions = await graph.jobs.positions(page.jobs)
-    return JSONResponse(video_page([video_object(job, positions) for job in page.jobs], page.has_more))
+    shown = _on_one_page([video_object(job, positions) for job in page.jobs])
+    return JSONResponse(video_page(shown, page.has_more or len(shown) < len(page.jobs)))
+
+
+def _on_one_page(jobs: list[VideoObject]) -> list[VideoObject]:
+    """The first of some jobs, at least one: their prompts are whole, and may be long."""
+    total = 0
+    for number, job in enumerate(jobs, 1):
+        total += len(json.dumps(job))
+        if total >= MAX_PAGE_BYTES:
+            return jobs[:number]
+    return jobs
 
 
 async def video(request: Request) -> Response:

@@ -246,6 +246,7 @@ def test_an_array_among_the_parameters() -> None:
     assert read(envelope({"guidance_interval": np.array([0, 500])})).generation.request.guidance_interval == (0, 500)
     assert read(envelope({"extra_params": {"x": [np.zeros(2)]}})).generation.ignored == ("parameters.extra_params.x",)
     assert "65536" in refused(envelope({"x": np.zeros(2**17, np.uint8)})).message
+    assert "65536" in refused(envelope({"x": [np.zeros(2**15, np.int8)] * 3})).message
 
 
 LEAVES = st.one_of(

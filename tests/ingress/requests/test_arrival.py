@@ -88,6 +88,25 @@ def test_a_client_that_is_fast_enough_on_the_whole() -> None:
     assert len(read(pieces, idle_s=0.2, least_bytes_per_s=1000)) == 405
 
 
+def test_a_client_that_declares_much_has_to_be_faster() -> None:
+    async def reading() -> None:
+        request = request_of([(0.05, b"x" * 100)] * 500, **{"content-length": "500000"})
+        async for _ in arriving(request, 10**6, IntakeSettings(idle_s=0.3, least_bytes_per_s=10, arrival_s=5.0)):
+            pass
+
+    started = time.monotonic()
+    with pytest.raises(ApiError, match="100000 bytes per second") as caught:
+        asyncio.run(reading())
+    assert caught.value.status == 408 and time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize("least", [0, 10])
+def test_a_client_that_does_not_declare_its_body_has_no_longer(least: int) -> None:
+    started = time.monotonic()
+    error = refused([(0.05, b"x" * 10)] * 90, idle_s=0.1, arrival_s=0.3, least_bytes_per_s=least)
+    assert (error.status, time.monotonic() - started < 3) == (408, True)
+
+
 def test_time_that_the_reader_takes_is_not_the_clients() -> None:
     async def reading() -> int:
         settings, count = IntakeSettings(idle_s=0.2, least_bytes_per_s=1000), 0

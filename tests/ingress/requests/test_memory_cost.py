@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import random
+import time
 import tracemalloc
 from collections.abc import Callable
 from contextlib import suppress
@@ -73,6 +74,9 @@ JSON_BODIES: dict[str, Callable[[], bytes]] = {
 }
 MSGPACK_BODIES: dict[str, Callable[[], Any]] = {
     "pixels": lambda: random.Random(1).randbytes(SIZE),
+    "pixels among lists": lambda: [random.Random(1).randbytes(SIZE // 2), [[[]] * 60_000] * (SIZE // 120_000)],
+    "pixels behind many numbers": lambda: [[[300] * 60_000] * 2, random.Random(1).randbytes(SIZE)],
+    "texts of any bytes": lambda: [bytes(range(128)).decode() * 400] * (SIZE // 51_200),
     "empty lists": lambda: [[[]] * 60_000] * (SIZE // 60_000),
     "empty maps": lambda: [[{}] * 60_000] * (SIZE // 60_000),
     "small maps": lambda: [[{"a": 1}] * 60_000] * (SIZE // 240_000),
@@ -138,3 +142,27 @@ def test_urlencoded(name: str) -> None:
 def test_a_usual_body_is_not_taken_for_a_costly_one() -> None:
     content = video(image_reference=URI + BASE64, action=[[0.1] * 9] * 100)
     assert json_cost(content) < 7.3 * len(content)
+
+
+def test_pixels_are_not_taken_for_lists() -> None:
+    # Grey is the first byte of an empty list, and of many other values.
+    frames = [
+        {"__ndarray__": True, "data": bytes([grey]) * SIZE, "dtype": "|u1", "shape": [SIZE]} for grey in b"\x90\x80\xdf"
+    ]
+    content = msgpack.packb({"frames": frames, "state": [0.5] * 100})
+    assert msgpack_cost(content) < 7.1 * len(content)
+
+
+@pytest.mark.parametrize(
+    "claim", [b"\xc6\xff\xff\xff\xff", b"\xc4\xff", b"\xdb\x7f\xff\xff\xff", b"\xc9\x00\x00\x00\x10\x01", b"\xc6"]
+)
+def test_a_length_that_is_wrong_hides_nothing(claim: bytes) -> None:
+    content = claim + b"\x90" * 200
+    assert msgpack_cost(content) >= 128 * 200
+
+
+def test_many_headers_are_counted_soon() -> None:
+    content = b"\x90" * (16 * SIZE)
+    started = time.monotonic()
+    assert msgpack_cost(content) >= 128 * len(content)
+    assert time.monotonic() - started < 5

@@ -12,7 +12,8 @@ import pytest
 from openapi_schema_validator import OAS31Validator
 
 from cosmos3_core.resolving.facts import ModelFacts
-from deployments.jobs.job import EventKind, JobEvent
+from deployments.ingress.routes import video_jobs
+from deployments.jobs.job import EventKind, Job, JobEvent, Page
 from deployments.settings.front import FrontSettings
 from deployments.settings.guardrails import GuardrailPolicy
 from deployments.wire.media_store import MediaStore
@@ -63,3 +64,28 @@ def test_every_event_conforms_to_the_description_of_the_route(facts: ModelFacts,
         json.loads(event["data"])
     assert not OAS31Validator(schema).is_valid({"event": "other", "data": "{}"})
     assert not OAS31Validator(schema).is_valid({"data": "{}"})
+
+
+class ListedJobs(StubJobs):
+    """Jobs that are listed as they are stored."""
+
+    async def page(self, kind: str, api_key: str, after: str | None, limit: int, order: str) -> Page:
+        return Page(self.stored[:limit], False)
+
+    async def positions(self, jobs: list[Job]) -> dict[str, int]:
+        return {}
+
+
+def test_a_page_that_is_large_ends_early(facts: ModelFacts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = ListedJobs()
+    stub = StubGraph([served_card(facts)], media=MediaStore(tmp_path.as_uri()), jobs=jobs)
+    ask(stub, "/v1/videos", "POST", json=VIDEO)
+    jobs.stored = [replace(jobs.stored[0], id=f"video_{number}") for number in range(4)]
+    whole = ask(stub, "/v1/videos").json()
+    assert (len(whole["data"]), whole["has_more"]) == (4, False)
+    size = len(json.dumps(whole["data"][0]))
+    for most, number in ((1, 1), (size + 1, 2), (4 * size, 4)):
+        monkeypatch.setattr(video_jobs, "MAX_PAGE_BYTES", most)
+        page = ask(stub, "/v1/videos").json()
+        assert (page["data"], page["has_more"]) == (whole["data"][:number], number < 4)
+        assert page["last_id"] == whole["data"][number - 1]["id"]
