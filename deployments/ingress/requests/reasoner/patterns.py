@@ -13,7 +13,7 @@ from cosmos3_core.errors import RequestError
 
 MAX_CHARACTERS = 16 * 2**10
 MAX_REPEATS = 64
-MAX_WRITTEN_OUT = 16 * 2**10
+MAX_WRITTEN_OUT = 128 * 2**10
 MAX_GROUPS = 200
 """The depth of groups in each other; xgrammar reads them recursively."""
 _REPEAT = re.compile(r"(?:[*+?]|\{(\d{0,9})(,?)(\d{0,9})\})[?+]?", re.ASCII)
