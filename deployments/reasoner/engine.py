@@ -26,7 +26,7 @@ from vllm.entrypoints.openai.responses.protocol import ResponsesRequest
 from vllm.entrypoints.serve.engine.protocol import ErrorResponse
 from vllm.entrypoints.serve.exception_handling.error_response import create_error_response
 from vllm.entrypoints.serve.tokenize.protocol import DetokenizeRequest, TokenizeRequest
-from vllm.exceptions import VLLMError
+from vllm.exceptions import GracefulHTTPError, VLLMError
 from vllm.platforms import current_platform
 from vllm.v1.engine.async_llm import AsyncLLM
 
@@ -205,7 +205,7 @@ async def _events(stream: AsyncGenerator[Any, None]) -> AsyncGenerator[str, None
 def _failure(error: Exception) -> ReasonerAnswer:
     """What vLLM makes of an exception; what is no fault of the client's goes to the log and not to the client."""
     answer = _error(create_error_response(error))
-    if answer.status < 500:
+    if answer.status < 500 or isinstance(error, GracefulHTTPError):
         return answer
     if isinstance(error, TimeoutError):
         # vLLM renders all chats in one thread, and gives up on one that waits there for a long one.
