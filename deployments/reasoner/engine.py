@@ -32,6 +32,7 @@ from vllm.v1.engine.async_llm import AsyncLLM
 
 from cosmos3_core.checkpoint import Checkpoint
 from deployments.logs import log
+from deployments.reasoner.beginnings import begun
 from deployments.reasoner.figures import SchedulerFigures
 from deployments.reasoner.media import FRAMES_PER_PATCH
 from deployments.reasoner.refusals import refusal_of
@@ -131,7 +132,7 @@ class ReasonerEngine:
         if isinstance(result, BaseModel):
             by_alias = operation is Operation.RESPONSES
             return ReasonerAnswer(200, result.model_dump(mode="json", by_alias=by_alias))
-        return _events(result) if operation is Operation.RESPONSES else result
+        return _events(result) if operation is Operation.RESPONSES else await begun(result)
 
     async def check_health(self) -> None:
         """Raise if the engine is dead."""
