@@ -69,6 +69,8 @@ async def answers(root: str, adapter: Path) -> dict[str, Any]:
     own = StructuredOutputsParams(json={"type": "integer"})
     tried_by = [[constraint_of(each, backend) is not None for each in (other, own)] for backend in ("auto", "xgrammar")]
     honest = await constrained({"choice": ["yes", "no"]})
+    engine._tried.close()
+    untried = await constrained({"regex": "[0-9]"})
     told = {name: await ask(name) for name in (NAME, ADAPTER)}
     engine.shutdown()
     found = {name: body["choices"][0]["token_ids"] for name, body in told.items()}
@@ -76,7 +78,12 @@ async def answers(root: str, adapter: Path) -> dict[str, Any]:
         engine_arguments(NAME, checkpoint, ReasonerSettings(engine={"video_pruning_rate": 0.5}))
     except ValueError as error:
         found["refusal"] = str(error)
-    tried = {"refused": [answer.body for answer in refused], "honest": honest.body, "tried_by": tried_by}
+    tried = {
+        "refused": [answer.body for answer in refused],
+        "honest": honest.body,
+        "tried_by": tried_by,
+        "untried": untried.body,
+    }
     return found | {"model": told[ADAPTER]["model"], **tried}
 
 

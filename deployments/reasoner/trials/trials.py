@@ -22,6 +22,9 @@ from deployments.settings.trials import TrialSettings
 from deployments.single_flight import SingleFlight
 
 
+_ENDS = "the engine ends; try again"
+
+
 class Busy(NotTried):
     """So many wait for a trial that this one would wait for long."""
 
@@ -63,6 +66,8 @@ class Trials:
         return REFUSALS.get(await self._awaited(digest, kind, text) if verdict is None else verdict)
 
     async def _awaited(self, digest: bytes, kind: Kind, text: str) -> Verdict:
+        if self._closed:
+            raise NotTried(_ENDS)
         if digest not in self._flights and len(self._flights) >= self._settings.waiting:
             raise Busy
         try:
@@ -88,7 +93,7 @@ class Trials:
             else:
                 self._stop(worker)
         if self._closed:
-            raise NotTried("the engine ends")
+            raise NotTried(_ENDS)
         if verdict in REFUSALS:
             log.warning("a %s of %d characters is refused: %s", kind, len(text), verdict)
         self._verdicts.keep(digest, verdict)
@@ -104,7 +109,7 @@ class Trials:
             if self._vocabulary is None:
                 self._vocabulary = self._make_vocabulary()
             if self._closed:
-                raise NotTried("the engine ends")
+                raise NotTried(_ENDS)
             worker = TrialWorker(self._settings)
             self._workers.add(worker)
         try:

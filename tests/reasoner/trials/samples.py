@@ -17,15 +17,15 @@ TOKENS = 60_000
 
 
 @functools.cache
-def vocabulary(tokens: int = TOKENS) -> bytes:
+def vocabulary(words: int = TOKENS) -> bytes:
     """Every byte, drawn words with and without a blank, and runs of one character, as xgrammar writes them."""
     draw = random.Random(0)
-    words = {
+    drawn = {
         draw.choice(("", " ")) + "".join(draw.choices(string.ascii_lowercase, k=draw.randint(2, 12)))
-        for _ in range(tokens)
+        for _ in range(words)
     }
     runs = {character * size for character in " \na-=" for size in range(2, 64)}
-    tokens = [bytes([value]) for value in range(256)] + sorted(word.encode() for word in words | runs)
+    tokens = [bytes([value]) for value in range(256)] + sorted(word.encode() for word in drawn | runs)
     info = xgrammar.TokenizerInfo([*tokens, b"<end>"], xgrammar.VocabType.RAW, stop_token_ids=[len(tokens)])
     return info.serialize_json().encode()
 

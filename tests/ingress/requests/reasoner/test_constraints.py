@@ -95,7 +95,8 @@ def test_the_other_routes() -> None:
 
 
 UUID = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
-LENGTHS = [tool(**{f"f{number}": {"maxLength": 50 + number} for number in range(33)})]
+MANY_LENGTHS: dict[str, Any] = {f"f{number}": {"maxLength": 50 + number} for number in range(33)}
+LENGTHS = [tool(**MANY_LENGTHS)]
 RECURSIVE = {"$ref": "#/$defs/tree", "$defs": {"tree": properties(left={"$ref": "#/$defs/tree"})}}
 
 
