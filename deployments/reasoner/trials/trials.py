@@ -21,7 +21,6 @@ from deployments.reasoner.trials.worker import TrialWorker
 from deployments.settings.trials import TrialSettings
 from deployments.single_flight import SingleFlight
 
-
 _ENDS = "the engine ends; try again"
 
 
