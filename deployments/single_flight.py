@@ -31,6 +31,10 @@ class SingleFlight(Generic[Key, T]):
         """How many calls run."""
         return len(self._flights)
 
+    def __contains__(self, key: Key) -> bool:
+        """Whether a call runs under a key."""
+        return key in self._flights
+
     async def run(self, key: Key, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """The result of the call that runs under a key, or of a new one; its exception is raised for all who wait.
 

@@ -26,12 +26,13 @@ from vllm.entrypoints.openai.responses.protocol import ResponsesRequest
 from vllm.entrypoints.serve.engine.protocol import ErrorResponse
 from vllm.entrypoints.serve.exception_handling.error_response import create_error_response
 from vllm.entrypoints.serve.tokenize.protocol import DetokenizeRequest, TokenizeRequest
-from vllm.exceptions import VLLMError
+from vllm.exceptions import GracefulHTTPError, VLLMError
 from vllm.platforms import current_platform
 from vllm.v1.engine.async_llm import AsyncLLM
 
 from cosmos3_core.checkpoint import Checkpoint
 from deployments.logs import log
+from deployments.reasoner.beginnings import begun
 from deployments.reasoner.figures import SchedulerFigures
 from deployments.reasoner.media import FRAMES_PER_PATCH
 from deployments.reasoner.refusals import refusal_of
@@ -131,7 +132,7 @@ class ReasonerEngine:
         if isinstance(result, BaseModel):
             by_alias = operation is Operation.RESPONSES
             return ReasonerAnswer(200, result.model_dump(mode="json", by_alias=by_alias))
-        return _events(result) if operation is Operation.RESPONSES else result
+        return _events(result) if operation is Operation.RESPONSES else await begun(result)
 
     async def check_health(self) -> None:
         """Raise if the engine is dead."""
@@ -205,7 +206,7 @@ async def _events(stream: AsyncGenerator[Any, None]) -> AsyncGenerator[str, None
 def _failure(error: Exception) -> ReasonerAnswer:
     """What vLLM makes of an exception; what is no fault of the client's goes to the log and not to the client."""
     answer = _error(create_error_response(error))
-    if answer.status < 500:
+    if answer.status < 500 or isinstance(error, GracefulHTTPError):
         return answer
     if isinstance(error, TimeoutError):
         # vLLM renders all chats in one thread, and gives up on one that waits there for a long one.

@@ -47,8 +47,10 @@ class Pace:
         finally:
             self._streams -= 1
             reader.cancel()
-            with suppress(asyncio.CancelledError, Exception):
-                await reader
+            # Awaiting the reader itself could not tell its cancellation from another one of this task.
+            await asyncio.wait({reader})
+            if not reader.cancelled():
+                reader.exception()
             await events.aclose()
 
 

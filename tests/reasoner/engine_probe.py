@@ -32,7 +32,10 @@ LORA = {"enable_lora": True, "max_lora_rank": 8}
 
 async def answers(root: str, adapter: Path) -> dict[str, Any]:
     """The answers with and without the adapter, and why an option that vLLM cannot serve is refused."""
+    from vllm.sampling_params import StructuredOutputsParams
+
     from deployments.reasoner.engine import ReasonerEngine, engine_arguments
+    from deployments.reasoner.tried_engine import constraint_of
 
     checkpoint = Checkpoint.find(root)
     server = {"lora_modules": [{"name": ADAPTER, "path": str(adapter)}]}
@@ -46,6 +49,11 @@ async def answers(root: str, adapter: Path) -> dict[str, Any]:
         assert isinstance(answer, ReasonerAnswer) and answer.status == 200, answer
         return answer.body
 
+    async def streamed(constraint: dict[str, Any]) -> ReasonerAnswer | None:
+        body = {"messages": [{"role": "user", "content": "?"}], "model": NAME, "max_tokens": 2, "stream": True}
+        answer = await engine.answer(Operation.CHAT, body | {"structured_outputs": constraint})
+        return answer if isinstance(answer, ReasonerAnswer) else None
+
     async def constrained(constraint: dict[str, Any], route: Operation = Operation.CHAT) -> ReasonerAnswer:
         given = {"messages": [{"role": "user", "content": "?"}]} if route is Operation.CHAT else {"prompt": "?"}
         body = given | {"model": NAME, "max_tokens": 16, "structured_outputs": constraint}
@@ -55,7 +63,14 @@ async def answers(root: str, adapter: Path) -> dict[str, Any]:
 
     slow = {"grammar": "root ::= " + " ".join(['"a"?'] * 1000)}
     refused = [await constrained(slow, route) for route in (Operation.CHAT, Operation.COMPLETION)]
+    in_stream = await streamed(slow)
+    refused += [in_stream] if in_stream is not None else []
+    other = StructuredOutputsParams(json={"type": "integer", "multipleOf": 7})
+    own = StructuredOutputsParams(json={"type": "integer"})
+    tried_by = [[constraint_of(each, backend) is not None for each in (other, own)] for backend in ("auto", "xgrammar")]
     honest = await constrained({"choice": ["yes", "no"]})
+    engine._tried.close()
+    untried = await constrained({"regex": "[0-9]"})
     told = {name: await ask(name) for name in (NAME, ADAPTER)}
     engine.shutdown()
     found = {name: body["choices"][0]["token_ids"] for name, body in told.items()}
@@ -63,7 +78,12 @@ async def answers(root: str, adapter: Path) -> dict[str, Any]:
         engine_arguments(NAME, checkpoint, ReasonerSettings(engine={"video_pruning_rate": 0.5}))
     except ValueError as error:
         found["refusal"] = str(error)
-    tried = {"refused": [answer.body for answer in refused], "honest": honest.body}
+    tried = {
+        "refused": [answer.body for answer in refused],
+        "honest": honest.body,
+        "tried_by": tried_by,
+        "untried": untried.body,
+    }
     return found | {"model": told[ADAPTER]["model"], **tried}
 
 

@@ -62,7 +62,21 @@ def test_what_would_kill_the_engine_is_refused_at_the_start(found: dict[str, Any
 
 @pytest.mark.slow
 def test_what_would_hold_up_the_engine_is_refused_before_it_gets_it(found: dict[str, Any]) -> None:
+    # A chat, a completion, and a chat that is streamed.
+    assert len(found["refused"]) == 3
     for body in found["refused"]:
         assert body["error"]["code"] == 400 and body["error"]["param"] == "structured_outputs"
         assert "takes too long to compile" in body["error"]["message"]
     assert found["honest"]["choices"][0]["message"]["content"] in ("yes", "no")
+
+
+@pytest.mark.slow
+def test_a_schema_that_another_library_compiles_is_not_tried(found: dict[str, Any]) -> None:
+    """`multipleOf`, and then a schema that xgrammar compiles: with the backend `auto`, and with `xgrammar`."""
+    assert found["tried_by"] == [[False, True], [True, True]]
+
+
+@pytest.mark.slow
+def test_what_cannot_be_tried_may_come_again(found: dict[str, Any]) -> None:
+    error = found["untried"]["error"]
+    assert error["code"] == 503 and "try again" in error["message"]

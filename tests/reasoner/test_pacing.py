@@ -112,3 +112,34 @@ def test_closing_it_closes_the_source() -> None:
 
     asyncio.run(run())
     assert source.closed and pace.pause_s == 0
+
+
+def test_a_second_cancellation_ends_it() -> None:
+    """The first closes the stream, whose source takes its time to end."""
+
+    async def slow_to_end() -> AsyncGenerator[str, None]:
+        try:
+            yield EVENTS[0]
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(0.5)
+
+    async def run() -> bool:
+        async def read() -> None:
+            async with aclosing(Pace(100).joined(slow_to_end())) as pieces:
+                async for _ in pieces:
+                    pass
+            # Not reached: the second cancellation goes on to whoever awaits this.
+
+        task = asyncio.create_task(read())
+        await asyncio.sleep(0.1)
+        task.cancel("first")
+        await asyncio.sleep(0.1)
+        task.cancel("second")
+        try:
+            await task
+        except asyncio.CancelledError as error:
+            return error.args == ("second",)
+        return False
+
+    assert asyncio.run(asyncio.wait_for(run(), 10))

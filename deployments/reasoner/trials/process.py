@@ -7,6 +7,7 @@ engine would do next, with the same library and the same vocabulary, where it de
 from __future__ import annotations
 
 import json
+import os
 import random
 import sys
 import time
@@ -26,14 +27,28 @@ STEP_SECONDS = 0.2
 """vLLM's engine follows it between two tokens of all chats."""
 WALK_SECONDS = 2.0
 WALKS, STEPS = 3, 48
+NICENESS = 5
 READY = b"ready"
+
+
+def _read_tag(text: str) -> Any:
+    """A structural tag, also in its deprecated form, which vLLM still takes."""
+    tag = json.loads(text)
+    if "structures" not in tag:
+        return xgrammar.Grammar.from_structural_tag(text)
+    items = [
+        xgrammar.StructuralTagItem(begin=item["begin"], schema=json.dumps(item["schema"]), end=item["end"])
+        for item in tag["structures"]
+    ]
+    return xgrammar.Grammar.from_structural_tag(items, tag["triggers"])
+
 
 _READ: dict[Kind, Callable[[str], Any]] = {
     Kind.JSON: xgrammar.Grammar.from_json_schema,
     Kind.REGEX: xgrammar.Grammar.from_regex,
     Kind.GRAMMAR: xgrammar.Grammar.from_ebnf,
     Kind.LARK: xgrammar.Grammar.from_lark,
-    Kind.TAG: xgrammar.Grammar.from_structural_tag,
+    Kind.TAG: _read_tag,
 }
 
 
@@ -46,6 +61,8 @@ class _Vocabulary(NamedTuple):
 
 def main() -> None:
     """Bound this process, say so, and serve."""
+    # The engine's own processes go first.
+    os.nice(NICENESS)
     settings: dict[str, Any] = json.loads(sys.argv[1])
     connection = Connection(settings["socket"])
     info = xgrammar.TokenizerInfo.deserialize_json(connection.recv_bytes().decode())
@@ -69,17 +86,28 @@ def tried(kind: Kind, text: str, vocabulary: _Vocabulary) -> Verdict:
     started = time.thread_time()
     try:
         grammar = _READ[kind](text)
+    except MemoryError:
+        return Verdict.TOO_LARGE
     except Exception:
-        return Verdict.UNREAD
+        grammar = None
+    # What is refused in the end holds up vLLM's event loop no less.
     if time.thread_time() - started > PARSE_SECONDS:
         return Verdict.SLOW_TO_READ
+    if grammar is None:
+        return Verdict.UNREAD
     try:
-        # Without a cache: no client's grammar is held.
-        compiled = xgrammar.GrammarCompiler(vocabulary.info, cache_enabled=False).compile_grammar(grammar)
+        return _followed(grammar, vocabulary)
     except MemoryError:
         return Verdict.TOO_LARGE
     except Exception:
         return Verdict.UNREAD
+
+
+def _followed(grammar: Any, vocabulary: _Vocabulary) -> Verdict:
+    """How a grammar behaves that could be read."""
+    # Without a cache: no client's grammar is held. In one thread: the engine needs the other cores.
+    compiler = xgrammar.GrammarCompiler(vocabulary.info, max_threads=1, cache_enabled=False)
+    compiled = compiler.compile_grammar(grammar)
     quick = all(_walked(compiled, vocabulary, random.Random(number)) for number in range(WALKS))
     return Verdict.GOOD if quick else Verdict.SLOW_TO_FOLLOW
 

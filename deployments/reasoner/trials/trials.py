@@ -11,15 +11,24 @@ import asyncio
 import hashlib
 import threading
 import weakref
-from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from deployments.logs import log
-from deployments.reasoner.trials.verdict import REFUSALS, Kind, Verdict
+from deployments.reasoner.trials.kept import KeptVerdicts
+from deployments.reasoner.trials.verdict import REFUSALS, Kind, NotTried, Verdict
 from deployments.reasoner.trials.worker import TrialWorker
 from deployments.settings.trials import TrialSettings
 from deployments.single_flight import SingleFlight
+
+_ENDS = "the engine ends; try again"
+
+
+class Busy(NotTried):
+    """So many wait for a trial that this one would wait for long."""
+
+    def __init__(self) -> None:
+        super().__init__("many schemas, expressions and grammars wait to be tried for the first time; try again")
 
 
 class Trials:
@@ -35,63 +44,94 @@ class Trials:
         self._make_vocabulary = vocabulary
         self._vocabulary: bytes | None = None
         self._making = threading.Lock()
+        self._closed = False
+        self._workers: set[TrialWorker] = set()
         self._idle: list[TrialWorker] = []
         self._threads = ThreadPoolExecutor(max(1, settings.processes), thread_name_prefix="trial")
         self._flights: SingleFlight[bytes, Verdict] = SingleFlight()
-        self._verdicts: OrderedDict[bytes, Verdict] = OrderedDict()
-        self._end = weakref.finalize(self, _stop, self._idle)
+        self._verdicts = KeptVerdicts(settings.kept)
+        self._end = weakref.finalize(self, _kill, self._workers)
 
     async def refusal(self, kind: Kind, text: str) -> str | None:
         """Why a grammar may not be passed on, as the rest of a sentence; None if it may.
 
         Raises:
-            NotStarted: it cannot be tried.
+            NotTried: it cannot be tried now.
         """
         if not self._settings.processes:
             return None
         digest = hashlib.sha256(f"{kind} {text}".encode(errors="surrogatepass")).digest()
         verdict = self._verdicts.get(digest)
-        if verdict is None:
-            verdict = await self._flights.run(digest, lambda: self._tried(kind, text))
-            if verdict not in (Verdict.GOOD, Verdict.UNREAD):
-                log.warning("a %s of %d characters is refused: %s", kind, len(text), verdict)
-            self._verdicts[digest] = verdict
-            while len(self._verdicts) > self._settings.kept:
-                self._verdicts.popitem(last=False)
-        else:
-            self._verdicts.move_to_end(digest)
-        return REFUSALS.get(verdict)
+        return REFUSALS.get(await self._awaited(digest, kind, text) if verdict is None else verdict)
 
-    async def _tried(self, kind: Kind, text: str) -> Verdict:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._try, kind, text)
+    async def _awaited(self, digest: bytes, kind: Kind, text: str) -> Verdict:
+        if self._closed:
+            raise NotTried(_ENDS)
+        if digest not in self._flights and len(self._flights) >= self._settings.waiting:
+            raise Busy
+        try:
+            async with asyncio.timeout(self._settings.wait_seconds):
+                return await self._flights.run(digest, lambda: self._tried(digest, kind, text))
+        except TimeoutError:
+            # A trial that runs goes on, and its verdict is kept for whoever asks again.
+            raise Busy from None
 
-    def _try(self, kind: Kind, text: str) -> Verdict:
+    async def _tried(self, digest: bytes, kind: Kind, text: str) -> Verdict:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._try, digest, kind, text)
+
+    def _try(self, digest: bytes, kind: Kind, text: str) -> Verdict:
+        kept = self._verdicts.get(digest)
+        if kept is not None:
+            return kept
         worker = self._taken()
         try:
-            return worker.ask(kind, text)
+            verdict = worker.ask(kind, text)
         finally:
             if worker.usable:
                 self._idle.append(worker)
             else:
-                worker.stop()
+                self._stop(worker)
+        if self._closed:
+            raise NotTried(_ENDS)
+        if verdict in REFUSALS:
+            log.warning("a %s of %d characters is refused: %s", kind, len(text), verdict)
+        self._verdicts.keep(digest, verdict)
+        return verdict
 
     def _taken(self) -> TrialWorker:
         while self._idle:
             worker = self._idle.pop()
             if worker.usable:
                 return worker
-            worker.stop()
+            self._stop(worker)
         with self._making:
             if self._vocabulary is None:
                 self._vocabulary = self._make_vocabulary()
-        return TrialWorker(self._settings, self._vocabulary)
+            if self._closed:
+                raise NotTried(_ENDS)
+            worker = TrialWorker(self._settings)
+            self._workers.add(worker)
+        try:
+            worker.prepare(self._vocabulary)
+        except BaseException:
+            self._stop(worker)
+            raise
+        return worker
+
+    def _stop(self, worker: TrialWorker) -> None:
+        worker.stop()
+        self._workers.discard(worker)
 
     def close(self) -> None:
-        """End the processes."""
-        self._threads.shutdown(cancel_futures=True)
-        self._end()
+        """End the processes, those too that try something now."""
+        with self._making:
+            self._closed = True
+            self._end()
+        while self._idle:
+            self._stop(self._idle.pop())
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
 
-def _stop(workers: list[TrialWorker]) -> None:
-    while workers:
-        workers.pop().stop()
+def _kill(workers: set[TrialWorker]) -> None:
+    for worker in list(workers):
+        worker.kill()

@@ -5,8 +5,12 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final
 
-WALL_SECONDS: Final = 120
+WALL_SECONDS: Final = 300
 """A trial on a machine that has no time for it ends after that."""
+
+
+class NotTried(RuntimeError):
+    """A grammar could not be tried, for no fault of its own; its message is for the client."""
 
 
 class Kind(StrEnum):

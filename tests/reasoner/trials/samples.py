@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import json
 import random
 import string
+from collections.abc import Sequence
 from typing import Any
 
 import xgrammar
@@ -15,15 +17,15 @@ TOKENS = 60_000
 
 
 @functools.cache
-def vocabulary() -> bytes:
+def vocabulary(words: int = TOKENS) -> bytes:
     """Every byte, drawn words with and without a blank, and runs of one character, as xgrammar writes them."""
     draw = random.Random(0)
-    words = {
+    drawn = {
         draw.choice(("", " ")) + "".join(draw.choices(string.ascii_lowercase, k=draw.randint(2, 12)))
-        for _ in range(TOKENS)
+        for _ in range(words)
     }
     runs = {character * size for character in " \na-=" for size in range(2, 64)}
-    tokens = [bytes([value]) for value in range(256)] + sorted(word.encode() for word in words | runs)
+    tokens = [bytes([value]) for value in range(256)] + sorted(word.encode() for word in drawn | runs)
     info = xgrammar.TokenizerInfo([*tokens, b"<end>"], xgrammar.VocabType.RAW, stop_token_ids=[len(tokens)])
     return info.serialize_json().encode()
 
@@ -32,6 +34,13 @@ def fields(number: int, **schema: Any) -> dict[str, Any]:
     """The schema of an object with so many fields."""
     names = [f"field_{index}" for index in range(number)]
     return {"type": "object", "properties": {name: {"type": "string", **schema} for name in names}, "required": names}
+
+
+def bounded_texts(lengths: Sequence[int]) -> str:
+    """The schema of an object with a text of each of some lengths, as Pydantic writes them."""
+    names = [f"field_{length}" for length in lengths]
+    properties = {name: {"type": "string", "maxLength": most} for name, most in zip(names, lengths, strict=True)}
+    return json.dumps({"type": "object", "properties": properties, "required": names})
 
 
 HOSTILE = {

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import os
+import sys
 import time
 from collections.abc import Iterator
 
 import pytest
+import xgrammar
 
-from deployments.reasoner.trials.trials import Trials
-from deployments.reasoner.trials.verdict import REFUSALS, Kind, Verdict
+from deployments.reasoner.trials.trials import Busy, Trials
+from deployments.reasoner.trials.verdict import REFUSALS, Kind, NotTried, Verdict
 from deployments.settings.trials import TrialSettings
-from tests.reasoner.trials.samples import HONEST, HOSTILE, fields, vocabulary
+from tests.reasoner.trials.samples import HONEST, HOSTILE, bounded_texts, fields, vocabulary
+
+FEW = functools.partial(vocabulary, 2000)
+OF_A_MODEL = 152_000
+SLOW = HOSTILE["optional, in a row"]
 
 
 @pytest.fixture(scope="module")
@@ -89,3 +96,64 @@ def test_a_process_that_dies_is_replaced(trials: Trials) -> None:
 def test_none_is_tried_without_processes() -> None:
     trials = Trials(TrialSettings(processes=0), vocabulary)
     assert refusal(trials, *HOSTILE["words, counted"]) is None
+
+
+def test_a_model_of_ten_bounded_texts_passes() -> None:
+    """The time that it takes grows with the vocabulary, and so does what it may take here."""
+    size = xgrammar.TokenizerInfo.deserialize_json(FEW().decode()).vocab_size
+    trials = Trials(TrialSettings(seconds=TrialSettings().seconds * size / OF_A_MODEL), FEW)
+    try:
+        assert refusal(trials, Kind.JSON, bounded_texts([100, 150, 200, 255, 300, 400, 500, 600, 800, 1000])) is None
+        assert refusal(trials, Kind.JSON, bounded_texts([10_000_000, 2**31 - 1])) is None
+        assert refusal(trials, Kind.REGEX, r"^[\s\S]{0,20000}$") is None
+    finally:
+        trials.close()
+
+
+def test_nobody_waits_without_a_bound() -> None:
+    trials = Trials(TrialSettings(seconds=60, waiting=2, wait_seconds=1), FEW)
+
+    async def test() -> None:
+        # One is tried and one waits.
+        asked = [asyncio.create_task(trials.refusal(SLOW[0], SLOW[1] + " " * number)) for number in range(2)]
+        await asyncio.sleep(0)
+        with pytest.raises(Busy, match="try again"):
+            await trials.refusal(*HONEST["a number"])
+        started = time.perf_counter()
+        found = await asyncio.gather(*asked, return_exceptions=True)
+        assert time.perf_counter() - started < 10
+        assert [type(error) for error in found] == [Busy, Busy]
+
+    try:
+        asyncio.run(asyncio.wait_for(test(), 30))
+    finally:
+        started = time.perf_counter()
+        # A trial that runs is ended, not awaited.
+        trials.close()
+        assert time.perf_counter() - started < 1
+
+
+def test_a_trial_that_nobody_waits_for_any_more_keeps_its_verdict() -> None:
+    trials = Trials(TrialSettings(seconds=2, wait_seconds=0.1), FEW)
+
+    async def test() -> str | None:
+        for _ in range(200):
+            try:
+                return await trials.refusal(*HONEST["a number"])
+            except Busy:
+                await asyncio.sleep(0.2)
+        raise TimeoutError
+
+    try:
+        assert asyncio.run(asyncio.wait_for(test(), 60)) is None
+    finally:
+        trials.close()
+
+
+def test_a_process_that_cannot_start_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    trials = Trials(TrialSettings(), FEW)
+    for program in ("/nowhere/python", "/bin/false"):
+        monkeypatch.setattr(sys, "executable", program)
+        with pytest.raises(NotTried, match="try again"):
+            refusal(trials, *HONEST["a number"])
+    trials.close()

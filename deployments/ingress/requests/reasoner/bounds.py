@@ -18,6 +18,8 @@ MAX_TOOLS = 256
 MAX_CHARACTERS = 4 * 2**20
 MAX_SCORED_CHARACTERS = 32 * 2**10
 """Of a prompt whose own tokens are scored: each is answered with a list of alternatives."""
+MAX_SCORED_TOGETHER = 128 * 2**10
+"""Of all prompts of a request."""
 MAX_INTEGER = 2**63 - 1
 MAX_TOKEN = 2**31 - 1
 
@@ -36,7 +38,6 @@ class ListBound:
 
 
 LISTS = {
-    "messages": ListBound(MAX_MESSAGES, MAX_CHARACTERS),
     "tools": ListBound(MAX_TOOLS),
     "functions": ListBound(MAX_TOOLS),
     "stop": ListBound(64),
@@ -94,10 +95,21 @@ def check_text(field: str, prompt: Any, body: Mapping[str, Any]) -> None:
         RequestError: it is too long.
     """
     _check_size(field, prompt, MAX_CHARACTERS)
-    scored = any(body.get(name) for name in _SCORES) or (body.get("echo") and body.get("logprobs") is not None)
-    if scored and larger_than(prompt, MAX_SCORED_CHARACTERS):
-        reason = f"is too long to have its own tokens scored; expected at most {MAX_SCORED_CHARACTERS} characters"
-        raise RequestError(field, f"{reason}, or neither prompt_logprobs nor echo with logprobs")
+    given = any(body.get(name) is not None for name in _SCORES)
+    if not given and not (body.get("echo") and body.get("logprobs") is not None):
+        return
+    for most, part in ((MAX_SCORED_TOGETHER, prompt), *((MAX_SCORED_CHARACTERS, each) for each in _prompts(prompt))):
+        if larger_than(part, most):
+            reason = f"is too long to have its own tokens scored; expected at most {MAX_SCORED_CHARACTERS} characters"
+            together = f" of a prompt and {MAX_SCORED_TOGETHER} of all together"
+            raise RequestError(field, f"{reason}{together}, or neither prompt_logprobs nor echo with logprobs")
+
+
+def _prompts(prompt: Any) -> list[Any]:
+    """The prompts of a batch; anything else is one prompt, also tokens and messages."""
+    if isinstance(prompt, list) and all(isinstance(each, (str, list)) for each in prompt):
+        return prompt
+    return [prompt]
 
 
 def check_parts(field: str, items: list[Any]) -> None:

@@ -25,17 +25,14 @@ MAX_CHOICE_CHARACTERS = 32 * 2**10
 MAX_ALTERNATIVES = 256
 MAX_LENGTHS = 32
 MAX_PATTERN_REPEATS = 256
-MAX_COUNT = 1_000_000
-"""Of `minItems`, `maxLength` and the like."""
 ALTERNATIVES = ("anyOf", "oneOf", "allOf")
 LENGTHS = ("minLength", "maxLength")
-COUNTS = (*LENGTHS, "minItems", "maxItems", "minProperties", "maxProperties")
 STRUCTURED = "structured_outputs"
 
 
 @dataclass
 class _Found:
-    """What all schemas of a request hold together."""
+    """What a schema holds in all of its parts together."""
 
     repeats: int = 0
     lengths: set[float] = dataclasses.field(default_factory=set)
@@ -50,13 +47,14 @@ def check_constraints(body: Mapping[str, Any]) -> None:
     given = body.get(STRUCTURED)
     structured: Mapping[str, Any] = given if isinstance(given, dict) else {}
     _check_choices(f"{STRUCTURED}.choice", structured.get("choice"))
-    _check_text(f"{STRUCTURED}.regex", structured.get("regex"), "pattern")
-    _check_text(f"{STRUCTURED}.whitespace_pattern", structured.get("whitespace_pattern"), "pattern")
-    _check_text(f"{STRUCTURED}.grammar", structured.get("grammar"), "grammar")
-    found = _Found()
+    for name in ("regex", "whitespace_pattern"):
+        if isinstance(structured.get(name), str):
+            check_pattern(f"{STRUCTURED}.{name}", structured[name])
+    _check_grammar(f"{STRUCTURED}.grammar", structured.get("grammar"))
     for field, schema in _schemas(body, structured):
         if larger_than(schema, MAX_SCHEMA):
             raise RequestError(field, f"is too large; expected at most {MAX_SCHEMA} characters")
+        found = _Found()
         for path, part in _objects(field, _parsed(field, schema)):
             _check_object(path, part, found)
 
@@ -72,7 +70,30 @@ def _schemas(body: Mapping[str, Any], structured: Mapping[str, Any]) -> Iterator
     for name in ("tools", "functions"):
         tools = body.get(name)
         for number, tool in enumerate(tools if isinstance(tools, list) else ()):
-            yield f"{name}.{number}", tool
+            if _is_followed(tool, body.get("tool_choice")):
+                yield f"{name}.{number}", tool
+
+
+def _is_followed(tool: Any, choice: Any) -> bool:
+    """Whether vLLM has an answer follow the schema of a tool, and does not only show it to the model."""
+    if choice == "required" or not isinstance(tool, dict):
+        return True
+    function = tool.get("function")
+    described = function if isinstance(function, dict) else tool
+    if described.get("strict") or tool.get("strict") or _holds_tools(tool):
+        return True
+    # Only the tool that is named; a choice in another form may mean any of them.
+    return isinstance(choice, dict) and _named(choice) in (None, described.get("name"))
+
+
+def _holds_tools(tool: dict[str, Any]) -> bool:
+    """Whether it is a namespace of tools, as OpenAI's Responses have them; each of these may be strict."""
+    return isinstance(tool.get("tools"), list)
+
+
+def _named(choice: dict[str, Any]) -> Any:
+    function = choice.get("function")
+    return function.get("name") if isinstance(function, dict) else choice.get("name")
 
 
 def _parsed(field: str, schema: Any) -> Any:
@@ -102,11 +123,6 @@ def _check_object(path: str, part: dict[str, Any], found: _Found) -> None:
         if isinstance(alternatives, list) and len(alternatives) > MAX_ALTERNATIVES:
             reason = f"has {len(alternatives)} alternatives; expected at most {MAX_ALTERNATIVES}"
             raise RequestError(f"{path}.{name}", reason)
-    for name in COUNTS:
-        count = part.get(name)
-        # A property may have such a name; what it holds is a schema, and no number.
-        if isinstance(count, (int, float)) and count > MAX_COUNT:
-            raise RequestError(f"{path}.{name}", f"is too large; expected at most {MAX_COUNT}")
     found.lengths |= {part[name] for name in LENGTHS if isinstance(part.get(name), (int, float))}
     if len(found.lengths) > MAX_LENGTHS:
         reason = f"bounds a text, and all bounds are more than {MAX_LENGTHS} different lengths; expected fewer of them"
@@ -116,7 +132,7 @@ def _check_object(path: str, part: dict[str, Any], found: _Found) -> None:
         if found.repeats > MAX_PATTERN_REPEATS:
             reason = f"is one of patterns with more than {MAX_PATTERN_REPEATS} repetitions together; expected fewer"
             raise RequestError(place, reason)
-    _check_text(f"{path}.grammar", part.get("grammar"), "grammar")
+    _check_grammar(f"{path}.grammar", part.get("grammar"))
 
 
 def _patterns(path: str, part: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -128,11 +144,8 @@ def _patterns(path: str, part: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield f"{path}.patternProperties", pattern
 
 
-def _check_text(field: str, text: Any, kind: str) -> None:
+def _check_grammar(field: str, text: Any) -> None:
     if not isinstance(text, str):
-        return
-    if kind == "pattern":
-        check_pattern(field, text)
         return
     if len(text) > MAX_GRAMMAR:
         raise RequestError(field, f"has {len(text)} characters; expected at most {MAX_GRAMMAR}")

@@ -13,7 +13,7 @@ from cosmos3_core.errors import RequestError
 
 MAX_CHARACTERS = 16 * 2**10
 MAX_REPEATS = 64
-MAX_WRITTEN_OUT = 16 * 2**10
+MAX_WRITTEN_OUT = 128 * 2**10
 MAX_GROUPS = 200
 """The depth of groups in each other; xgrammar reads them recursively."""
 _REPEAT = re.compile(r"(?:[*+?]|\{(\d{0,9})(,?)(\d{0,9})\})[?+]?", re.ASCII)
@@ -42,8 +42,12 @@ def size_of(pattern: str) -> PatternSize:
     size = PatternSize()
     # The length of each open group so far, and of what stands right before this place.
     open_groups, last, place = [0], 0, 0
+    # A class without an end is looked for up to the last character, and none behind it has an end either.
+    closed = True
     while place < len(pattern):
-        repeat, opening = _REPEAT.match(pattern, place), _OPENING.match(pattern, place)
+        character = pattern[place]
+        repeat = _REPEAT.match(pattern, place) if character in "*+?{" else None
+        opening = _OPENING.match(pattern, place) if character == "(" else None
         if repeat:
             size.repeats += 1
             times = _times(repeat)
@@ -53,12 +57,15 @@ def size_of(pattern: str) -> PatternSize:
             open_groups.append(0)
             size.groups = max(size.groups, len(open_groups) - 1)
             last, place = 0, opening.end()
-        elif pattern[place] == ")" and len(open_groups) > 1:
+        elif character == ")" and len(open_groups) > 1:
             last = open_groups.pop()
             open_groups[-1] += last
             place += 1
         else:
-            found = _ESCAPE.match(pattern, place) or _CLASS.match(pattern, place)
+            found = _ESCAPE.match(pattern, place) if character == "\\" else None
+            if character == "[" and closed:
+                found = _CLASS.match(pattern, place)
+                closed = found is not None
             last, place = 1, found.end() if found else place + 1
             open_groups[-1] += 1
     size.written_out = sum(open_groups)

@@ -21,6 +21,14 @@ def properties(**schemas: Any) -> dict[str, Any]:
     return {"type": "object", "properties": schemas}
 
 
+def tool(name: str = "shown", *, strict: bool = False, **schemas: Any) -> dict[str, Any]:
+    return {"type": "function", "function": {"name": name, "strict": strict, "parameters": properties(**schemas)}}
+
+
+def named(name: str) -> dict[str, Any]:
+    return {"type": "function", "function": {"name": name}}
+
+
 def in_chat(schema: Any) -> dict[str, Any]:
     return {"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}}
 
@@ -54,10 +62,15 @@ def in_chat(schema: Any) -> dict[str, Any]:
         (in_chat({"patternProperties": {EXPLODES: {}}}), "response_format.json_schema.schema.patternProperties"),
         (in_chat({"enum": ["x" * 100] * 3000}), "response_format"),
         (in_chat({"anyOf": [{"const": number} for number in range(257)]}), "response_format.json_schema.schema.anyOf"),
-        (in_chat({"maxLength": 10**12}), "response_format.json_schema.schema.maxLength"),
         (in_chat(properties(**{f"f{number}": {"maxLength": 50 + number} for number in range(33)})), None),
         (in_chat(properties(**{f"f{number}": {"pattern": "x*y*z*" * 5} for number in range(20)})), None),
-        ({"tools": [{"type": "function", "function": {"parameters": properties(a={"pattern": EXPLODES})}}]}, None),
+        (
+            {"tools": [tool(a={"pattern": EXPLODES})], "tool_choice": "required"},
+            "tools.0.function.parameters.properties.a.pattern",
+        ),
+        ({"tools": [tool(), tool("used", a={"pattern": EXPLODES})], "tool_choice": named("used")}, None),
+        ({"tools": [tool(a={"pattern": EXPLODES})], "tool_choice": {"type": "allowed_tools"}}, None),
+        ({"tools": [tool(strict=True, a={"pattern": EXPLODES})]}, None),
         ({"response_format": {"type": "structural_tag", "structures": [{"schema": {"pattern": EXPLODES}}]}}, None),
     ],
 )
@@ -76,10 +89,14 @@ def test_the_other_routes() -> None:
         read_responses({"input": "x", "text": {"format": {"type": "json_schema", "schema": {"pattern": EXPLODES}}}})
     assert caught.value.param == "text.format.schema.pattern"
     with pytest.raises(ApiError) as caught:
-        read_responses({"input": "x", "tools": [{"type": "function", "parameters": {"pattern": EXPLODES}}]})
+        tools = [{"type": "function", "name": "used", "parameters": {"pattern": EXPLODES}}]
+        read_responses({"input": "x", "tools": tools, "tool_choice": {"type": "function", "name": "used"}})
     assert caught.value.param == "tools.0.parameters.pattern"
 
 
+UUID = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+MANY_LENGTHS: dict[str, Any] = {f"f{number}": {"maxLength": 50 + number} for number in range(33)}
+LENGTHS = [tool(**MANY_LENGTHS)]
 RECURSIVE = {"$ref": "#/$defs/tree", "$defs": {"tree": properties(left={"$ref": "#/$defs/tree"})}}
 
 
@@ -96,6 +113,12 @@ RECURSIVE = {"$ref": "#/$defs/tree", "$defs": {"tree": properties(left={"$ref": 
         {"structured_outputs": {"regex": "|".join(f"word{number}" for number in range(1000))}},
         {"structured_outputs": {"choice": [f"label {number}" for number in range(1000)]}},
         {"structured_outputs": {"grammar": "root ::= item+\nitem ::= [a-z]+ ' '"}},
+        in_chat({"maxLength": 10_000_000, "maxItems": 2**31 - 1}),
+        in_chat({"pattern": r"^[\s\S]{0,20000}$"}),
+        {"tools": [tool(a={"pattern": UUID}) for _ in range(60)], "tool_choice": "required"},
+        {"tools": LENGTHS},
+        {"tools": LENGTHS, "tool_choice": "auto"},
+        {"tools": [tool("used"), *LENGTHS], "tool_choice": named("used")},
         {"structured_outputs": None},
         {"response_format": {"type": "json_object"}},
     ],
@@ -104,11 +127,8 @@ def test_what_people_ask_for_passes(fields: dict[str, Any]) -> None:
     assert read_chat(MESSAGES | fields).body["messages"]
 
 
-def test_bounds_count_all_schemas_of_a_request_together() -> None:
-    tools = [
-        {"type": "function", "function": {"parameters": properties(a={"maxLength": 10 + number})}}
-        for number in range(constraints.MAX_LENGTHS + 1)
-    ]
-    assert read_chat(MESSAGES | {"tools": tools[1:]}).body["tools"]
+def test_bounds_count_each_tool_on_its_own() -> None:
+    tools = [tool(a={"maxLength": 10 + number}) for number in range(constraints.MAX_LENGTHS + 1)]
+    assert read_chat(MESSAGES | {"tools": tools, "tool_choice": "required"}).body["tools"]
     with pytest.raises(ApiError, match="different lengths"):
-        read_chat(MESSAGES | {"tools": tools})
+        read_chat(MESSAGES | {"tools": LENGTHS, "tool_choice": "required"})

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from cosmos3_core.errors import RequestError
-from deployments.ingress.requests.reasoner.patterns import PatternSize, check_pattern, size_of
+from deployments.ingress.requests.reasoner.patterns import MAX_CHARACTERS, PatternSize, check_pattern, size_of
 
 
 @pytest.mark.parametrize(
@@ -58,3 +60,31 @@ def test_the_largest() -> None:
     check_pattern("field", ".{0,2000}")
     check_pattern("field", "a?" * 64)
     check_pattern("field", "(" * 200)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        "[",
+        "[^",
+        "[]",
+        "[^]",
+        "[\\]",
+        "[[]",
+        "(",
+        "(?P<a",
+        "(?",
+        "\\",
+        "\\p{",
+        "{9",
+        "a{999999999}",
+        "(a{999999999})",
+        "][",
+    ],
+)
+@pytest.mark.parametrize("end", ["", "]"])
+def test_any_is_measured_in_little_time(part: str, end: str) -> None:
+    pattern = (part * MAX_CHARACTERS)[: MAX_CHARACTERS - 1] + end
+    started = time.thread_time()
+    size_of(pattern)
+    assert time.thread_time() - started < 0.1
