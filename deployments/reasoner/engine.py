@@ -163,8 +163,18 @@ def engine_arguments(name: str, checkpoint: Checkpoint, settings: ReasonerSettin
         "limit_mm_per_prompt": {"image": MAX_IMAGES, "video": MAX_VIDEOS},
         "media_io_kwargs": {"video": {FRAMES_PER_PATCH: _frames_per_patch(checkpoint)}},
         "distributed_executor_backend": "uni",
+        **_for_the_processor(),
         **settings.engine,
     }
+
+
+def _for_the_processor() -> dict[str, Any]:
+    """What vLLM's engine needs where it has no GPU.
+
+    vLLM 0.32 takes back a seeded generator's draw after each part of a prompt but the last, which generators on a CPU
+    cannot do: a request with a seed and a long prompt would end the engine. So no prompt is computed in parts.
+    """
+    return {"enable_chunked_prefill": False} if current_platform.is_cpu() else {}
 
 
 def _frames_per_patch(checkpoint: Checkpoint) -> int:

@@ -128,3 +128,13 @@ def test_vllms_own_metrics_are_told(http: httpx.Client) -> None:
     labels = 'application="tiny",engine="0",model_name="cosmos3-tiny",replica="\\w{8}"'
     for name in ("num_requests_running", "prompt_tokens_total", "time_to_first_token_seconds_count"):
         assert re.search(rf"^vllm:{name}{{{labels}}} \d", text, re.MULTILINE), name
+
+
+def test_a_seed_and_a_long_prompt(http: httpx.Client) -> None:
+    """Longer than what vLLM computes at a time, which ended an engine without a GPU."""
+    messages = [{"role": "user", "content": "hello " * 1300}]
+    body = {"messages": messages, "max_tokens": 2, "temperature": 1.0, "seed": 1}
+    answers = [http.post("/v1/chat/completions", json=body) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [200, 200], answers[0].text
+    assert answers[0].json()["usage"]["prompt_tokens"] > 2048
+    assert answers[0].json()["choices"] == answers[1].json()["choices"]
